@@ -1,0 +1,1 @@
+//! Puts the parts together (placeholder, replaced in the next step).

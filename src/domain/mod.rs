@@ -1,0 +1,16 @@
+//! The rules of a task list, and nothing else: no async, no HTTP, no SQL.
+//!
+//! Values are parsed once, at the edge ([`Title::parse`] and its kin); whoever holds one may trust it.
+//! [`Command::decide`] is the whole of what a write may do; the lane calls it and the store keeps its outcome.
+
+mod command;
+mod ids;
+mod task;
+mod text;
+mod time;
+
+pub use command::{Command, Decision, Refusal};
+pub use ids::{Identity, Seq, TaskId, UserId};
+pub use task::{Change, NewTask, Patch, Task};
+pub use text::{Description, TextError, Title};
+pub use time::Timestamp;

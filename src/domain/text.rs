@@ -1,0 +1,141 @@
+//! The texts of a task, with their limits. Lengths are counted in Unicode scalar values.
+
+use std::fmt;
+
+/// Why a text was refused. The message never repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextError {
+    /// Nothing is left after trimming.
+    Empty,
+    /// More scalar values than allowed.
+    TooLong {
+        /// The most that is allowed.
+        max: usize,
+    },
+    /// It holds U+0000, which PostgreSQL's text cannot keep.
+    Nul,
+}
+
+impl fmt::Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("must not be empty or only white space"),
+            Self::TooLong { max } => write!(f, "must be at most {max} characters long"),
+            Self::Nul => f.write_str("must not contain the character U+0000"),
+        }
+    }
+}
+
+fn check(text: &str, max: usize) -> Result<(), TextError> {
+    if text.contains('\0') {
+        return Err(TextError::Nul);
+    }
+    // A string of at most `max` bytes has at most `max` scalar values: most texts need no counting.
+    if text.len() > max && text.chars().count() > max {
+        return Err(TextError::TooLong { max });
+    }
+    Ok(())
+}
+
+/// A task's title: trimmed of Unicode white space, 1 to 200 scalar values, no U+0000.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title(Box<str>);
+
+impl Title {
+    /// The most scalar values a title may have.
+    pub const MAX: usize = 200;
+
+    /// Trims and checks a title.
+    ///
+    /// # Errors
+    /// [`TextError`] says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        let text = text.trim();
+        check(text, Self::MAX)?;
+        if text.is_empty() {
+            return Err(TextError::Empty);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// A title read back from the store, which keeps only what [`Title::parse`] let in.
+    #[must_use]
+    pub fn from_store(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A task's description: at most 2000 scalar values, no U+0000, never trimmed; it may be empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description(Box<str>);
+
+impl Description {
+    /// The most scalar values a description may have.
+    pub const MAX: usize = 2000;
+
+    /// Checks a description.
+    ///
+    /// # Errors
+    /// [`TextError`] says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        check(text, Self::MAX)?;
+        Ok(Self(text.into()))
+    }
+
+    /// A description read back from the store, which keeps only what [`Description::parse`] let in.
+    #[must_use]
+    pub fn from_store(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn titles_are_trimmed_of_unicode_white_space_then_measured() {
+        assert_eq!(Title::parse("\u{3000}\u{a0} a b \u{2003}\n").unwrap().as_str(), "a b");
+        assert_eq!(Title::parse(" \u{2029}\t"), Err(TextError::Empty));
+        assert!(Title::parse(&format!("   {}   ", "🦀".repeat(200))).is_ok());
+        assert_eq!(Title::parse(&"🦀".repeat(201)), Err(TextError::TooLong { max: 200 }));
+        assert_eq!(Title::parse("a\0b"), Err(TextError::Nul));
+    }
+
+    #[test]
+    fn descriptions_keep_every_character() {
+        assert_eq!(Description::parse("").unwrap().as_str(), "");
+        assert_eq!(Description::parse("  x\n").unwrap().as_str(), "  x\n");
+        assert!(Description::parse(&"é".repeat(2000)).is_ok());
+        assert_eq!(Description::parse(&"é".repeat(2001)), Err(TextError::TooLong { max: 2000 }));
+        assert_eq!(Description::parse("\0"), Err(TextError::Nul));
+    }
+
+    proptest! {
+        #[test]
+        fn a_title_is_accepted_exactly_when_its_trimmed_scalar_values_fit(text in "\\PC{0,210}|[ \u{a0}a🦀]{190,215}") {
+            let expected = text.trim().chars().count();
+            let fits = (1..=200).contains(&expected) && !text.contains('\0');
+            match Title::parse(&text) {
+                Ok(title) => {
+                    prop_assert!(fits);
+                    prop_assert_eq!(title.as_str(), text.trim());
+                }
+                Err(_) => prop_assert!(!fits),
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The one error of the service's inside. It knows nothing of HTTP; `http::error` gives it a face.
+
+use crate::domain::{Refusal, Seq};
+
+/// Why a read or a write was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A rule of the domain forbids it. Nothing was written.
+    #[error("refused at seq {seq}: {refusal:?}")]
+    Refused {
+        /// The rule.
+        refusal: Refusal,
+        /// The seq at which the refusal is true.
+        seq: Seq,
+    },
+    /// A limit on waiting work is reached. Nothing was written; try again later.
+    #[error("too much work is waiting: {0}")]
+    Overloaded(&'static str),
+    /// The store cannot be reached or refuses work. Nothing was written.
+    #[error("the store is not available: {0}")]
+    StoreUnavailable(String),
+    /// The write may or may not be carried out; a later read tells.
+    #[error("the outcome of the write is not known")]
+    OutcomeUnknown,
+    /// The token's subject maps to a user id that another subject already holds.
+    #[error("the user id belongs to another subject")]
+    ForeignSubject,
+    /// A defect of ours. Its text goes to the log and never to a client.
+    #[error("internal error: {0}")]
+    Internal(String),
+}

@@ -1,0 +1,1 @@
+//! HTTP: routes, extraction, errors (placeholder, replaced in the next step).

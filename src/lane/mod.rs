@@ -1,0 +1,10 @@
+//! One lane per user: the actor that orders the user's writes, and the snapshot its readers see.
+//!
+//! [`Registry`] is the only door: reading takes the lane's newest [`Snapshot`], writing submits a
+//! [`Command`](crate::domain::Command) and waits until it is durable.
+
+mod registry;
+mod snapshot;
+
+pub use registry::{Effect, Registry, Written};
+pub use snapshot::{Entry, Snapshot, list_body};

@@ -1,0 +1,23 @@
+//! Tasklane: a task backend for frontends. One lane per user orders that user's writes, keeps the
+//! user's tasks in memory and commits in groups; one integer per user, `seq`, is all a client needs
+//! to stay in step.
+//!
+//! The modules in reading order:
+//!
+//! - [`domain`]: tasks and the rules of changing them, pure
+//! - [`store`]: the trait of a durable store, its two implementations, the group committer
+//! - [`lane`]: one actor per user, the registry of them, the snapshots readers see
+//! - [`auth`]: who is asking
+//! - [`http`]: the routes
+//! - [`config`], [`error`], [`telemetry`]
+//! - [`app`]: puts it all together, and takes it down in order
+
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod http;
+pub mod lane;
+pub mod store;
+pub mod telemetry;

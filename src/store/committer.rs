@@ -1,0 +1,1 @@
+//! Group commit (placeholder, replaced in the next step).

@@ -1,0 +1,136 @@
+//! Where tasks are kept: one small trait, two implementations, one conformance suite (`tests/store/`).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::domain::{Change, Seq, Task, UserId};
+
+pub mod committer;
+pub mod postgres;
+pub mod sqlite;
+
+/// One user's writes of one commit: what the user's lane decided, to be applied wholly or not at all.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Names this batch for ever: a batch sent twice is applied once, and known again by this.
+    pub id: Uuid,
+    /// Whose tasks they are.
+    pub user: UserId,
+    /// The user's subject, for the row of a user who has none yet.
+    pub subject: Arc<str>,
+    /// The e-mail address to keep with the user, where it is to change; `None` leaves what is stored.
+    pub email: Option<Arc<str>>,
+    /// The seq the decisions were made at: the fence.
+    pub expected: Seq,
+    /// The seq once they are applied; `expected` plus the number of accepted writes.
+    pub reached: Seq,
+    /// The last state of every task they touch, each task once.
+    pub changes: Vec<Change<Arc<Task>>>,
+}
+
+/// What became of one [`Batch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Applied and durable, by this call or by an earlier one with the same batch id.
+    Committed,
+    /// The user's seq is not the expected one (another process wrote). Not applied.
+    Conflict,
+    /// The store will never take this batch (a constraint, a value it cannot keep). Not applied.
+    /// The reason holds no user text.
+    Rejected(String),
+    /// The store could not be reached, or refused work for now. Not applied.
+    Unavailable(String),
+    /// The connection broke, or time ran out, after the batch was sent: it may or may not be applied,
+    /// now or a little later. Sending the same batch again is safe and tells.
+    Unknown(String),
+}
+
+/// A user as stored, at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredUser {
+    /// The subject the row was made for.
+    pub subject: String,
+    /// The e-mail address kept with it.
+    pub email: Option<String>,
+    /// The seq of the newest change.
+    pub seq: Seq,
+    /// Every task, in no particular order.
+    pub tasks: Vec<Task>,
+}
+
+/// A stretch of a user's change feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// What changed, by ascending seq: each task in its latest form only, each deletion once.
+    pub changes: Vec<Change<Task>>,
+    /// The user's seq at the instant of the answer.
+    pub seq: Seq,
+}
+
+/// Why a read or the start of a store failed: one line for the log. It names what to look at and
+/// holds neither user text nor a secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// A state of the connections, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolState {
+    /// Open connections.
+    pub size: usize,
+    /// Open and idle ones.
+    pub idle: usize,
+    /// Callers waiting for one.
+    pub waiting: usize,
+}
+
+/// A durable store of users and their tasks.
+///
+/// # Contract
+/// - **Fence.** A batch is applied only if the user's stored seq equals [`Batch::expected`] at that
+///   instant (0 and no row at all are the same), and then the seq becomes [`Batch::reached`], all in
+///   one atomic step. Two processes that commit for one user can therefore never interleave.
+/// - **Durability.** [`Outcome::Committed`] is returned only after the change survives a crash of
+///   this process, of the store's and of the machine.
+/// - **Idempotence.** A batch whose id is the user's last stored batch id is `Committed` again,
+///   without effect.
+/// - **Isolation.** Batches of one call share nothing but their fate on the way: a batch that is
+///   refused, or that the store cannot keep, changes no other batch's outcome.
+/// - **Tombstones.** A deletion leaves a tombstone, which [`Store::changes_since`] reports until the
+///   task is made again.
+/// - **Cancellation.** Dropping a returned future neither undoes nor stops a commit under way.
+/// - **Time.** Every call ends by itself within the store's time-outs.
+/// - **Runtime.** Every method may be called from any thread and any runtime.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Reads a user and all of the user's tasks as of one instant; `None` for one who has never written.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be asked.
+    async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError>;
+
+    /// Applies batches of different users and says what became of each, in the order given.
+    /// No two may be of the same user. The caller runs one commit at a time.
+    async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;
+
+    /// Reads the changes after `since`, `limit` of them at the most, as of one instant.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be asked.
+    async fn changes_since(&self, user: UserId, since: Seq, limit: usize) -> Result<Changes, StoreError>;
+
+    /// Asks the store for a sign of life, the way a read would.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what is down.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// The state of the connections.
+    fn pool(&self) -> PoolState;
+
+    /// Ends the store's work and gives back what it holds (connections, files, locks). Every other
+    /// call must have returned.
+    async fn close(&self);
+}

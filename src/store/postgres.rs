@@ -1,0 +1,1 @@
+//! The store (placeholder, replaced in the next step).

@@ -1,0 +1,1 @@
+//! Logs and metrics (placeholder, replaced in the next step).
