@@ -1,7 +1,9 @@
 //! Every setting, read once from flags, the environment and `.env`, and checked before anything starts.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -84,6 +86,150 @@ pub struct Config {
     pub metrics_listen: Option<std::net::SocketAddr>,
 }
 
+impl Config {
+    /// Checks the settings. A variable that is set to nothing counts as not set.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first variable that is wrong, its value's form, and what is allowed.
+    pub fn check(settings: &Settings) -> Result<Self, ConfigError> {
+        let environment = match given(settings.environment.as_deref()).unwrap_or("development") {
+            "development" => Environment::Development,
+            "production" => Environment::Production,
+            other => return Err(wrong("ENVIRONMENT", other, "`development` or `production`")),
+        };
+        Ok(Self {
+            host: given(settings.host.as_deref()).unwrap_or("127.0.0.1").to_owned(),
+            port: number("PORT", settings.port.as_deref(), 8000, 0..=65535)?,
+            store: store_url(given(settings.database_url.as_deref()).unwrap_or("sqlite://data/tasklane.db"))?,
+            secret: secret(given(settings.better_auth_secret.as_deref()), environment)?,
+            allowed_origins: origins(
+                given(settings.allowed_origins.as_deref()).unwrap_or("http://localhost:3000"),
+            )?,
+            environment,
+            db_pool_size: number("DB_POOL_SIZE", settings.db_pool_size.as_deref(), 10, 2..=1000)?,
+            cache_max_bytes: number(
+                "CACHE_MAX_BYTES",
+                settings.cache_max_bytes.as_deref(),
+                256 << 20,
+                1 << 20..=1 << 40,
+            )?,
+            max_tasks_per_user: number(
+                "MAX_TASKS_PER_USER",
+                settings.max_tasks_per_user.as_deref(),
+                100_000,
+                1..=10_000_000,
+            )?,
+            max_body_bytes: number(
+                "MAX_BODY_BYTES",
+                settings.max_body_bytes.as_deref(),
+                64 << 10,
+                1 << 10..=64 << 20,
+            )?,
+            shutdown_timeout: Duration::from_secs(number(
+                "SHUTDOWN_TIMEOUT",
+                settings.shutdown_timeout.as_deref(),
+                30,
+                1..=3600,
+            )?),
+            log_requests: match (given(settings.log_requests.as_deref()), environment) {
+                (Some("problems"), _) | (None, Environment::Production) => LogRequests::Problems,
+                (Some("all"), _) | (None, Environment::Development) => LogRequests::All,
+                (Some(other), _) => return Err(wrong("LOG_REQUESTS", other, "`problems` or `all`")),
+            },
+            metrics_listen: given(settings.metrics_listen.as_deref())
+                .map(|text| {
+                    let allowed = "an IP address and a port, such as 127.0.0.1:9000";
+                    text.parse().map_err(|_| wrong("METRICS_LISTEN", text, allowed))
+                })
+                .transpose()?,
+        })
+    }
+}
+
+/// What is wrong with the settings: one line that names the variable, the value's form and what is
+/// allowed. It never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+fn wrong(name: &str, value: &str, allowed: &str) -> ConfigError {
+    ConfigError(format!("{name} is `{}`, but must be {allowed}", value.escape_debug()))
+}
+
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn number<T: FromStr + PartialOrd + fmt::Display>(
+    name: &str,
+    value: Option<&str>,
+    default: T,
+    range: RangeInclusive<T>,
+) -> Result<T, ConfigError> {
+    let Some(text) = given(value) else { return Ok(default) };
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        wrong(name, text, &format!("a whole number from {} to {}", range.start(), range.end()))
+    })
+}
+
+fn store_url(url: &str) -> Result<StoreUrl, ConfigError> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(StoreUrl::Postgres(url.to_owned()));
+    }
+    let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty());
+    // The value itself may hold a password: only its form is told.
+    path.map(|path| StoreUrl::Sqlite(path.into())).ok_or_else(|| {
+        let form = url.split_once(':').map_or("without a scheme", |_| "of another scheme");
+        ConfigError(format!(
+            "DATABASE_URL is {form}, but must be `sqlite://<path>` or \
+             `postgres://<user>:<password>@<host>:<port>/<database>`"
+        ))
+    })
+}
+
+fn secret(value: Option<&str>, environment: Environment) -> Result<Option<Secret>, ConfigError> {
+    let production = environment == Environment::Production;
+    let problem = match value {
+        None if production => "is not set",
+        None => return Ok(None),
+        Some(text) if text.len() < 32 => "is shorter than 32 bytes",
+        Some(text) if production && is_well_known(text) => "is a value anybody can guess",
+        Some(text) => return Ok(Some(Secret::new(text.to_owned()))),
+    };
+    Err(ConfigError(format!(
+        "BETTER_AUTH_SECRET {problem}, but must be the secret the frontend signs its tokens with, \
+         32 bytes at least; `openssl rand -base64 32` makes a good one"
+    )))
+}
+
+/// Better Auth's own default, and what people type in place of a secret.
+fn is_well_known(secret: &str) -> bool {
+    let distinct = secret.bytes().collect::<std::collections::HashSet<_>>().len();
+    let lower = secret.to_ascii_lowercase();
+    distinct < 8
+        || ["better-auth-secret", "change-me", "changeme", "change_me"]
+            .iter()
+            .any(|word| lower.contains(word))
+}
+
+fn origins(text: &str) -> Result<Vec<String>, ConfigError> {
+    let allowed = "a comma-separated list of origins such as https://app.example.org \
+                   (scheme, host and port only; `*` is not allowed, since answers carry credentials)";
+    let is_origin = |origin: &str| {
+        let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        rest.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']))
+    };
+    let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    origins
+        .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
+        .map(
+            |origin| {
+                if is_origin(&origin) { Ok(origin) } else { Err(wrong("ALLOWED_ORIGINS", &origin, allowed)) }
+            },
+        )
+        .collect()
+}
+
 /// What the service runs for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
@@ -141,5 +287,68 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("...")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(set: impl Fn(&mut Settings)) -> Settings {
+        let mut settings = Settings::default();
+        set(&mut settings);
+        settings
+    }
+
+    #[test]
+    fn nothing_given_is_a_developers_machine() {
+        let config = Config::check(&Settings::default()).unwrap();
+        assert_eq!((config.host.as_str(), config.port), ("127.0.0.1", 8000));
+        assert_eq!(config.store, StoreUrl::Sqlite("data/tasklane.db".into()));
+        assert_eq!(config.environment, Environment::Development);
+        assert_eq!(config.secret, None);
+    }
+
+    #[test]
+    fn a_variable_set_to_nothing_counts_as_not_set() {
+        let blank = settings(|s| {
+            s.port = Some(String::new());
+            s.better_auth_secret = Some(" ".into());
+        });
+        assert_eq!(Config::check(&blank).unwrap().port, 8000);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_what_is_allowed_and_a_secret_never_shown() {
+        type Set = fn(&mut Settings);
+        let cases: [(&str, Set, &str); 8] = [
+            ("PORT", |s| s.port = Some("70000".into()), "0 to 65535"),
+            ("DB_POOL_SIZE", |s| s.db_pool_size = Some("many".into()), "2 to 1000"),
+            ("ENVIRONMENT", |s| s.environment = Some("prod".into()), "`production`"),
+            ("LOG_REQUESTS", |s| s.log_requests = Some("none".into()), "`all`"),
+            ("DATABASE_URL", |s| s.database_url = Some("mysql://u:hunter2@h/d".into()), "`sqlite://<path>`"),
+            ("BETTER_AUTH_SECRET", |s| s.better_auth_secret = Some("hunter2".into()), "32 bytes"),
+            ("ALLOWED_ORIGINS", |s| s.allowed_origins = Some("*".into()), "https://app.example.org"),
+            ("METRICS_LISTEN", |s| s.metrics_listen = Some("9000".into()), "127.0.0.1:9000"),
+        ];
+        for (name, set, allowed) in cases {
+            let error = Config::check(&settings(set)).unwrap_err().to_string();
+            assert!(error.starts_with(name) && error.contains(allowed), "{error}");
+            assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn production_starts_only_with_a_secret_nobody_can_guess() {
+        let production = |secret: Option<&str>| {
+            Config::check(&settings(|s| {
+                s.environment = Some("production".into());
+                s.better_auth_secret = secret.map(Into::into);
+            }))
+        };
+        assert!(production(None).is_err());
+        assert!(production(Some(&"a".repeat(64))).is_err());
+        assert!(production(Some("better-auth-secret-12345678901234567890")).is_err());
+        assert!(production(Some("Zk3mQ9vLx7Rt2Yw8Bn4Hc6Jd1Fg5Ps0a")).is_ok());
     }
 }

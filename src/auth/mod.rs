@@ -1,5 +1,8 @@
-//! Who is asking: verification of bearer tokens.
+//! Who is asking: verification of bearer tokens, and making them on a developer's machine.
 
+mod token;
+mod token_cache;
 mod verify;
 
+pub use token::{development_secret, issue};
 pub use verify::{AuthError, Verifier};

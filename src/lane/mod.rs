@@ -5,6 +5,8 @@
 
 mod registry;
 mod snapshot;
+mod user;
+mod view;
 
-pub use registry::{Effect, Registry, Written};
+pub use registry::{Effect, Limits, Registry, Written};
 pub use snapshot::{Entry, Snapshot, list_body};

@@ -60,13 +60,13 @@ impl Entry {
         (self.task.created_at, self.task.id)
     }
 
-    /// What it weighs in memory, in bytes, nearly.
+    /// What it weighs in memory, in bytes, nearly; its place in the list's body included.
     fn weight(&self) -> usize {
         const FIXED: usize = size_of::<Entry>() + size_of::<Task>() + 4 * size_of::<usize>();
         const IN_MAPS: usize = size_of::<(TaskId, usize)>() + size_of::<(Age, usize)>();
         let text = self.task.title.as_str().len()
             + self.task.description.as_ref().map_or(0, |text| text.as_str().len());
-        FIXED + IN_MAPS * 3 / 2 + text + self.json.len()
+        FIXED + IN_MAPS * 3 / 2 + text + 2 * self.json.len()
     }
 }
 
@@ -77,6 +77,7 @@ type Age = (Timestamp, TaskId);
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     seq: Seq,
+    email: Option<Arc<str>>,
     by_id: OrdMap<TaskId, Arc<Entry>>,
     by_age: OrdMap<Age, Arc<Entry>>,
     entries_weight: usize,
@@ -84,10 +85,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The state the store holds.
+    /// The state the store holds of the user with this subject; of `None`, a user's first state.
     #[must_use]
-    pub fn of_stored(stored: StoredUser, subject: &str) -> Self {
-        let mut snapshot = Self { seq: stored.seq, ..Self::default() };
+    pub fn of_stored(stored: Option<StoredUser>, subject: &str) -> Self {
+        let Some(stored) = stored else { return Self::default() };
+        let email = stored.email.map(Into::into);
+        let mut snapshot = Self { seq: stored.seq, email, ..Self::default() };
         for task in stored.tasks {
             snapshot.put(Arc::new(Entry::new(task, subject)));
         }
@@ -98,6 +101,11 @@ impl Snapshot {
     #[must_use]
     pub const fn seq(&self) -> Seq {
         self.seq
+    }
+
+    /// The e-mail address the store was last told to keep.
+    pub(super) const fn email(&self) -> Option<&Arc<str>> {
+        self.email.as_ref()
     }
 
     /// How many tasks there are.
@@ -128,16 +136,21 @@ impl Snapshot {
         self.list.get_or_init(|| list_body(self.newest_first())).clone()
     }
 
-    /// What it weighs in memory, in bytes, nearly.
+    /// What it weighs in memory, in bytes, nearly, with its list's body whether made yet or not.
     #[must_use]
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.entries_weight + self.list.get().map_or(0, Bytes::len)
+        size_of::<Self>() + self.entries_weight
     }
 
     /// Moves to the seq of the next change. Only a working copy is ever changed.
     pub(super) fn advance(&mut self, seq: Seq) {
         self.seq = seq;
         self.list = OnceLock::new();
+    }
+
+    /// Notes the e-mail address that goes to the store with the next commit.
+    pub(super) fn set_email(&mut self, email: Option<Arc<str>>) {
+        self.email = email;
     }
 
     /// Sets a task's state.

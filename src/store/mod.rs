@@ -112,7 +112,7 @@ pub trait Store: Send + Sync + 'static {
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError>;
 
     /// Applies batches of different users and says what became of each, in the order given.
-    /// No two may be of the same user. The caller runs one commit at a time.
+    /// No two may be of the same user. Calls may overlap: batches in doubt are sent again beside new ones.
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;
 
     /// Reads the changes after `since`, `limit` of them at the most, as of one instant.
