@@ -13,7 +13,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::dev::SendError;
-use actix::{Actor, Addr, ArbiterHandle, Context};
+use actix::dev::channel::channel;
+use actix::{Addr, ArbiterHandle, Context};
 use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify, OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -59,7 +60,7 @@ impl Default for Limits {
             waiting: 16_384,
             waiting_per_user: 1_024,
             write_timeout: Duration::from_secs(10),
-            idle: Duration::from_secs(600),
+            idle: Duration::from_mins(10),
         }
     }
 }
@@ -288,13 +289,14 @@ impl Inner {
         lane.actor.get_or_init(|| {
             let (works, view, flight) = (Arc::clone(&self.works), Arc::clone(view), Arc::clone(&lane.flight));
             let actor = UserActor::new(lane.who.clone(), works, view, flight);
-            let mailbox = self.limits.waiting_per_user;
+            // As many places as permits: the channel is made here because the usual start gives the
+            // mailbox 16 places until its actor runs for the first time.
+            let (sender, receiver) = channel(self.limits.waiting_per_user);
             let place = usize::try_from(self.spread.hash_one(lane.who.user())).unwrap_or(0);
-            let arbiter = &self.arbiters[place % self.arbiters.len()];
-            UserActor::start_in_arbiter(arbiter, move |ctx: &mut Context<UserActor>| {
-                ctx.set_mailbox_capacity(mailbox);
-                actor
-            })
+            self.arbiters[place % self.arbiters.len()].spawn_fn(move || {
+                actix::spawn(Context::with_receiver(receiver).into_future(actor));
+            });
+            Addr::new(sender)
         })
     }
 
@@ -312,14 +314,12 @@ impl Inner {
 
     async fn write(&self, who: &Identity, command: Command, claim: Claim) -> Result<Written, Error> {
         let (lane, answer) = self.dispatch(who, command, claim).await?;
-        match answer.await {
-            Ok(result) => result,
-            // The actor died with the command planned or not, perhaps on its way to the store.
-            Err(_) => {
-                self.retire(lane).await;
-                Err(Error::OutcomeUnknown)
-            }
+        if let Ok(result) = answer.await {
+            return result;
         }
+        // The actor died with the command planned or not, perhaps on its way to the store.
+        self.retire(lane).await;
+        Err(Error::OutcomeUnknown)
     }
 
     /// Puts a command into the mailbox of the lane's actor; should the actor have died, into that of

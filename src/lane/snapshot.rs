@@ -37,6 +37,9 @@ struct TaskJson<'a> {
 
 impl Entry {
     /// Renders `task`, owned by `subject`.
+    ///
+    /// # Panics
+    /// Never: plain strings and numbers are always valid JSON.
     #[must_use]
     pub fn new(task: Task, subject: &str) -> Self {
         let form = TaskJson {
@@ -50,7 +53,6 @@ impl Entry {
             version: task.version.get(),
         };
         let mut json = Vec::with_capacity(320);
-        // Writing plain strings and numbers into memory has no way to fail.
         serde_json::to_writer(&mut json, &form).expect("a task is always valid JSON");
         json.shrink_to_fit();
         Self { task: Arc::new(task), json: json.into() }

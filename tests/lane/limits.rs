@@ -1,0 +1,78 @@
+//! Every queue has a bound, and one user's flood leaves room for others.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tasklane::domain::Refusal;
+use tasklane::error::Error;
+use tasklane::lane::Limits;
+
+use crate::support::{create, user, world};
+
+#[test]
+fn a_users_flood_is_turned_away_at_the_users_limit_and_others_go_on() {
+    world(Limits { waiting_per_user: 8, ..Limits::default() }, |world| async move {
+        let (flood, other) = (user("flood"), user("other"));
+        *world.store.latency.lock().unwrap() = Duration::from_secs(1);
+        let writes: Vec<_> = (0..20).map(|_| world.spawn(&flood, create("x"))).collect();
+        tokio::task::yield_now().await;
+        world.lanes.submit(&other, create("y")).await.unwrap();
+        let (mut done, mut refused) = (0, 0);
+        for write in writes {
+            match write.await.unwrap() {
+                Ok(_) => done += 1,
+                Err(Error::Overloaded(_)) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!((done, refused), (8, 12));
+        assert_eq!(world.store.seq(flood.user()), 8, "what was refused was not applied");
+        world.lanes.submit(&flood, create("z")).await.unwrap();
+    });
+}
+
+#[test]
+fn all_users_together_are_bounded_and_recover() {
+    world(Limits { waiting: 10, ..Limits::default() }, |world| async move {
+        world.store.stuck.store(true, Ordering::SeqCst);
+        let writes: Vec<_> = (0..30).map(|n| world.spawn(&user(&format!("u{n}")), create("x"))).collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.store.stuck.store(false, Ordering::SeqCst);
+        let mut done = 0;
+        for write in writes {
+            match write.await.unwrap() {
+                Ok(_) => done += 1,
+                Err(error) => assert!(matches!(error, Error::Overloaded(_))),
+            }
+        }
+        assert_eq!(done, 10);
+        world.lanes.submit(&user("late"), create("x")).await.unwrap();
+    });
+}
+
+#[test]
+fn a_user_with_as_many_tasks_as_allowed_gets_no_more() {
+    world(Limits { max_tasks: 2, ..Limits::default() }, |world| async move {
+        let who = user("ann");
+        world.task(&who, "one").await;
+        world.task(&who, "two").await;
+        match world.lanes.submit(&who, create("three")).await {
+            Err(Error::Refused { refusal: Refusal::QuotaExceeded { limit }, .. }) => assert_eq!(limit, 2),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn draining_waits_for_the_writes_under_way_and_takes_no_more() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        *world.store.latency.lock().unwrap() = Duration::from_secs(1);
+        let write = world.spawn(&who, create("x"));
+        tokio::task::yield_now().await;
+        assert_eq!(world.lanes.drain(Duration::from_millis(100)).await, Err(1));
+        assert_eq!(world.lanes.drain(Duration::from_secs(5)).await, Ok(()));
+        write.await.unwrap().unwrap();
+        assert!(matches!(world.lanes.submit(&who, create("y")).await, Err(Error::Overloaded(_))));
+    });
+}

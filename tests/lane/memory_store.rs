@@ -1,0 +1,190 @@
+//! A store in memory that keeps the contract of `tasklane::store::Store`, and fails on command.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tasklane::domain::{Change, Seq, Task, TaskId, UserId};
+use tasklane::store::{Batch, Changes, Outcome, PoolState, Store, StoreError, StoredUser};
+use uuid::Uuid;
+
+/// What happens to one commit call.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// Nothing is applied, and the store says so.
+    Refuse,
+    /// It is applied, but the answer is lost.
+    LoseAnswer,
+    /// It is not applied, and the answer is lost.
+    LoseRequest,
+    /// Another process writes first, for every user of the group.
+    Overtake,
+    /// It is applied, the answer is lost, and another process writes before anything is sent again.
+    LoseAnswerThenOvertake,
+    /// The store will never take it.
+    Reject,
+}
+
+#[derive(Clone, Default)]
+struct Row {
+    subject: String,
+    email: Option<String>,
+    seq: i64,
+    last_batch: Option<Uuid>,
+    tasks: BTreeMap<TaskId, Task>,
+}
+
+#[derive(Default)]
+pub struct MemoryStore {
+    rows: Mutex<HashMap<UserId, Row>>,
+    faults: Mutex<VecDeque<Fault>>,
+    /// How long a commit takes.
+    pub latency: Mutex<Duration>,
+    /// Everything is refused while this is set.
+    pub down: AtomicBool,
+    /// Commits hang for ever while this is set.
+    pub stuck: AtomicBool,
+    /// The next load panics.
+    pub panic_at_load: AtomicBool,
+    pub loads: AtomicUsize,
+    pub commits: AtomicUsize,
+    pub flying: Mutex<Vec<UserId>>,
+}
+
+impl MemoryStore {
+    /// The faults of the next commit calls, one each.
+    pub fn fail(&self, faults: &[Fault]) {
+        self.faults.lock().unwrap().extend(faults);
+    }
+
+    pub fn seq(&self, user: UserId) -> i64 {
+        self.rows.lock().unwrap().get(&user).map_or(0, |row| row.seq)
+    }
+
+    pub fn tasks(&self, user: UserId) -> Vec<Task> {
+        self.rows
+            .lock()
+            .unwrap()
+            .get(&user)
+            .map_or_else(Vec::new, |row| row.tasks.values().cloned().collect())
+    }
+
+    /// Ticks or unticks every task of the user, as another process would.
+    pub fn overtake(&self, user: UserId, subject: &str) {
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.entry(user).or_default();
+        row.subject = subject.to_owned();
+        row.seq += 1;
+        row.last_batch = Some(Uuid::now_v7());
+        let version = Seq::new(row.seq);
+        for task in row.tasks.values_mut() {
+            *task = Task { completed: !task.completed, version, ..task.clone() };
+        }
+    }
+
+    fn apply(&self, batch: &Batch) -> Outcome {
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows
+            .entry(batch.user)
+            .or_insert_with(|| Row { subject: batch.subject.to_string(), ..Row::default() });
+        if row.last_batch == Some(batch.id) {
+            return Outcome::Committed;
+        }
+        if row.seq != batch.expected.get() {
+            return Outcome::Conflict;
+        }
+        for change in &batch.changes {
+            match change {
+                Change::Put(task) => {
+                    row.tasks.insert(task.id, (**task).clone());
+                }
+                Change::Delete { id, .. } => {
+                    row.tasks.remove(id);
+                }
+            }
+        }
+        row.seq = batch.reached.get();
+        row.last_batch = Some(batch.id);
+        if let Some(email) = &batch.email {
+            row.email = Some(email.to_string());
+        }
+        Outcome::Committed
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.panic_at_load.swap(false, Ordering::SeqCst), "a load that panics, on command");
+        tokio::task::yield_now().await;
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError("down, on command".into()));
+        }
+        Ok(self.rows.lock().unwrap().get(&user).map(|row| StoredUser {
+            subject: row.subject.clone(),
+            email: row.email.clone(),
+            seq: Seq::new(row.seq),
+            tasks: row.tasks.values().cloned().collect(),
+        }))
+    }
+
+    async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        {
+            let mut flying = self.flying.lock().unwrap();
+            for batch in batches {
+                assert!(!flying.contains(&batch.user), "two commits of one user in flight");
+                flying.push(batch.user);
+            }
+        }
+        while self.stuck.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let latency = *self.latency.lock().unwrap();
+        tokio::time::sleep(latency).await;
+        let all = |outcome: Outcome| batches.iter().map(|_| outcome.clone()).collect::<Vec<_>>();
+        let apply = || batches.iter().map(|batch| self.apply(batch)).collect::<Vec<_>>();
+        let overtake = || batches.iter().for_each(|batch| self.overtake(batch.user, &batch.subject));
+        let lost = || Outcome::Unknown("lost, on command".into());
+        let fault = self.faults.lock().unwrap().pop_front();
+        let outcomes = match fault {
+            _ if self.down.load(Ordering::SeqCst) => all(Outcome::Unavailable("down, on command".into())),
+            None => apply(),
+            Some(Fault::Refuse) => all(Outcome::Unavailable("refused, on command".into())),
+            Some(Fault::Reject) => all(Outcome::Rejected("rejected, on command".into())),
+            Some(Fault::LoseRequest) => all(lost()),
+            Some(Fault::LoseAnswer) => {
+                apply();
+                all(lost())
+            }
+            Some(Fault::LoseAnswerThenOvertake) => {
+                apply();
+                overtake();
+                all(lost())
+            }
+            Some(Fault::Overtake) => {
+                overtake();
+                apply()
+            }
+        };
+        self.flying.lock().unwrap().retain(|user| !batches.iter().any(|batch| batch.user == *user));
+        outcomes
+    }
+
+    async fn changes_since(&self, _: UserId, _: Seq, _: usize) -> Result<Changes, StoreError> {
+        Err(StoreError("the lanes do not ask for changes".into()))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn pool(&self) -> PoolState {
+        PoolState::default()
+    }
+
+    async fn close(&self) {}
+}

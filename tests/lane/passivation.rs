@@ -1,0 +1,74 @@
+//! Lanes come and go; what they held does not.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tasklane::lane::Limits;
+
+use crate::support::{create, user, world};
+
+#[test]
+fn a_cold_lane_is_read_from_the_store_once_however_many_wait_for_it() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        let reads = join_all((0..500).map(|_| world.lanes.snapshot(&who))).await;
+        assert!(reads.into_iter().all(|read| read.is_ok()));
+        assert_eq!(world.store.loads.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn an_idle_lane_goes_and_comes_back_with_everything() {
+    world(Limits { idle: Duration::from_mins(1), ..Limits::default() }, |world| async move {
+        let who = user("ann");
+        world.task(&who, "one").await;
+        tokio::time::sleep(Duration::from_mins(3)).await;
+        assert!(world.lanes.cached(&who).is_none(), "it was passivated");
+        world.assert_readers_see_the_store(&who).await;
+        world.task(&who, "two").await;
+        assert_eq!(world.store.seq(who.user()), 2);
+    });
+}
+
+#[test]
+fn passivation_under_fire_loses_nothing() {
+    // No room for a single lane: the sweeper takes out whatever it may at every turn.
+    world(Limits { cache_bytes: 1, idle: Duration::ZERO, ..Limits::default() }, |world| async move {
+        *world.store.latency.lock().unwrap() = Duration::from_millis(1);
+        let people: Vec<_> = (0..50).map(|n| user(&format!("user {n}"))).collect();
+        let writers = people.iter().enumerate().map(|(n, who)| {
+            let lanes = &world.lanes;
+            async move {
+                for round in 0..40 {
+                    lanes.submit(who, create("one")).await.unwrap();
+                    // Out of step with one another and with the sweeper.
+                    tokio::time::sleep(Duration::from_millis((n as u64 * 37 + round * 101) % 900)).await;
+                }
+            }
+        });
+        join_all(writers).await;
+        for who in &people {
+            assert_eq!(world.store.seq(who.user()), 40);
+            world.assert_readers_see_the_store(who).await;
+        }
+        let loads = world.store.loads.load(Ordering::SeqCst);
+        assert!(loads > 500, "lanes were passivated and loaded again all the time, not {loads} times");
+    });
+}
+
+#[test]
+fn a_lane_with_a_write_under_way_is_not_passivated() {
+    world(Limits { cache_bytes: 1, idle: Duration::ZERO, ..Limits::default() }, |world| async move {
+        let who = user("ann");
+        world.store.stuck.store(true, Ordering::SeqCst);
+        let write = world.spawn(&who, create("one"));
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(world.lanes.cached(&who).is_some());
+        }
+        world.store.stuck.store(false, Ordering::SeqCst);
+        write.await.unwrap().unwrap();
+        assert_eq!(world.store.loads.load(Ordering::SeqCst), 1);
+    });
+}

@@ -1,0 +1,79 @@
+//! Lanes over a store in memory, in virtual time: pauses cost nothing and order is repeatable.
+
+use std::sync::Arc;
+
+use actix::{Arbiter, System};
+use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
+use tasklane::error::Error;
+use tasklane::lane::{Effect, Limits, Registry, Written};
+use tasklane::store::committer::Committer;
+
+use crate::memory_store::MemoryStore;
+
+pub struct World {
+    pub store: Arc<MemoryStore>,
+    pub lanes: Registry,
+}
+
+/// Runs `test` in a world of its own: one thread, virtual time.
+pub fn world<F: Future<Output = ()> + 'static>(limits: Limits, test: impl FnOnce(World) -> F + 'static) {
+    let system = System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    });
+    system.block_on(async move {
+        let store = Arc::new(MemoryStore::default());
+        let runtime = tokio::runtime::Handle::current();
+        let (committer, _done) = Committer::start(store.clone(), &runtime, limits.waiting);
+        let lanes = Registry::start(store.clone(), committer, limits, vec![Arbiter::current()], runtime);
+        test(World { store, lanes }).await;
+    });
+}
+
+pub fn user(name: &str) -> Identity {
+    Identity::new(name, None)
+}
+
+pub fn create(title: &str) -> Command {
+    let title = Title::parse(title).unwrap();
+    Command::CreateTask(NewTask { id: TaskId::generate(), title, description: None, completed: false })
+}
+
+pub const fn flip(id: TaskId) -> Command {
+    Command::CompleteTask { id, completed: None }
+}
+
+impl World {
+    /// A write on a task of its own, so that many can be under way.
+    pub fn spawn(
+        &self,
+        who: &Identity,
+        command: Command,
+    ) -> actix_rt::task::JoinHandle<Result<Written, Error>> {
+        let (lanes, who) = (self.lanes.clone(), who.clone());
+        actix_rt::spawn(async move { lanes.submit(&who, command).await })
+    }
+
+    /// Makes a task and says which.
+    pub async fn task(&self, who: &Identity, title: &str) -> TaskId {
+        match self.lanes.submit(who, create(title)).await.unwrap().effect {
+            Effect::Created(entry) => entry.task.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asserts that what readers see is what the store holds.
+    pub async fn assert_readers_see_the_store(&self, who: &Identity) {
+        let snapshot = self.lanes.snapshot(who).await.unwrap();
+        assert_eq!(snapshot.seq().get(), self.store.seq(who.user()));
+        let mut seen: Vec<_> = snapshot.newest_first().map(|entry| (*entry.task).clone()).collect();
+        seen.sort_by_key(|task| task.id);
+        assert_eq!(seen, self.store.tasks(who.user()));
+    }
+}
+
+/// The seqs of accepted writes, in order.
+pub fn seqs(written: &[Written]) -> Vec<i64> {
+    let mut seqs: Vec<_> = written.iter().map(|written| written.seq.get()).collect();
+    seqs.sort_unstable();
+    seqs
+}
