@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use url::Host;
 
 /// The settings as given, unchecked: what is `None` was not given. Flags win over the environment,
 /// the environment over `.env`. Help texts are the reference; `.env.example` says more.
@@ -24,6 +25,15 @@ pub struct Settings {
     /// HS256 secret shared with the frontend, 32 bytes at least
     #[arg(long, env = "BETTER_AUTH_SECRET", global = true, hide_env_values = true, value_name = "SECRET")]
     pub better_auth_secret: Option<String>,
+    /// Where the identity provider publishes its public keys (https; http on loopback only)
+    #[arg(long, env = "JWKS_URL", global = true, value_name = "URL")]
+    pub jwks_url: Option<String>,
+    /// The `iss` every token must have; required with `JWKS_URL`
+    #[arg(long, env = "JWT_ISSUER", global = true, value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// The `aud` every token must have; required with `JWKS_URL`
+    #[arg(long, env = "JWT_AUDIENCE", global = true, value_name = "AUDIENCE")]
+    pub jwt_audience: Option<String>,
     /// Origins whose pages may call the API, comma-separated
     #[arg(long, env = "ALLOWED_ORIGINS", global = true, value_name = "ORIGINS")]
     pub allowed_origins: Option<String>,
@@ -65,6 +75,10 @@ pub struct Config {
     pub store: StoreUrl,
     /// The HS256 secret; `None` in development means: use the one kept in the data folder.
     pub secret: Option<Secret>,
+    /// Where the identity provider publishes its keys.
+    pub jwks_url: Option<String>,
+    /// What tokens must say of their origin and destination.
+    pub expected: Expected,
     /// Origins whose pages may call the API.
     pub allowed_origins: Vec<String>,
     /// What the service runs for.
@@ -97,11 +111,26 @@ impl Config {
             "production" => Environment::Production,
             other => return Err(wrong("ENVIRONMENT", other, "`development` or `production`")),
         };
+        let jwks_url = given(settings.jwks_url.as_deref()).map(jwks_url).transpose()?;
+        let expected = Expected {
+            issuer: given(settings.jwt_issuer.as_deref()).map(str::to_owned),
+            audience: given(settings.jwt_audience.as_deref()).map(str::to_owned),
+        };
+        if jwks_url.is_some() {
+            let missing = [("JWT_ISSUER", &expected.issuer), ("JWT_AUDIENCE", &expected.audience)];
+            if let Some((name, _)) = missing.iter().find(|(_, value)| value.is_none()) {
+                let why = "is not set, but must be with JWKS_URL: else tokens made for other services pass here; \
+                           with Better Auth both are its base URL";
+                return Err(ConfigError(format!("{name} {why}")));
+            }
+        }
         Ok(Self {
             host: given(settings.host.as_deref()).unwrap_or("127.0.0.1").to_owned(),
             port: number("PORT", settings.port.as_deref(), 8000, 0..=65535)?,
             store: store_url(given(settings.database_url.as_deref()).unwrap_or("sqlite://data/tasklane.db"))?,
-            secret: secret(given(settings.better_auth_secret.as_deref()), environment)?,
+            secret: secret(given(settings.better_auth_secret.as_deref()), environment, jwks_url.is_some())?,
+            jwks_url,
+            expected,
             allowed_origins: origins(
                 given(settings.allowed_origins.as_deref()).unwrap_or("http://localhost:3000"),
             )?,
@@ -187,10 +216,14 @@ fn store_url(url: &str) -> Result<StoreUrl, ConfigError> {
     })
 }
 
-fn secret(value: Option<&str>, environment: Environment) -> Result<Option<Secret>, ConfigError> {
+fn secret(
+    value: Option<&str>,
+    environment: Environment,
+    has_jwks: bool,
+) -> Result<Option<Secret>, ConfigError> {
     let production = environment == Environment::Production;
     let problem = match value {
-        None if production => "is not set",
+        None if production && !has_jwks => "is not set, nor is JWKS_URL",
         None => return Ok(None),
         Some(text) if text.len() < 32 => "is shorter than 32 bytes",
         Some(text) if production && is_well_known(text) => "is a value anybody can guess",
@@ -200,6 +233,21 @@ fn secret(value: Option<&str>, environment: Environment) -> Result<Option<Secret
         "BETTER_AUTH_SECRET {problem}, but must be the secret the frontend signs its tokens with, \
          32 bytes at least; `openssl rand -base64 32` makes a good one"
     )))
+}
+
+/// The keys decide who gets in: they come over https, or from this very machine.
+fn jwks_url(text: &str) -> Result<String, ConfigError> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| {
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        url.scheme() == "https" || (url.scheme() == "http" && loopback)
+    });
+    let allowed = "an https URL (or http on loopback), such as https://app.example.org/api/auth/jwks";
+    url.map(String::from).ok_or_else(|| ConfigError(format!("JWKS_URL must be {allowed}")))
 }
 
 /// Better Auth's own default, and what people type in place of a secret.
@@ -246,6 +294,15 @@ pub enum LogRequests {
     Problems,
     /// Every one.
     All,
+}
+
+/// What a token must say of its origin and its destination, where that is configured.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// The `iss` it must have.
+    pub issuer: Option<String>,
+    /// The `aud` it must have, or have among others.
+    pub audience: Option<String>,
 }
 
 /// Where tasks are kept.

@@ -9,7 +9,7 @@
 //! - [`lane`]: one actor per user, the registry of them, the snapshots readers see
 //! - [`auth`]: who is asking
 //! - [`http`]: the routes
-//! - [`config`], [`error`], [`telemetry`]
+//! - [`config`], [`error`], [`telemetry`], [`greeting`]
 //! - [`app`]: puts it all together, and takes it down in order
 
 pub mod app;
@@ -17,6 +17,7 @@ pub mod auth;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod greeting;
 pub mod http;
 pub mod lane;
 pub mod store;

@@ -1,5 +1,6 @@
 //! Who is asking: verification of bearer tokens, and making them on a developer's machine.
 
+mod jwks;
 mod token;
 mod token_cache;
 mod verify;

@@ -65,7 +65,7 @@ fn key(token: &str) -> Digest {
 }
 
 /// Seconds since the epoch; a clock before it counts as the epoch.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -7,9 +7,11 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::runtime::Handle;
 
-use super::token_cache::TokenCache;
-use crate::config::Secret;
+use super::jwks::Jwks;
+use super::token_cache::{TokenCache, now};
+use crate::config::{Expected, Secret};
 use crate::domain::Identity;
 
 /// Bytes of a token at the most.
@@ -43,6 +45,8 @@ pub enum AuthError {
 struct Claims {
     /// A `NumericDate`: seconds since the epoch, fractions allowed (RFC 7519, section 2).
     exp: f64,
+    iat: Option<Value>,
+    iss: Option<Value>,
     sub: Option<Value>,
     user_id: Option<Value>,
     id: Option<Value>,
@@ -52,17 +56,28 @@ struct Claims {
 /// Verifies tokens and remembers those that passed.
 pub struct Verifier {
     hs256: Option<(DecodingKey, Validation)>,
+    jwks: Option<Arc<Jwks>>,
     cache: TokenCache,
 }
 
 impl Verifier {
-    /// A verifier of HS256 tokens signed with `secret`.
-    #[must_use]
-    pub fn new(secret: Option<&Secret>) -> Self {
+    /// A verifier of HS256 tokens signed with `secret`, of tokens signed with a key of the set at
+    /// `jwks_url`, or of both. Keys are fetched on `runtime`.
+    ///
+    /// # Errors
+    /// When the machine's root certificates cannot be read.
+    pub fn start(
+        secret: Option<&Secret>,
+        jwks_url: Option<&str>,
+        expected: &Expected,
+        runtime: &Handle,
+    ) -> Result<Self, reqwest::Error> {
         let hs256 = secret.map(|secret| {
-            (DecodingKey::from_secret(secret.expose().as_bytes()), validation(Algorithm::HS256))
+            let key = DecodingKey::from_secret(secret.expose().as_bytes());
+            (key, validation(Algorithm::HS256, expected))
         });
-        Self { hs256, cache: TokenCache::default() }
+        let jwks = jwks_url.map(|url| Jwks::start(url.to_owned(), expected.clone(), runtime.clone()));
+        Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default() })
     }
 
     /// The identity of a token that was verified before and has not expired since: no wait.
@@ -77,20 +92,26 @@ impl Verifier {
     /// [`AuthError`] says why it was refused.
     pub async fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
         let header = check_header(token)?;
-        let (key, validation) = match header.alg {
-            Algorithm::HS256 => self.hs256.as_ref().ok_or(AuthError::Invalid("HS256 is not configured"))?,
-            _ => return Err(AuthError::Invalid("its algorithm is not accepted")),
-        };
-        let (claims, expired) = match decode::<Claims>(token, key, validation) {
-            Ok(data) => (data.claims, false),
-            Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
-                // "Token expired" is said only of a token that is right in all else.
-                let ageless = Validation { validate_exp: false, ..validation.clone() };
-                let data = decode::<Claims>(token, key, &ageless).map_err(|error| refusal(&error))?;
-                (data.claims, true)
+        let claims = match (&header, &self.hs256, &self.jwks) {
+            (Header { alg: Algorithm::HS256, .. }, Some((key, validation)), _) => {
+                read(token, key, validation)
             }
-            Err(error) => return Err(refusal(&error)),
+            (Header { alg: Algorithm::HS256, .. }, None, _) => {
+                Err(AuthError::Invalid("HS256 is not configured"))
+            }
+            (Header { alg, kid: Some(id), .. }, _, Some(jwks)) => {
+                let key = jwks.key(id).await?;
+                if key.algorithm == *alg {
+                    read(token, &key.decoding, &key.validation)
+                } else {
+                    Err(AuthError::Invalid("its algorithm is not its key's"))
+                }
+            }
+            (_, _, Some(_)) => Err(AuthError::Invalid("it names no key")),
+            _ => Err(AuthError::Invalid("its algorithm is not accepted")),
         };
+        let (claims, expired) = claims?;
+        check_origin(&claims)?;
         let identity = Arc::new(identity(&claims)?);
         if expired {
             return Err(AuthError::Expired);
@@ -101,13 +122,50 @@ impl Verifier {
     }
 }
 
+/// Checks the signature and the claims the library knows; says whether the token has expired.
+/// "Token expired" is to be said only of one that is right in all else.
+fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(Claims, bool), AuthError> {
+    match decode::<Claims>(token, key, validation) {
+        Ok(data) => Ok((data.claims, false)),
+        Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
+            let ageless = Validation { validate_exp: false, ..validation.clone() };
+            let data = decode::<Claims>(token, key, &ageless).map_err(|error| refusal(&error))?;
+            Ok((data.claims, true))
+        }
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
+/// What the library does not check: a token from the future, an issuer that is no string.
+fn check_origin(claims: &Claims) -> Result<(), AuthError> {
+    if claims.iss.as_ref().is_some_and(|iss| !iss.is_string()) {
+        return Err(AuthError::Invalid("its issuer is no string"));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^52")]
+    let latest = now().saturating_add_unsigned(LEEWAY) as f64;
+    match claims.iat.as_ref().map(Value::as_f64) {
+        Some(None) => Err(AuthError::Invalid("its time of issue is no number")),
+        Some(Some(iat)) if iat > latest => Err(AuthError::Invalid("it was issued in the future")),
+        _ => Ok(()),
+    }
+}
+
 /// What every token is held to, whatever its algorithm.
-fn validation(algorithm: Algorithm) -> Validation {
+pub(super) fn validation(algorithm: Algorithm, expected: &Expected) -> Validation {
     let mut validation = Validation::new(algorithm);
-    validation.set_required_spec_claims(&["exp"]);
+    let mut required = vec!["exp"];
+    validation.validate_aud = expected.audience.is_some();
+    if let Some(issuer) = &expected.issuer {
+        validation.set_issuer(&[issuer]);
+        required.push("iss");
+    }
+    if let Some(audience) = &expected.audience {
+        validation.set_audience(&[audience]);
+        required.push("aud");
+    }
+    validation.set_required_spec_claims(&required);
     validation.leeway = LEEWAY;
     validation.validate_nbf = true;
-    validation.validate_aud = false;
     validation
 }
 

@@ -1,0 +1,262 @@
+//! The identity provider's public keys (JSON Web Key Set, RFC 7517): fetched, kept, renewed.
+//!
+//! A set that cannot be fetched stops nothing: known keys go on working. An unknown key id asks for the
+//! set again, one request at a time and once in [`RETRY`] at the most, so that rotated keys are found
+//! without a restart and made-up key ids cost the provider nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::verify::{AuthError, validation};
+use crate::config::Expected;
+
+/// The shortest time between two fetches that unknown key ids cause.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// The time between two fetches in the background, and between two attempts while there are no keys.
+const REFRESH: Duration = Duration::from_mins(10);
+const REFRESH_WITHOUT_KEYS: Duration = Duration::from_secs(5);
+
+/// How long one fetch may take, and how many bytes a set may have.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const LARGEST_SET: usize = 256 * 1024;
+
+/// Bytes of the shortest RSA modulus that is accepted: 2048 bits (RFC 7518, section 3.3).
+const SHORTEST_MODULUS: usize = 256;
+
+/// The encodings of Ed25519 points of small order (and of their non-canonical twins), sign bit cleared,
+/// for which a signature over anything can be made up.
+const SMALL_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+/// A key that verifies, with the one algorithm it is for: the key says which, never the token.
+pub(super) struct Key {
+    pub(super) algorithm: Algorithm,
+    pub(super) decoding: DecodingKey,
+    pub(super) validation: Validation,
+}
+
+type Keys = HashMap<String, Arc<Key>>;
+
+/// The keys of one provider.
+pub(super) struct Jwks {
+    url: String,
+    expected: Expected,
+    client: reqwest::Client,
+    runtime: Handle,
+    /// `None` until the first fetch succeeds.
+    keys: ArcSwapOption<Keys>,
+    /// When the last fetch for an unknown key id was begun; held during every fetch.
+    asked: Mutex<Option<Instant>>,
+}
+
+impl Jwks {
+    /// Keeps the keys found at `url`, which it fetches now and again on `runtime`, until it is dropped.
+    pub(super) fn start(
+        url: String,
+        expected: Expected,
+        runtime: Handle,
+    ) -> Result<Arc<Self>, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            // The address was checked to be https or loopback; another one would not have been.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let (keys, asked) = (ArcSwapOption::empty(), Mutex::default());
+        let jwks = Arc::new(Self { url, expected, client, runtime, keys, asked });
+        jwks.runtime.spawn(refresh(Arc::downgrade(&jwks)));
+        Ok(jwks)
+    }
+
+    /// The key with this id, asking the provider anew if it is unknown.
+    pub(super) async fn key(self: &Arc<Self>, id: &str) -> Result<Arc<Key>, AuthError> {
+        if let Some(key) = self.known(id) {
+            return Ok(key);
+        }
+        let (this, id) = (Arc::clone(self), id.to_owned());
+        // On the store's runtime: the client's connections must not die with an HTTP worker, nor a fetch
+        // with the request that caused it.
+        let found = self.runtime.spawn(async move { this.ask_for(&id).await }).await;
+        found.unwrap_or(Err(AuthError::KeysUnavailable))
+    }
+
+    fn known(&self, id: &str) -> Option<Arc<Key>> {
+        self.keys.load().as_ref()?.get(id).cloned()
+    }
+
+    async fn ask_for(&self, id: &str) -> Result<Arc<Key>, AuthError> {
+        let mut asked = self.asked.lock().await;
+        // Another request may have brought it while this one waited.
+        if let Some(key) = self.known(id) {
+            return Ok(key);
+        }
+        if asked.is_none_or(|last| last.elapsed() >= RETRY) {
+            *asked = Some(Instant::now());
+            self.fetch().await;
+        }
+        drop(asked);
+        match self.known(id) {
+            Some(key) => Ok(key),
+            None if self.keys.load().is_none() => Err(AuthError::KeysUnavailable),
+            None => Err(AuthError::Invalid("its key is not one of the provider's")),
+        }
+    }
+
+    /// Fetches the set and keeps its usable keys; on failure the old ones stay.
+    async fn fetch(&self) {
+        match self.download().await {
+            Ok(set) => {
+                let keys = usable(set, &self.expected);
+                tracing::info!(keys = keys.len(), "fetched the identity provider's keys");
+                self.keys.store(Some(Arc::new(keys)));
+            }
+            Err(problem) => tracing::warn!(problem, "the identity provider's keys cannot be fetched"),
+        }
+    }
+
+    async fn download(&self) -> Result<Set, String> {
+        // Not the error's URL: it may hold credentials.
+        let plain = |error: reqwest::Error| error.without_url().to_string();
+        let mut response = self.client.get(&self.url).send().await.map_err(plain)?;
+        if !response.status().is_success() {
+            return Err(format!("JWKS_URL answers {}", response.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(plain)? {
+            if body.len() + chunk.len() > LARGEST_SET {
+                return Err(format!("the key set is larger than {LARGEST_SET} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&body).map_err(|_| "the answer of JWKS_URL is no JSON Web Key Set".into())
+    }
+}
+
+async fn refresh(jwks: Weak<Jwks>) {
+    loop {
+        let pause = {
+            let Some(jwks) = jwks.upgrade() else { return };
+            let _alone = jwks.asked.lock().await;
+            jwks.fetch().await;
+            if jwks.keys.load().is_some() { REFRESH } else { REFRESH_WITHOUT_KEYS }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// A key set whose keys are read one by one: a key that cannot be read spoils no other.
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Value>,
+}
+
+fn usable(set: Set, expected: &Expected) -> Keys {
+    let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    keys.filter_map(|jwk| {
+        let id = jwk.common.key_id.clone()?;
+        let algorithm = algorithm(&jwk)?;
+        let decoding = DecodingKey::from_jwk(&jwk).ok()?;
+        Some((id, Arc::new(Key { algorithm, decoding, validation: validation(algorithm, expected) })))
+    })
+    .collect()
+}
+
+/// The one algorithm a key is for; `None` if it is not to be used here: symmetric, for encryption, of
+/// another curve, too short, or of small order.
+fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
+    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+        return None;
+    }
+    let (found, stated) = match (&jwk.algorithm, jwk.common.key_algorithm) {
+        (AlgorithmParameters::OctetKeyPair(key), stated) if key.curve == EllipticCurve::Ed25519 => {
+            let point = decode(&key.x).filter(|point| point.len() == 32)?;
+            if is_small_order(&point) {
+                return None;
+            }
+            (Algorithm::EdDSA, stated.is_none_or(|alg| alg == KeyAlgorithm::EdDSA))
+        }
+        (AlgorithmParameters::EllipticCurve(key), stated) if key.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, stated.is_none_or(|alg| alg == KeyAlgorithm::ES256))
+        }
+        (AlgorithmParameters::RSA(key), stated) if decode(&key.n)?.len() >= SHORTEST_MODULUS => {
+            match stated {
+                None | Some(KeyAlgorithm::RS256) => (Algorithm::RS256, true),
+                Some(alg) => (Algorithm::PS256, alg == KeyAlgorithm::PS256),
+            }
+        }
+        _ => return None,
+    };
+    stated.then_some(found)
+}
+
+fn decode(base64url: &str) -> Option<Vec<u8>> {
+    base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, base64url).ok()
+}
+
+fn is_small_order(point: &[u8]) -> bool {
+    let (last, rest) = point.split_last().map_or((0, point), |(last, rest)| (last & 0x7f, rest));
+    let hex = rest.iter().chain([&last]).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    SMALL_ORDER.contains(&hex.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn accepted(key: Value) -> Vec<Algorithm> {
+        let keys = usable(Set { keys: vec![key] }, &Expected::default());
+        keys.values().map(|key| key.algorithm).collect()
+    }
+
+    fn base64url(bytes: &[u8]) -> String {
+        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
+    }
+
+    #[test]
+    fn the_key_and_not_the_token_says_which_algorithm() {
+        let x = base64url(&[9; 32]);
+        assert_eq!(accepted(json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "a"})), [Algorithm::EdDSA]);
+        let n = base64url(&[0xc5; 256]);
+        let rsa = |alg: &str| json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": "a", "alg": alg});
+        assert_eq!(accepted(rsa("RS256")), [Algorithm::RS256]);
+        assert_eq!(accepted(rsa("PS256")), [Algorithm::PS256]);
+        assert_eq!(accepted(rsa("HS256")), []);
+        let ec = json!({"kty": "EC", "crv": "P-256", "x": x, "y": x, "kid": "a"});
+        assert_eq!(accepted(ec), [Algorithm::ES256]);
+    }
+
+    #[test]
+    fn keys_that_anybody_could_sign_with_are_left_out() {
+        let n = base64url(&[0xc5; 255]);
+        assert_eq!(accepted(json!({"kty": "oct", "k": base64url(&[1; 32]), "kid": "a", "alg": "HS256"})), []);
+        assert_eq!(accepted(json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": "a"})), []);
+        assert_eq!(accepted(json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&[9; 32]), "use": "enc", "kid": "a"})), []);
+        for point in SMALL_ORDER {
+            for sign in [0, 0x80] {
+                let mut bytes: Vec<u8> =
+                    (0..32).map(|n| u8::from_str_radix(&point[2 * n..2 * n + 2], 16).unwrap()).collect();
+                bytes[31] |= sign;
+                let key = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&bytes), "kid": "a"});
+                assert_eq!(accepted(key), [], "{point}");
+            }
+        }
+    }
+}
