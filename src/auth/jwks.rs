@@ -248,7 +248,12 @@ mod tests {
         let n = base64url(&[0xc5; 255]);
         assert_eq!(accepted(json!({"kty": "oct", "k": base64url(&[1; 32]), "kid": "a", "alg": "HS256"})), []);
         assert_eq!(accepted(json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": "a"})), []);
-        assert_eq!(accepted(json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&[9; 32]), "use": "enc", "kid": "a"})), []);
+        assert_eq!(
+            accepted(
+                json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&[9; 32]), "use": "enc", "kid": "a"})
+            ),
+            []
+        );
         for point in SMALL_ORDER {
             for sign in [0, 0x80] {
                 let mut bytes: Vec<u8> =

@@ -4,12 +4,14 @@
 //! [`Command::decide`] is the whole of what a write may do; the lane calls it and the store keeps its outcome.
 
 mod command;
+mod fields;
 mod ids;
 mod task;
 mod text;
 mod time;
 
 pub use command::{Command, Decision, Refusal};
+pub use fields::{Due, DueDate, Position, Priority, Tags, TagsError};
 pub use ids::{Identity, Seq, TaskId, UserId};
 pub use task::{Change, NewTask, Patch, Task};
 pub use text::{Description, TextError, Title};
