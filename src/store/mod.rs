@@ -30,6 +30,16 @@ pub struct Batch {
     pub changes: Vec<Change<Arc<Task>>>,
 }
 
+impl Batch {
+    /// The e-mail address to keep, if it is one a store can keep: 320 characters at most (RFC 3696,
+    /// erratum 1690) and no U+0000. An address is never a reason to refuse a write.
+    fn storable_email(&self) -> Option<&str> {
+        self.email
+            .as_deref()
+            .filter(|email| (1..=320).contains(&email.chars().count()) && !email.contains('\0'))
+    }
+}
+
 /// What became of one [`Batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -1,0 +1,153 @@
+//! Applies a group of batches: one transaction for all, a savepoint for each.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Savepoint, TransactionBehavior, params};
+
+use crate::domain::{Change, Description, Timestamp};
+use crate::store::{Batch, Outcome};
+
+/// Applies the batches and says what became of each, in the order given.
+pub(super) fn commit(connection: &mut Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+    let unavailable = |error: &rusqlite::Error| {
+        vec![Outcome::Unavailable(format!("SQLite: {error}, nothing was written")); batches.len()]
+    };
+    let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(error) => return unavailable(&error),
+    };
+    let mut outcomes = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let outcome = transaction.savepoint().and_then(|savepoint| apply_alone(savepoint, batch));
+        match outcome {
+            Ok(outcome) => outcomes.push(outcome),
+            // The file or the disk is ill, not the batch. Dropping the transaction rolls it back.
+            Err(error) => return unavailable(&error),
+        }
+    }
+    match transaction.commit() {
+        Ok(()) => outcomes,
+        // A transaction that failed to commit is rolled back when dropped; only after a failed write or
+        // sync can its last record be in the log all the same, where a restart would find it.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+            let unknown = |outcome| match outcome {
+                Outcome::Committed => Outcome::Unknown(format!("SQLite: the commit failed: {error}")),
+                other => other,
+            };
+            outcomes.into_iter().map(unknown).collect()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Applies one batch, or leaves no trace of it.
+///
+/// # Errors
+/// Whatever is not the batch's own fault.
+fn apply_alone(savepoint: Savepoint<'_>, batch: &Batch) -> Result<Outcome> {
+    match apply(&savepoint, batch) {
+        Ok(outcome) => savepoint.commit().map(|()| outcome),
+        Err(error) if is_about_the_data(&error) => {
+            // SQLite's messages name constraints and columns, never values.
+            savepoint.finish().map(|()| Outcome::Rejected(format!("SQLite: {error}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_about_the_data(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+    )
+}
+
+fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
+    if let Some(outcome) = pass_fence(connection, batch)? {
+        return Ok(outcome);
+    }
+    let user = batch.user.as_uuid().into_bytes();
+    for change in &batch.changes {
+        match change {
+            Change::Put(task) => connection
+                .prepare_cached(
+                    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at, version)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                     ON CONFLICT (user_id, id) DO UPDATE SET title = excluded.title,
+                        description = excluded.description, completed = excluded.completed,
+                        created_at = excluded.created_at, updated_at = excluded.updated_at,
+                        version = excluded.version",
+                )?
+                .execute(params![
+                    user,
+                    task.id.as_uuid().into_bytes(),
+                    task.title.as_str(),
+                    task.description.as_ref().map(Description::as_str),
+                    task.completed,
+                    task.created_at.as_micros(),
+                    task.updated_at.as_micros(),
+                    task.version.get(),
+                ])?,
+            Change::Delete { id, seq, at } => {
+                let id = id.as_uuid().into_bytes();
+                connection
+                    .prepare_cached("DELETE FROM tasks WHERE user_id = ?1 AND id = ?2")?
+                    .execute(params![user, id])?;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO tombstones (user_id, id, seq, deleted_at) VALUES (?1, ?2, ?3, ?4)
+                         ON CONFLICT (user_id, id) DO UPDATE SET seq = excluded.seq,
+                            deleted_at = excluded.deleted_at",
+                    )?
+                    .execute(params![user, id, seq.get(), at.as_micros()])?
+            }
+        };
+    }
+    Ok(Outcome::Committed)
+}
+
+/// Moves the user's seq from the expected to the reached one; the outcome if that is not to be done.
+fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>> {
+    let user = batch.user.as_uuid().into_bytes();
+    let batch_id = batch.id.into_bytes();
+    let email = match batch.storable_email() {
+        Some(email) => connection
+            .prepare_cached("SELECT 1 FROM users WHERE email = ?1 AND id <> ?2")?
+            .query_row(params![email, user], |_| Ok(()))
+            .optional()?
+            .map_or(Some(email), |()| None),
+        None => None,
+    };
+    let passed = connection
+        .prepare_cached(
+            "UPDATE users SET seq = ?3, last_batch = ?4, email = coalesce(?5, email)
+             WHERE id = ?1 AND seq = ?2",
+        )?
+        .execute(params![user, batch.expected.get(), batch.reached.get(), batch_id, email])?;
+    if passed == 1 {
+        return Ok(None);
+    }
+    let last_batch: Option<Option<[u8; 16]>> = connection
+        .prepare_cached("SELECT last_batch FROM users WHERE id = ?1")?
+        .query_row(params![user], |row| row.get(0))
+        .optional()?;
+    match last_batch {
+        Some(last) if last == Some(batch_id) => return Ok(Some(Outcome::Committed)),
+        None if batch.expected.get() == 0 => {}
+        _ => return Ok(Some(Outcome::Conflict)),
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO users (id, subject, email, seq, last_batch, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            user,
+            &*batch.subject,
+            email,
+            batch.reached.get(),
+            batch_id,
+            Timestamp::now().as_micros()
+        ])?;
+    Ok(None)
+}
