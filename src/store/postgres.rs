@@ -1,1 +1,311 @@
-//! The store (placeholder, replaced in the next step).
+//! The store in PostgreSQL: the production store.
+//!
+//! Every connection, task and query lives on one runtime of the store's own: a connection's task dies
+//! with the runtime it was spawned on, and an HTTP worker's may go at any time. Callers of any runtime
+//! await a task there, so that dropping a call never stops a commit.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+use super::{Batch, Changes, Outcome, PoolState, Store, StoreError, StoredUser};
+use crate::domain::{Change, Description, Seq, Task, TaskId, Timestamp, Title, UserId};
+use commit::Committer;
+use connect::Connector;
+use fault::{Fault, Kind};
+
+mod commit;
+mod connect;
+mod fault;
+mod migrate;
+mod tls;
+
+/// How to reach the server, and how long to wait for it.
+///
+/// Each time-out contains the one before it: a lock wait ends before its statement does, a statement
+/// before its caller gives up, so that the server's clear answer comes first where there is one.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host[:port][,host…]/database[?parameters]`; see `tls.rs` for
+    /// `sslmode` and `sslrootcert`.
+    pub url: String,
+    /// Connections, the committer's included; at least two are used. Too few: cold users wait for one
+    /// another. Too many: the server's `max_connections` is used up by the first few processes.
+    pub pool_size: usize,
+    /// For each host to accept a connection.
+    pub connect_timeout: Duration,
+    /// For a pooled connection to come free.
+    pub wait_timeout: Duration,
+    /// For a row lock somebody else holds. While it lasts, all commits of this process wait.
+    pub lock_timeout: Duration,
+    /// For one statement, on the server.
+    pub statement_timeout: Duration,
+    /// For the answer to one statement. A connection without one is given up.
+    pub answer_timeout: Duration,
+    /// For a server that is still starting, at the start of the store.
+    pub startup_patience: Duration,
+}
+
+impl PostgresOptions {
+    /// The usual time-outs.
+    #[must_use]
+    pub const fn new(url: String, pool_size: usize) -> Self {
+        Self {
+            url,
+            pool_size,
+            connect_timeout: Duration::from_secs(3),
+            wait_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(15),
+            startup_patience: Duration::from_secs(15),
+        }
+    }
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL holds a password.
+        f.debug_struct("PostgresOptions").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// A [`Store`] in a PostgreSQL database.
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+    runtime: Handle,
+}
+
+struct Inner {
+    pool: Pool,
+    committer: Committer,
+    answer_timeout: Duration,
+}
+
+impl PostgresStore {
+    /// Reaches the server and brings its tables up to date. All work of the store is done on
+    /// `runtime`, which needs timers and I/O.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the connection string is wrong, the server cannot be reached within
+    /// [`PostgresOptions::startup_patience`], or the tables cannot be migrated.
+    pub async fn connect(options: PostgresOptions, runtime: Handle) -> Result<Self, StoreError> {
+        let connector =
+            Connector::new(&options).map_err(|error| StoreError(format!("DATABASE_URL: {error}")))?;
+        let work = async move {
+            migrate::migrate(&connector, options.startup_patience)
+                .await
+                .map_err(|fault| StoreError(format!("PostgreSQL at {}: {fault}", connector.hosts())))?;
+            Inner::new(connector, &options)
+        };
+        let inner = on(&runtime, work).await??;
+        Ok(Self { inner: Arc::new(inner), runtime })
+    }
+}
+
+impl Inner {
+    fn new(connector: Connector, options: &PostgresOptions) -> Result<Self, StoreError> {
+        // Fast looks whether the connection is closed and asks no question; a read that meets one that
+        // closed just then is tried again.
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let config = connector.config().clone();
+        let pool = Pool::builder(Manager::from_connect(config, connector.clone(), recycling))
+            .max_size(options.pool_size.saturating_sub(1).max(1))
+            .wait_timeout(Some(options.wait_timeout))
+            .create_timeout(Some(connector.create_timeout()))
+            .recycle_timeout(Some(options.wait_timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| StoreError(format!("PostgreSQL: {error}")))?;
+        let committer = Committer::new(connector, options.answer_timeout);
+        Ok(Self { pool, committer, answer_timeout: options.answer_timeout })
+    }
+
+    /// Runs one reading statement. A connection that turns out to be closed is replaced once; one that
+    /// failed in whatever way is not used again.
+    async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let failed = |fault: &Fault| StoreError(format!("PostgreSQL: {fault}"));
+        let mut retried = false;
+        loop {
+            let client = self.pool.get().await.map_err(|error| failed(&Fault::of_pool(&error)))?;
+            let query = async {
+                let statement = client.prepare_cached(sql).await?;
+                client.query(&statement, params).await
+            };
+            let answer = timeout(self.answer_timeout, query).await;
+            let (fault, retry) = match answer {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(error)) => {
+                    let fault = Fault::of(&error);
+                    let retry = fault.kind == Kind::Broken && !retried;
+                    (fault, retry)
+                }
+                Err(_) => (Fault::no_answer(self.answer_timeout), false),
+            };
+            drop(Object::take(client));
+            if !retry {
+                return Err(failed(&fault));
+            }
+            retried = true;
+        }
+    }
+
+    async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
+        // One statement is one snapshot. The user's own row comes with an id of NULL.
+        let rows = self
+            .query(
+                "SELECT NULL::uuid, subject, email, NULL::boolean, created_at, created_at, seq
+                 FROM users WHERE id = $1
+                 UNION ALL
+                 SELECT id, title, description, completed, created_at, updated_at, version
+                 FROM tasks WHERE user_id = $1",
+                &[&user.as_uuid()],
+            )
+            .await?;
+        let mut stored = None;
+        let mut tasks = Vec::with_capacity(rows.len().saturating_sub(1));
+        for row in rows {
+            let read = || {
+                let Some(id) = row.try_get(0)? else {
+                    let seq = Seq::new(row.try_get(6)?);
+                    return Ok(Err((row.try_get(1)?, row.try_get(2)?, seq)));
+                };
+                task(id, &row).map(Ok)
+            };
+            match read().map_err(|error| unreadable(&error))? {
+                Ok(task) => tasks.push(task),
+                Err(user) => stored = Some(user),
+            }
+        }
+        Ok(stored.map(|(subject, email, seq)| StoredUser { subject, email, seq, tasks }))
+    }
+
+    async fn changes_since(&self, user: UserId, since: Seq, limit: usize) -> Result<Changes, StoreError> {
+        // A tombstone of a task that was made again tells of a state long gone. The user's own row
+        // comes with an id of NULL.
+        let rows = self
+            .query(
+                "SELECT NULL::uuid, NULL, NULL, NULL::boolean, created_at, created_at, seq
+                 FROM users WHERE id = $1
+                 UNION ALL
+                 (SELECT id, title, description, completed, created_at, updated_at, version
+                  FROM tasks WHERE user_id = $1 AND version > $2
+                  UNION ALL
+                  SELECT s.id, NULL, NULL, NULL, s.deleted_at, s.deleted_at, s.seq FROM tombstones s
+                  WHERE s.user_id = $1 AND s.seq > $2
+                     AND NOT EXISTS (SELECT FROM tasks t WHERE t.user_id = s.user_id AND t.id = s.id)
+                  ORDER BY 7 LIMIT $3)",
+                &[&user.as_uuid(), &since.get(), &i64::try_from(limit).unwrap_or(i64::MAX)],
+            )
+            .await?;
+        let mut seq = Seq::ZERO;
+        let mut changes = Vec::with_capacity(rows.len().saturating_sub(1));
+        for row in rows {
+            let read = || match row.try_get(0)? {
+                Some(id) => change(id, &row).map(Ok),
+                None => row.try_get(6).map(Seq::new).map(Err),
+            };
+            match read().map_err(|error| unreadable(&error))? {
+                Ok(change) => changes.push(change),
+                Err(found) => seq = found,
+            }
+        }
+        // UNION ALL promises no order of its own.
+        changes.sort_unstable_by_key(|change| match change {
+            Change::Put(task) => task.version,
+            Change::Delete { seq, .. } => *seq,
+        });
+        Ok(Changes { changes, seq })
+    }
+}
+
+fn change(id: Uuid, row: &Row) -> Result<Change<Task>, Error> {
+    // Only a deletion has no title.
+    if row.try_get::<_, Option<&str>>(1)?.is_some() {
+        return task(id, row).map(Change::Put);
+    }
+    Ok(Change::Delete { id: TaskId::from_uuid(id), seq: Seq::new(row.try_get(6)?), at: instant(row, 5)? })
+}
+
+fn task(id: Uuid, row: &Row) -> Result<Task, Error> {
+    Ok(Task {
+        id: TaskId::from_uuid(id),
+        title: Title::from_store(row.try_get(1)?),
+        description: row.try_get::<_, Option<String>>(2)?.map(Description::from_store),
+        completed: row.try_get(3)?,
+        created_at: instant(row, 4)?,
+        updated_at: instant(row, 5)?,
+        version: Seq::new(row.try_get(6)?),
+    })
+}
+
+fn instant(row: &Row, column: usize) -> Result<Timestamp, Error> {
+    row.try_get::<_, DateTime<Utc>>(column).map(Into::into)
+}
+
+fn unreadable(error: &Error) -> StoreError {
+    StoreError(format!("PostgreSQL: a stored row cannot be read: {}", fault::describe(error)))
+}
+
+/// Does `work` on the store's runtime, whether or not its caller stays to see the end.
+async fn on<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let ended = |error| StoreError(format!("PostgreSQL: the store's task broke off: {error}"));
+    runtime.spawn(work).await.map_err(ended)
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        on(&self.runtime, async move { inner.load(user).await }).await?
+    }
+
+    async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        let inner = Arc::clone(&self.inner);
+        let count = batches.len();
+        let batches = batches.to_vec();
+        match on(&self.runtime, async move { inner.committer.commit(&batches).await }).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => vec![Outcome::Unknown(error.0); count],
+        }
+    }
+
+    async fn changes_since(&self, user: UserId, since: Seq, limit: usize) -> Result<Changes, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        on(&self.runtime, async move { inner.changes_since(user, since, limit).await }).await?
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        on(&self.runtime, async move { inner.query("SELECT FROM users LIMIT 1", &[]).await.map(drop) })
+            .await?
+    }
+
+    fn pool(&self) -> PoolState {
+        let status = self.inner.pool.status();
+        let (connected, busy) = self.inner.committer.connection();
+        PoolState {
+            size: status.size + usize::from(connected),
+            idle: status.available + usize::from(connected && !busy),
+            waiting: status.waiting,
+        }
+    }
+
+    async fn close(&self) {
+        self.inner.pool.close();
+        self.inner.committer.close().await;
+    }
+}

@@ -1,0 +1,247 @@
+//! Group commit: one statement for all batches, and what its answer means for each.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::ClientWrapper;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::connect::Connector;
+use super::fault::{Fault, Kind};
+use crate::domain::{Change, Description};
+use crate::store::{Batch, Outcome};
+
+/// Commits, on a connection of its own: a commit never waits behind reads for one.
+pub(super) struct Committer {
+    connector: Connector,
+    answer_timeout: Duration,
+    /// Kept between commits and dropped at any error: a new connection has no past.
+    kept: Mutex<Option<Session>>,
+}
+
+struct Session {
+    client: ClientWrapper,
+    commit: Statement,
+}
+
+/// Why a statement did not go through.
+enum Failure {
+    /// It was never sent.
+    NotSent(Fault),
+    /// It was sent; the fault's kind says what is left open.
+    Sent(Fault),
+}
+
+impl Committer {
+    pub(super) fn new(connector: Connector, answer_timeout: Duration) -> Self {
+        Self { connector, answer_timeout, kept: Mutex::default() }
+    }
+
+    /// Whether it has a connection, and whether that is at work.
+    pub(super) fn connection(&self) -> (bool, bool) {
+        self.kept.try_lock().map_or((true, true), |kept| (kept.is_some(), false))
+    }
+
+    /// Lets go of the connection.
+    pub(super) async fn close(&self) {
+        drop(self.kept.lock().await.take());
+    }
+
+    /// Applies the batches, all at once and, where one of them spoils that, one by one.
+    pub(super) async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        if batches.is_empty() {
+            return Vec::new();
+        }
+        let mut kept = self.kept.lock().await;
+        let started = Instant::now();
+        match self.send(&mut kept, batches).await {
+            Ok(durable) => batches.iter().map(|batch| outcome(batch, &durable)).collect(),
+            Err(Failure::Sent(fault)) if batches.len() > 1 && may_be_one_batch_only(fault.kind) => {
+                tracing::info!(reason = %fault, batches = batches.len(), "a group is committed one by one");
+                self.one_by_one(&mut kept, batches, started + self.answer_timeout).await
+            }
+            Err(failure) => vec![failed(failure); batches.len()],
+        }
+    }
+
+    /// Commits each batch on its own. What does not get its turn before the deadline, or after the
+    /// connection broke, is not sent at all.
+    async fn one_by_one(
+        &self,
+        kept: &mut Option<Session>,
+        batches: &[Arc<Batch>],
+        deadline: Instant,
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let mut broken = false;
+        for batch in batches {
+            if broken || Instant::now() >= deadline {
+                let reason = if broken { "the connection broke before its turn" } else { "no time was left" };
+                outcomes.push(Outcome::Unavailable(format!("PostgreSQL: {reason}")));
+                continue;
+            }
+            outcomes.push(match self.send(kept, std::slice::from_ref(batch)).await {
+                Ok(durable) => outcome(batch, &durable),
+                Err(failure) => {
+                    broken = matches!(&failure, Failure::NotSent(_))
+                        || matches!(&failure, Failure::Sent(fault) if fault.kind == Kind::Broken);
+                    failed(failure)
+                }
+            });
+        }
+        outcomes
+    }
+
+    /// Sends the statement for `batches`; returns the users whose batch is durable.
+    async fn send(
+        &self,
+        kept: &mut Option<Session>,
+        batches: &[Arc<Batch>],
+    ) -> Result<HashSet<Uuid>, Failure> {
+        let session = match kept.take().filter(|session| !session.client.is_closed()) {
+            Some(session) => session,
+            None => self.open().await.map_err(Failure::NotSent)?,
+        };
+        let group = Group::of(batches);
+        let params = group.params();
+        // A commit is never cancelled: giving up on the answer drops the connection, no more.
+        let answer = timeout(self.answer_timeout, session.client.query(&session.commit, &params)).await;
+        let rows = answer
+            .map_err(|_| Failure::Sent(Fault::no_answer(self.answer_timeout)))?
+            .map_err(|error| Failure::Sent(Fault::of(&error)))?;
+        let durable = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>();
+        let durable = durable.map_err(|error| Failure::Sent(Fault::of(&error)))?;
+        *kept = Some(session);
+        Ok(durable)
+    }
+
+    async fn open(&self) -> Result<Session, Fault> {
+        let client = self.connector.open().await?;
+        let commit = timeout(self.answer_timeout, client.prepare(include_str!("commit.sql")))
+            .await
+            .map_err(|_| Fault::no_answer(self.answer_timeout))?
+            .map_err(|error| Fault::of(&error))?;
+        Ok(Session { client, commit })
+    }
+}
+
+/// Whether a group's failure may be one batch's doing.
+const fn may_be_one_batch_only(kind: Kind) -> bool {
+    matches!(kind, Kind::Data | Kind::EmailTaken | Kind::Contention)
+}
+
+fn outcome(batch: &Batch, durable: &HashSet<Uuid>) -> Outcome {
+    if durable.contains(&batch.user.as_uuid()) { Outcome::Committed } else { Outcome::Conflict }
+}
+
+/// The outcome of a batch that failed alone, or together with all others.
+fn failed(failure: Failure) -> Outcome {
+    match failure {
+        Failure::NotSent(fault) => Outcome::Unavailable(format!("PostgreSQL: {fault}")),
+        Failure::Sent(fault) => match fault.kind {
+            Kind::Broken => Outcome::Unknown(format!("PostgreSQL: {fault}")),
+            Kind::Data => Outcome::Rejected(format!("PostgreSQL: {fault}")),
+            // The lane loads the user again and runs its commands anew, and meets the address taken.
+            Kind::EmailTaken => Outcome::Conflict,
+            Kind::Contention | Kind::Refusal | Kind::NotYet => {
+                Outcome::Unavailable(format!("PostgreSQL: {fault}"))
+            }
+        },
+    }
+}
+
+/// A group's batches as the columns the statement takes apart with unnest. All columns of one unnest
+/// are of one length: it would fill up a shorter one with NULL.
+#[derive(Default)]
+struct Group<'a> {
+    users: Vec<Uuid>,
+    subjects: Vec<&'a str>,
+    emails: Vec<Option<&'a str>>,
+    expected: Vec<i64>,
+    reached: Vec<i64>,
+    batches: Vec<Uuid>,
+    put_users: Vec<Uuid>,
+    put_ids: Vec<Uuid>,
+    titles: Vec<&'a str>,
+    descriptions: Vec<Option<&'a str>>,
+    completed: Vec<bool>,
+    created: Vec<DateTime<Utc>>,
+    updated: Vec<DateTime<Utc>>,
+    versions: Vec<i64>,
+    gone_users: Vec<Uuid>,
+    gone_ids: Vec<Uuid>,
+    gone_seqs: Vec<i64>,
+    gone_at: Vec<DateTime<Utc>>,
+}
+
+impl<'a> Group<'a> {
+    fn of(batches: &'a [Arc<Batch>]) -> Self {
+        let mut group = Self::default();
+        let mut emails = HashSet::new();
+        for batch in batches {
+            let user = batch.user.as_uuid();
+            group.users.push(user);
+            group.subjects.push(&batch.subject);
+            // Of two users with one address the first of the group keeps it.
+            group.emails.push(batch.storable_email().filter(|email| emails.insert(*email)));
+            group.expected.push(batch.expected.get());
+            group.reached.push(batch.reached.get());
+            group.batches.push(batch.id);
+            for change in &batch.changes {
+                group.push(user, change);
+            }
+        }
+        group
+    }
+
+    fn push(&mut self, user: Uuid, change: &'a Change<Arc<crate::domain::Task>>) {
+        match change {
+            Change::Put(task) => {
+                self.put_users.push(user);
+                self.put_ids.push(task.id.as_uuid());
+                self.titles.push(task.title.as_str());
+                self.descriptions.push(task.description.as_ref().map(Description::as_str));
+                self.completed.push(task.completed);
+                self.created.push(task.created_at.to_datetime());
+                self.updated.push(task.updated_at.to_datetime());
+                self.versions.push(task.version.get());
+            }
+            Change::Delete { id, seq, at } => {
+                self.gone_users.push(user);
+                self.gone_ids.push(id.as_uuid());
+                self.gone_seqs.push(seq.get());
+                self.gone_at.push(at.to_datetime());
+            }
+        }
+    }
+
+    /// In the order of the statement's parameters.
+    fn params(&self) -> [&(dyn ToSql + Sync); 18] {
+        [
+            &self.users,
+            &self.subjects,
+            &self.emails,
+            &self.expected,
+            &self.reached,
+            &self.batches,
+            &self.put_users,
+            &self.put_ids,
+            &self.titles,
+            &self.descriptions,
+            &self.completed,
+            &self.created,
+            &self.updated,
+            &self.versions,
+            &self.gone_users,
+            &self.gone_ids,
+            &self.gone_seqs,
+            &self.gone_at,
+        ]
+    }
+}

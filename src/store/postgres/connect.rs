@@ -1,0 +1,244 @@
+//! The connection string, and the one way a connection comes about.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use deadpool_postgres::{ClientWrapper, Connect};
+use percent_encoding::percent_decode_str;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{Client, Config, Connection, Error, NoTls, Socket};
+
+use super::PostgresOptions;
+use super::fault::{Fault, describe};
+use super::tls::{Tls, tls};
+
+/// Makes connections, each set up the same way.
+#[derive(Clone)]
+pub(super) struct Connector {
+    config: Config,
+    tls: Tls,
+    session: String,
+    create_timeout: Duration,
+}
+
+impl Connector {
+    /// Reads the connection string.
+    ///
+    /// # Errors
+    /// One line without any part of the string that could be a password.
+    pub(super) fn new(options: &PostgresOptions) -> Result<Self, String> {
+        let url = Url::split(&options.url)?;
+        let mut config: Config = url
+            .rest
+            .parse()
+            .map_err(|error| format!("the connection string cannot be read: {}", describe(&error)))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err("the connection string names no host".to_owned());
+        }
+        let tls = tls(url.sslmode.as_deref(), url.sslrootcert.as_deref())?;
+        config.ssl_mode(tls.mode);
+        // What the URL sets itself stays.
+        if config.get_application_name().is_none() {
+            config.application_name("tasklane");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(options.connect_timeout);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(options.answer_timeout);
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_idle(Duration::from_secs(30));
+            config.keepalives_interval(Duration::from_secs(5));
+            config.keepalives_retries(3);
+        }
+        // Of several hosts, or behind one name that moves, only the one that takes writes will do.
+        if !url.names_target {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
+        Ok(Self {
+            config,
+            tls,
+            session: session(options),
+            // Every host gets its turn, then there is time to shake hands.
+            create_timeout: options.connect_timeout.saturating_mul(hosts.saturating_add(1)),
+        })
+    }
+
+    /// What tokio-postgres is told.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How long a connection may take to come about.
+    pub(super) const fn create_timeout(&self) -> Duration {
+        self.create_timeout
+    }
+
+    /// The server's addresses, for messages.
+    pub(super) fn hosts(&self) -> String {
+        let ports = self.config.get_ports();
+        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+        let host = |(at, host): (usize, &Host)| match host {
+            Host::Tcp(name) => format!("{name}:{}", port(at)),
+            Host::Unix(path) => format!("{}:{}", path.display(), port(at)),
+        };
+        let hosts: Vec<String> = self.config.get_hosts().iter().enumerate().map(host).collect();
+        hosts.join(",")
+    }
+
+    /// Makes a connection outside the pool. To be called on the store's runtime, as the connection's
+    /// task is spawned on the present one.
+    pub(super) async fn open(&self) -> Result<ClientWrapper, Fault> {
+        match timeout(self.create_timeout, self.dial()).await {
+            Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
+            Ok(Err(error)) => Err(Fault::of_connecting(&error)),
+            Err(_) => Err(Fault::no_connection(self.create_timeout)),
+        }
+    }
+
+    async fn dial(&self) -> Result<(Client, JoinHandle<()>), Error> {
+        let (client, task) = match &self.tls.connector {
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                (client, tokio::spawn(drive(connection)))
+            }
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                (client, tokio::spawn(drive(connection)))
+            }
+        };
+        client.batch_execute(&self.session).await?;
+        // Ends the work of a client that is gone. Servers before 14 and some systems do not know it.
+        match client.batch_execute("SET client_connection_check_interval = '5s'").await {
+            Err(error) if client.is_closed() => Err(error),
+            _ => Ok((client, task)),
+        }
+    }
+}
+
+impl Connect for Connector {
+    fn connect(
+        &self,
+        _: &Config,
+    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+        Box::pin(self.dial())
+    }
+}
+
+/// Moves the bytes of a connection until it ends.
+async fn drive<S: TlsStream + Unpin>(connection: Connection<Socket, S>) {
+    if let Err(error) = connection.await {
+        tracing::warn!(error = describe(&error), "a connection to PostgreSQL broke");
+    }
+}
+
+/// The settings of a session, as statements: a pooler between may refuse them as start-up options.
+///
+/// Every statement of ours goes by key. A plan made while the tables are small would scan them, and
+/// outlive that; hence no sequential scans, one generic plan, and no compiling of it.
+fn session(options: &PostgresOptions) -> String {
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {};
+         SET default_transaction_isolation = 'read committed';
+         SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; SET jit = off;
+         SELECT set_config('synchronous_commit', 'on', false)
+            WHERE current_setting('synchronous_commit') = 'off'",
+        options.statement_timeout.as_millis(),
+        options.lock_timeout.as_millis()
+    )
+}
+
+/// A connection string, and the parameters in it that tokio-postgres does not know as libpq does.
+#[derive(Debug, Default)]
+struct Url {
+    rest: String,
+    sslmode: Option<String>,
+    sslrootcert: Option<String>,
+    names_target: bool,
+}
+
+impl Url {
+    fn split(url: &str) -> Result<Self, String> {
+        let after_scheme = url
+            .strip_prefix("postgres://")
+            .or_else(|| url.strip_prefix("postgresql://"))
+            .ok_or("the connection string must begin with postgres:// or postgresql://")?;
+        let (credentials, address) = after_scheme.split_once('@').unwrap_or(("", after_scheme));
+        let (address, query) = address.split_once('?').unwrap_or((address, ""));
+        if address.contains('@') {
+            return Err("the connection string holds a second @: write one in a password as %40".to_owned());
+        }
+        let mut found = Self::default();
+        let mut rest = Vec::new();
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let value = || percent_decode_str(value).decode_utf8().map(Cow::into_owned);
+            let value = || value().map_err(|_| format!("the value of {name} is not UTF-8"));
+            match name {
+                "sslmode" => found.sslmode = Some(value()?),
+                "sslrootcert" => found.sslrootcert = Some(value()?),
+                _ => {
+                    found.names_target |= name == "target_session_attrs";
+                    rest.push(parameter);
+                }
+            }
+        }
+        let at = if after_scheme.contains('@') { "@" } else { "" };
+        found.rest = format!("postgres://{credentials}{at}{address}?{}", rest.join("&"));
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connector(url: &str) -> Result<Connector, String> {
+        Connector::new(&PostgresOptions::new(url.to_owned(), 2))
+    }
+
+    #[test]
+    fn the_parameters_of_libpq_are_taken_out_of_the_url_and_the_others_stay() {
+        let url = Url::split(
+            "postgresql://me:a?b%40@db1:1,db2:2/x?sslmode=verify-full&options=-c%20a%3Db&sslrootcert=%2Fca.pem",
+        )
+        .unwrap();
+        assert_eq!(url.rest, "postgres://me:a?b%40@db1:1,db2:2/x?options=-c%20a%3Db");
+        assert_eq!(url.sslmode.as_deref(), Some("verify-full"));
+        assert_eq!(url.sslrootcert.as_deref(), Some("/ca.pem"));
+    }
+
+    #[test]
+    fn several_hosts_are_kept_in_order_and_must_take_writes_unless_the_url_says_otherwise() {
+        let both = connector("postgres://me@db1:1,db2:2/x?sslmode=disable").unwrap();
+        assert_eq!(both.hosts(), "db1:1,db2:2");
+        assert_eq!(both.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        let any = connector("postgres://me@db/x?target_session_attrs=any").unwrap();
+        assert_eq!(any.config.get_target_session_attrs(), TargetSessionAttrs::Any);
+    }
+
+    #[test]
+    fn no_error_repeats_any_part_of_a_password() {
+        let urls = [
+            "postgres://me:sesame@sesame@db/x",
+            "postgres://me:sesame@db:sesame/x",
+            "postgres://me:sesame@db/x?sslmode=sesame",
+            "postgres://me:sesame@db/x?port=sesame",
+            "postgres://me:sesame@/x",
+            "mysql://me:sesame@db/x",
+            "postgres://me:sesame@db/x?connect_timeout=sesame",
+        ];
+        for url in urls {
+            let error = connector(url).err().unwrap_or_else(|| panic!("{url} was taken"));
+            assert!(!error.contains("sesame"), "{error}");
+        }
+    }
+}
