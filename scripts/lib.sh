@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# What the scripts share; sourced, never run. Works with bash 3.2, the one that macOS has.
+
+# Progress and complaints go to stderr: stdout is for what a caller captures.
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+# Runs a command as root, where that needs no password.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_apt() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+can_brew() {
+    command -v brew >/dev/null && [ "$(id -u)" != 0 ]
+}
+
+# apt_install PACKAGE…: the package lists may be missing (a fresh image) or old, so they are brought up to date first.
+apt_install() {
+    say "installing $* with apt-get"
+    as_root apt-get update -qq >&2 || say "apt-get update failed; trying with the lists at hand"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
