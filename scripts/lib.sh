@@ -27,3 +27,8 @@ apt_install() {
     as_root apt-get update -qq >&2 || say "apt-get update failed; trying with the lists at hand"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
+
+# Cargo's target folder, wherever it was told to put it.
+target_dir() {
+    cargo metadata --format-version 1 --no-deps --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
+}
