@@ -1,0 +1,46 @@
+//! Log lines, on stderr: readable ones for a developer, JSON in production.
+
+use std::io::{IsTerminal, stderr};
+use std::panic;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::TryInitError;
+
+use crate::config::Environment;
+
+/// What is logged where `RUST_LOG` says nothing: our own lines, and the libraries' warnings.
+const DEFAULT_FILTER: &str = "warn,tasklane=info";
+
+/// Sends log lines to stderr from now on, filtered by `RUST_LOG` where that is set. In production a
+/// panic, too, becomes a log line, with its place but without its message, which may quote a text.
+///
+/// # Errors
+/// When logs were set up before. Those stay as they are.
+pub fn init_logs(environment: Environment) -> Result<(), TryInitError> {
+    use tracing_subscriber::util::SubscriberInitExt;
+
+    let (filter, wrong) = match std::env::var("RUST_LOG") {
+        Ok(text) if !text.trim().is_empty() => match EnvFilter::try_new(&text) {
+            Ok(filter) => (filter, None),
+            Err(error) => (EnvFilter::new(DEFAULT_FILTER), Some(error)),
+        },
+        _ => (EnvFilter::new(DEFAULT_FILTER), None),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
+    match environment {
+        Environment::Development => lines.compact().with_ansi(stderr().is_terminal()).finish().try_init()?,
+        Environment::Production => {
+            let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            json.finish().try_init()?;
+            panic::set_hook(Box::new(|panic| {
+                let place = panic.location().map(ToString::to_string).unwrap_or_default();
+                let thread = std::thread::current();
+                tracing::error!(place, thread = thread.name().unwrap_or_default(), "panic");
+            }));
+        }
+    }
+    if let Some(error) = wrong {
+        tracing::warn!(%error, "RUST_LOG is not a filter; the default is used");
+    }
+    Ok(())
+}
