@@ -1,1 +1,209 @@
-//! HTTP: routes, extraction, errors (placeholder, replaced in the next step).
+//! HTTP: every route, and the server around them.
+//!
+//! [`app`] builds the whole app of one worker: the routes of [`configure`] behind CORS, behind the edge
+//! that gives every answer its form. [`run`] serves it. Signals are the caller's: [`Api::drain`], then
+//! stop the server.
+
+mod body;
+mod caller;
+mod cors;
+mod docs;
+mod edge;
+mod error;
+mod forms;
+mod headers;
+mod health;
+pub mod openapi;
+mod route;
+mod tasks;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Resource, web};
+
+use self::caller::check_access;
+use self::error::{ApiError, Code};
+use self::route::Route;
+use crate::auth::Verifier;
+use crate::config::{Config, Environment, LogRequests};
+use crate::lane::Registry;
+use crate::telemetry::{Traffic, metrics};
+
+/// How long an idle connection is kept: longer than the usual proxy keeps its own end.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a request's head may take to arrive.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What all workers share.
+pub struct Api {
+    registry: Registry,
+    verifier: Arc<Verifier>,
+    allowed_origins: Vec<String>,
+    max_body_bytes: usize,
+    log_requests: LogRequests,
+    /// Whether `/metrics` is a route of the main listener.
+    serves_metrics: bool,
+    draining: AtomicBool,
+    traffic: Traffic,
+}
+
+impl Api {
+    /// The API over these parts, by these settings.
+    #[must_use]
+    pub fn new(registry: Registry, verifier: Arc<Verifier>, config: &Config) -> Arc<Self> {
+        Arc::new(Self {
+            registry,
+            verifier,
+            allowed_origins: config.allowed_origins.clone(),
+            max_body_bytes: config.max_body_bytes,
+            log_requests: config.log_requests,
+            serves_metrics: config.environment == Environment::Development && config.metrics_listen.is_none(),
+            draining: AtomicBool::new(false),
+            traffic: Traffic::new(&route::PATTERNS),
+        })
+    }
+
+    /// From now on `/ready` says no, and every answer closes its connection. All else is still served.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Requests that have arrived and whose answers have not begun.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.traffic.in_flight()
+    }
+
+    /// Every metric, as text in the Prometheus exposition format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let mut text = metrics().render();
+        text.push_str(&self.traffic.render());
+        text
+    }
+}
+
+/// The API a request is served by.
+fn api(request: &HttpRequest) -> &Arc<Api> {
+    request.app_data().expect("`configure` gives every app its API")
+}
+
+/// The whole app of one worker.
+pub fn app(
+    api: &Arc<Api>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = Error,
+        InitError = (),
+    > + use<>,
+> {
+    App::new().configure(|routes| configure(routes, api)).wrap(edge::Edge::new(Arc::clone(api)))
+}
+
+/// Every route. The busiest come first, since they are tried in order.
+pub fn configure(routes: &mut web::ServiceConfig, api: &Arc<Api>) {
+    routes.app_data(Arc::clone(api)).default_service(web::to(no_route));
+    // A slash at the end makes no difference.
+    for slash in ["", "/"] {
+        let path = |route: Route| format!("{}{slash}", route.pattern());
+        routes
+            .service(
+                read(&path(Route::Task), Route::Task, tasks::get_task)
+                    .route(web::put().to(tasks::update_task))
+                    .route(web::patch().to(tasks::update_task))
+                    .route(web::delete().to(tasks::delete_task)),
+            )
+            .service(
+                read(&path(Route::Tasks), Route::Tasks, tasks::list_tasks)
+                    .route(web::post().to(tasks::create_task)),
+            )
+            .service(
+                resource(&path(Route::Complete), Route::Complete)
+                    .route(web::patch().to(tasks::complete_task)),
+            )
+            .service(read(&path(Route::Test), Route::Test, health::get_test))
+            .service(read(&path(Route::Health), Route::Health, health::get_health))
+            .service(read(&path(Route::Ready), Route::Ready, health::get_ready))
+            .service(read(&format!("/docs{slash}"), Route::Docs, docs::get_docs))
+            .service(read(&format!("/redoc{slash}"), Route::Docs, docs::get_redoc));
+    }
+    routes
+        .service(read("/openapi.json", Route::Document, docs::get_document))
+        .service(read("/docs/{file}", Route::Docs, docs::get_docs_file))
+        .service(read("/redoc/{file}", Route::Docs, docs::get_redoc_file));
+    if api.serves_metrics {
+        routes.service(read("/metrics", Route::Metrics, get_metrics));
+    }
+}
+
+/// A route's resource: any method it has no handler for is a 405.
+fn resource(path: &str, route: Route) -> Resource {
+    web::resource(path).app_data(route).default_service(web::to(wrong_method))
+}
+
+/// A route's resource that can be read.
+fn read<F, Args>(path: &str, route: Route, handler: F) -> Resource
+where
+    F: actix_web::Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: actix_web::Responder + 'static,
+{
+    let head = web::head().to(handler.clone());
+    resource(path, route).route(web::get().to(handler)).route(head)
+}
+
+/// A path no route knows.
+async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
+    check_access(&request).await?;
+    Err(ApiError::new(Code::NotFound, "Not Found").into())
+}
+
+/// A method the route does not take.
+async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Error> {
+    check_access(&request).await?;
+    let allow = request.app_data::<Route>().map(|route| route.allow());
+    Err(ApiError { allow, ..ApiError::new(Code::MethodNotAllowed, "Method Not Allowed") }.into())
+}
+
+async fn get_metrics(request: HttpRequest) -> HttpResponse {
+    let exposition = "text/plain; version=0.0.4; charset=utf-8";
+    HttpResponse::Ok().content_type(exposition).body(api(&request).metrics())
+}
+
+/// Binds the main listener and starts to serve: the addresses it listens on, and the server, which
+/// runs while it is awaited.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn run(host: &str, port: u16, workers: usize, api: &Arc<Api>) -> io::Result<(Vec<SocketAddr>, Server)> {
+    let api = Arc::clone(api);
+    let server = HttpServer::new(move || app(&api))
+        .workers(workers)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_DEADLINE)
+        .tcp_nodelay(true)
+        .disable_signals()
+        .bind((host, port))?;
+    Ok((server.addrs(), server.run()))
+}
+
+/// Binds a listener that serves nothing but `/metrics`, and starts to serve, as [`run`] does.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn run_metrics(address: SocketAddr, api: &Arc<Api>) -> io::Result<(Vec<SocketAddr>, Server)> {
+    let api = Arc::clone(api);
+    let metrics = move || App::new().app_data(Arc::clone(&api)).route("/metrics", web::get().to(get_metrics));
+    let server = HttpServer::new(metrics).workers(1).disable_signals().bind(address)?;
+    Ok((server.addrs(), server.run()))
+}

@@ -1,0 +1,147 @@
+//! Request bodies: their type, their size, and how long they may take.
+
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use std::future::{Ready, ready};
+use tokio::time::timeout;
+
+use super::api;
+use super::error::{ApiError, Code};
+use super::forms::{Form, parse};
+
+/// How long a body may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A body that has not been read yet: the handler reads it once it knows the caller.
+pub struct Body {
+    request: HttpRequest,
+    payload: Payload,
+}
+
+impl FromRequest for Body {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Ok(Self { request: request.clone(), payload: payload.take() }))
+    }
+}
+
+impl Body {
+    /// Reads the body as a form.
+    pub(super) async fn read<T: Form>(self) -> Result<T, ApiError> {
+        check_type(self.request.headers())?;
+        let bytes = self.bytes().await?;
+        parse(&bytes).map_err(ApiError::invalid)
+    }
+
+    /// Reads the body as a form, unless it is empty, whatever its type is then said to be.
+    pub(super) async fn read_unless_empty<T: Form>(self) -> Result<Option<T>, ApiError> {
+        let right_type = check_type(self.request.headers());
+        let bytes = self.bytes().await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        right_type?;
+        parse(&bytes).map(Some).map_err(ApiError::invalid)
+    }
+
+    async fn bytes(mut self) -> Result<Bytes, ApiError> {
+        let limit = api(&self.request).max_body_bytes;
+        if announced(self.request.headers()).is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let all = timeout(DEADLINE, collect(&mut self.payload, limit)).await;
+        all.map_err(|_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time"))?
+    }
+}
+
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, ApiError> {
+    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(|error| broken(&error))?;
+    let mut all = BytesMut::new();
+    let mut length = first.len();
+    while length <= limit {
+        let Some(chunk) = payload.next().await else {
+            return Ok(if all.is_empty() { first } else { all.freeze() });
+        };
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        let chunk = chunk.map_err(|error| broken(&error))?;
+        all.extend_from_slice(&chunk);
+        length = all.len();
+    }
+    Err(too_large(limit))
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(Code::PayloadTooLarge, format!("The body must be at most {limit} bytes long"))
+}
+
+fn broken(error: &PayloadError) -> ApiError {
+    let message = "The body could not be read";
+    ApiError { cause: Some(error.to_string().into()), ..ApiError::new(Code::BadRequest, message) }
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Lets through what is JSON or does not say what it is.
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refused = |message| Err(ApiError::new(Code::UnsupportedMediaType, message));
+    if headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return refused("The body must not be compressed");
+    }
+    match headers.get(CONTENT_TYPE) {
+        Some(media_type) if !media_type.to_str().is_ok_and(is_json) => {
+            refused("The body must be application/json")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a media type is `application/json` or `application/<anything>+json`, with any parameters.
+fn is_json(media_type: &str) -> bool {
+    let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(subtype) = name.strip_prefix("application/") else { return false };
+    subtype == "json" || subtype.strip_suffix("+json").is_some_and(|rest| !rest.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_what_is_built_on_it_are_taken_and_nothing_else() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/merge-patch+json",
+            "application/json ;x",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "text/json",
+            "application/jsonx",
+            "application/+json",
+            "json",
+            "multipart/form-data; a=application/json",
+        ] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+}

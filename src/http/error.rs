@@ -1,0 +1,316 @@
+//! Errors as clients see them: one form, one place.
+//!
+//! A handler returns an [`ApiError`]; the [edge](super::edge) turns it, and any error of the
+//! framework's own, into the contract's body.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use super::headers::{JSON, PROBLEM, SEQ};
+use crate::auth::AuthError;
+use crate::domain::{Refusal, Seq};
+use crate::error::Error;
+
+/// The machine-readable half of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    /// 400 (and any 4xx that has no code of its own).
+    BadRequest,
+    /// 401: no token, a token that does not count, or another user's path.
+    Unauthorized,
+    /// 404.
+    NotFound,
+    /// 405.
+    MethodNotAllowed,
+    /// 422: `details` lists what is wrong.
+    ValidationError,
+    /// 409: the chosen id belongs to another task.
+    Conflict,
+    /// 409: the user has as many tasks as allowed.
+    QuotaExceeded,
+    /// 412.
+    PreconditionFailed,
+    /// 413.
+    PayloadTooLarge,
+    /// 415.
+    UnsupportedMediaType,
+    /// 408: the body did not arrive in time.
+    RequestTimeout,
+    /// 429.
+    RateLimited,
+    /// 503: too much work is waiting. Nothing was written.
+    Overloaded,
+    /// 503: something the service depends on is out of reach. Nothing was written.
+    StoreUnavailable,
+    /// 503: the write may or may not be carried out; a later read tells.
+    OutcomeUnknown,
+    /// 500.
+    InternalServerError,
+}
+
+impl Code {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ValidationError => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict | Self::QuotaExceeded => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::StoreUnavailable | Self::OutcomeUnknown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The code of a status the framework chose.
+    fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
+            StatusCode::CONFLICT => Self::Conflict,
+            StatusCode::PRECONDITION_FAILED => Self::PreconditionFailed,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::UNPROCESSABLE_ENTITY => Self::ValidationError,
+            StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Overloaded,
+            _ if status.as_u16() >= 500 => Self::InternalServerError,
+            _ => Self::BadRequest,
+        }
+    }
+}
+
+/// What is wrong with one field of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// The field's name; `body` for the body as a whole.
+    pub field: Cow<'static, str>,
+    /// What is wrong with it. It never repeats the value.
+    pub message: Cow<'static, str>,
+}
+
+impl FieldError {
+    pub(super) fn new(field: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// A request that failed, as the client is told; what only the log may know is apart.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) code: Code,
+    pub(super) message: Cow<'static, str>,
+    pub(super) details: Vec<FieldError>,
+    /// The seq at which this answer is true.
+    pub(super) seq: Option<Seq>,
+    /// The methods that would do, with a 405.
+    pub(super) allow: Option<&'static str>,
+    /// The cause, for the log.
+    pub(super) cause: Option<Cow<'static, str>>,
+}
+
+impl ApiError {
+    pub(super) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), details: Vec::new(), seq: None, allow: None, cause: None }
+    }
+
+    /// The error in an answer the framework made by itself.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        Self::new(Code::of_status(status), status.canonical_reason().unwrap_or("Error"))
+    }
+
+    /// A task that does not exist, for whatever reason.
+    pub(super) fn no_task(seq: Option<Seq>) -> Self {
+        Self { seq, ..Self::new(Code::NotFound, "Task not found") }
+    }
+
+    /// Fields that are wrong.
+    pub(super) fn invalid(details: Vec<FieldError>) -> Self {
+        let parts: Vec<_> =
+            details.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        Self { details, ..Self::new(Code::ValidationError, parts.join("; ")) }
+    }
+
+    /// A refusal of the caller, with the reason the log gets.
+    pub(super) fn unauthorized(message: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { cause: Some(cause.into()), ..Self::new(Code::Unauthorized, message) }
+    }
+
+    fn because(self, cause: impl fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string().into()), ..self }
+    }
+
+    /// What it says in headers.
+    pub(super) const fn marks(&self) -> Marks {
+        Marks { code: self.code, seq: self.seq, allow: self.allow }
+    }
+
+    /// The contract's JSON form.
+    pub(super) fn body(&self, status: StatusCode, request_id: &str) -> Vec<u8> {
+        let form = ErrorBody {
+            error: ErrorObject {
+                code: self.code,
+                message: &self.message,
+                details: (!self.details.is_empty()).then_some(&self.details),
+            },
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: &self.message,
+            request_id,
+        };
+        // Writing plain strings and numbers into memory has no way to fail.
+        serde_json::to_vec(&form).expect("an error is always valid JSON")
+    }
+}
+
+/// The JSON form of an error.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "error": {"code": "NOT_FOUND", "message": "Task not found", "details": null},
+    "type": "about:blank", "title": "Not Found", "status": 404, "detail": "Task not found",
+    "request_id": "5f0c9a2e61d4b837-1f"
+}))]
+pub(super) struct ErrorBody<'a> {
+    #[schema(inline)]
+    error: ErrorObject<'a>,
+    /// Always `about:blank` (RFC 9457): the status says it all.
+    r#type: &'a str,
+    /// The status in words.
+    title: &'a str,
+    /// The status.
+    status: u16,
+    /// The same text as `error.message`.
+    detail: &'a str,
+    /// Finds this request in the server's log; the same as the `X-Request-Id` header.
+    request_id: &'a str,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct ErrorObject<'a> {
+    code: Code,
+    /// For people.
+    message: &'a str,
+    /// With `VALIDATION_ERROR`, every field that is wrong.
+    #[schema(required)]
+    details: Option<&'a Vec<FieldError>>,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// Only the status: the edge knows the rest.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { refusal, seq } => {
+                let refused = match refusal {
+                    Refusal::NotFound => Self::no_task(None),
+                    Refusal::IdTaken => Self::new(Code::Conflict, "This id belongs to another task"),
+                    Refusal::QuotaExceeded { limit } => {
+                        Self::new(Code::QuotaExceeded, format!("There can be no more than {limit} tasks"))
+                    }
+                };
+                Self { seq: Some(seq), ..refused }
+            }
+            Error::Overloaded(what) => {
+                Self::new(Code::Overloaded, "The service is overloaded; try again soon").because(what)
+            }
+            Error::StoreUnavailable(what) => {
+                Self::new(Code::StoreUnavailable, "The store is not available; try again soon").because(what)
+            }
+            Error::OutcomeUnknown => Self::new(
+                Code::OutcomeUnknown,
+                "Whether the write was carried out is not known; read to find out",
+            ),
+            Error::ForeignSubject => Self::unauthorized("Unauthorized access", error.to_string()),
+            Error::Internal(what) => {
+                Self::new(Code::InternalServerError, "Internal server error").because(what)
+            }
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Expired => Self::unauthorized("Token expired", "the token is expired"),
+            AuthError::Invalid(cause) => Self::unauthorized("Invalid token", cause),
+            AuthError::KeysUnavailable => {
+                let message = "Tokens cannot be checked for now; try again soon";
+                Self::new(Code::StoreUnavailable, message).because(error)
+            }
+        }
+    }
+}
+
+/// Whether the request wants errors as `application/problem+json`: its `Accept` names that type.
+pub(super) fn wants_problem(headers: &HeaderMap) -> bool {
+    headers.get_all("accept").filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')).any(
+        |range| {
+            let mut parts = range.split(';').map(str::trim);
+            let named =
+                parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/problem+json"));
+            named && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        },
+    )
+}
+
+/// What an error says in headers.
+#[derive(Clone, Copy)]
+pub(super) struct Marks {
+    code: Code,
+    seq: Option<Seq>,
+    allow: Option<&'static str>,
+}
+
+impl Marks {
+    /// Sets them, the content type included.
+    pub(super) fn set(self, problem: bool, headers: &mut HeaderMap) {
+        headers.insert(CONTENT_TYPE, if problem { PROBLEM } else { JSON });
+        if let Some(seq) = self.seq {
+            headers.insert(SEQ, seq.get().into());
+        }
+        if self.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        // Seconds after which to try again.
+        let pause = match self.code {
+            Code::Overloaded | Code::OutcomeUnknown | Code::RateLimited => "1",
+            Code::StoreUnavailable => "2",
+            _ => return,
+        };
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(pause));
+    }
+}

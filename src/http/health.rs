@@ -1,0 +1,97 @@
+//! Whether the service lives, whether it can serve, and whether a token works.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix_web::HttpRequest;
+use actix_web::web::Json;
+
+use super::api;
+use super::caller::Caller;
+use super::error::{ApiError, Code, ErrorBody, FieldError};
+use super::openapi::{Refused, UserPath};
+use crate::domain::Timestamp;
+
+/// A sign of life.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(super) struct Health {
+    #[schema(example = "healthy")]
+    status: &'static str,
+    /// The server's clock.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// The server's version.
+    version: &'static str,
+}
+
+/// Say whether the service lives
+///
+/// It does if it answers. For a load balancer, ask `/ready`.
+#[utoipa::path(
+    get, path = "/health", tag = "health", security(()),
+    responses((status = 200, description = "The service lives", body = Health))
+)]
+pub(super) async fn get_health() -> Json<Health> {
+    let timestamp = Timestamp::now().to_rfc3339();
+    Json(Health { status: "healthy", timestamp, version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Readiness.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(super) struct Readiness {
+    #[schema(example = "ready")]
+    status: &'static str,
+}
+
+/// Say whether the service can serve
+///
+/// Asks the store. While the service is stopping the answer is 503, too.
+#[utoipa::path(
+    get, path = "/ready", tag = "health", security(()),
+    responses(
+        (status = 200, description = "The service can serve", body = Readiness),
+        (status = 503, description = "It cannot; `details` names what is down", body = ErrorBody),
+    )
+)]
+pub(super) async fn get_ready(request: HttpRequest) -> Result<Json<Readiness>, ApiError> {
+    let api = api(&request);
+    if api.draining.load(Ordering::Relaxed) {
+        let details = vec![FieldError::new("server", "is stopping")];
+        return Err(ApiError { details, ..ApiError::new(Code::Overloaded, "The service is stopping") });
+    }
+    api.registry.ping().await.map_err(|error| {
+        let details = vec![FieldError::new("store", "is not available")];
+        ApiError { details, ..ApiError::from(error) }
+    })?;
+    Ok(Json(Readiness { status: "ready" }))
+}
+
+/// Who a token speaks for.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(super) struct TokenTest {
+    /// For people.
+    #[schema(example = "The token is valid")]
+    message: &'static str,
+    #[schema(inline)]
+    user: TokenUser,
+}
+
+#[derive(serde::Serialize, utoipa::ToSchema)]
+struct TokenUser {
+    /// The token's subject.
+    #[schema(value_type = String)]
+    id: Arc<str>,
+    /// The token's e-mail address, if it has one.
+    #[schema(value_type = Option<String>, required)]
+    email: Option<Arc<str>>,
+}
+
+/// Check a token
+#[utoipa::path(
+    get, path = "/api/{user_id}/test", tag = "health", params(UserPath),
+    responses((status = 200, description = "The token is valid", body = TokenTest), Refused)
+)]
+pub(super) async fn get_test(caller: Caller) -> Json<TokenTest> {
+    let (id, email) = (Arc::clone(caller.who().subject()), caller.who().email().cloned());
+    Json(TokenTest { message: "The token is valid", user: TokenUser { id, email } })
+}
