@@ -1,1 +1,260 @@
-//! Puts the parts together (placeholder, replaced in the next step).
+//! Puts the parts together, runs them, and takes them down in order.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, process};
+
+use actix_rt::{Arbiter, System};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{sleep, timeout};
+
+use crate::auth::{self, Verifier};
+use crate::config::{Config, ConfigError, Environment, Secret, StoreUrl};
+use crate::greeting::greeting;
+use crate::http::{self, Api};
+use crate::lane::{Limits, Registry};
+use crate::store::committer::Committer;
+use crate::store::postgres::{PostgresOptions, PostgresStore};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+use crate::telemetry::{init_logs, metrics};
+
+/// Threads for the store's own work: queries, group commit, timers.
+const STORE_THREADS: usize = 2;
+
+/// How often the metrics' samples are put in their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long after the last answer was made its bytes get to leave.
+const LAST_BYTES: Duration = Duration::from_millis(200);
+
+/// Why the service does not start, or a command fails: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Anything else the system refuses.
+    #[error("{0}")]
+    System(String),
+}
+
+fn failed(what: impl Display) -> impl FnOnce(io::Error) -> AppError {
+    move |error| AppError::System(format!("{what}: {error}"))
+}
+
+/// Takes settings from `.env` in this folder or one above it, for variables that are not set.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn read_dotenv() -> Result<(), AppError> {
+    match dotenvy::dotenv() {
+        Ok(_) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        // The line that cannot be read may be the one with the secret.
+        Err(dotenvy::Error::LineParse(_, place)) => {
+            Err(AppError::System(format!(".env has a line that cannot be read, at its character {place}")))
+        }
+        Err(error) => Err(AppError::System(format!(".env cannot be read: {error}"))),
+    }
+}
+
+/// `tasklane serve`: runs until it is told to stop, then finishes what was accepted.
+///
+/// # Errors
+/// [`AppError`] when it cannot start.
+pub fn serve(mut config: Config) -> Result<(), AppError> {
+    // Only a host program that embeds this one can have set up logs before; it keeps its own.
+    let _ = init_logs(config.environment);
+    if config.environment == Environment::Development && config.secret.is_none() {
+        config.secret = Some(development_secret(&config)?);
+    }
+    let runtime = store_runtime()?;
+    System::new().block_on(run(config, &runtime))?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+/// `tasklane migrate`: brings the store's tables up to date.
+///
+/// # Errors
+/// [`AppError`] when the store cannot be opened or migrated.
+pub fn migrate(config: &Config) -> Result<(), AppError> {
+    let runtime = store_runtime()?;
+    runtime.block_on(async {
+        let store = open_store(config, &runtime).await?;
+        store.close().await;
+        Ok::<_, AppError>(())
+    })?;
+    println!("The tables of the {:?} are up to date.", config.store);
+    Ok(())
+}
+
+/// `tasklane token`: prints a token.
+///
+/// # Errors
+/// [`AppError`] when there is no secret to sign it with.
+pub fn print_token(config: &Config, user: &str, email: Option<&str>, ttl: Duration) -> Result<(), AppError> {
+    let secret = match &config.secret {
+        Some(secret) => secret.clone(),
+        None if config.environment == Environment::Development => development_secret(config)?,
+        None => {
+            let why = "BETTER_AUTH_SECRET is not set, but must be to sign a token: keys of JWKS_URL are the provider's";
+            return Err(AppError::System(why.into()));
+        }
+    };
+    println!("{}", auth::issue(&secret, user, email, ttl));
+    Ok(())
+}
+
+/// `tasklane openapi`: prints the OpenAPI document.
+///
+/// # Errors
+/// None; it has the form of the other commands.
+pub fn print_openapi() -> Result<(), AppError> {
+    println!("{}", http::openapi::document());
+    Ok(())
+}
+
+/// The store's own runtime: no connection and no commit hangs on an HTTP worker.
+fn store_runtime() -> Result<Runtime, AppError> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(STORE_THREADS).thread_name("store").enable_all();
+    builder.build().map_err(failed("cannot start threads"))
+}
+
+async fn open_store(config: &Config, runtime: &Runtime) -> Result<Arc<dyn Store>, AppError> {
+    match &config.store {
+        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path)?)),
+        StoreUrl::Postgres(url) => {
+            let options = PostgresOptions::new(url.clone(), config.db_pool_size);
+            Ok(Arc::new(PostgresStore::connect(options, runtime.handle().clone()).await?))
+        }
+    }
+}
+
+/// The secret of this machine, kept beside the SQLite file, or in `data`.
+fn development_secret(config: &Config) -> Result<Secret, AppError> {
+    let folder = match &config.store {
+        StoreUrl::Sqlite(path) => path.parent().unwrap_or(Path::new("")),
+        StoreUrl::Postgres(_) => Path::new("data"),
+    };
+    auth::development_secret(folder).map_err(failed("cannot keep a secret for development"))
+}
+
+async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
+    let mut signals = Signals::listen()?;
+    let store = open_store(&config, runtime).await?;
+    let limits = Limits {
+        max_tasks: config.max_tasks_per_user,
+        cache_bytes: config.cache_max_bytes,
+        ..Limits::default()
+    };
+    let (committer, settled) = Committer::start(Arc::clone(&store), runtime.handle(), limits.waiting);
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    // An arbiter for two HTTP workers: planning a batch is little work beside parsing and answering.
+    let arbiters: Vec<Arbiter> = (0..workers.div_ceil(2)).map(|_| Arbiter::new()).collect();
+    let handles = arbiters.iter().map(Arbiter::handle).collect();
+    let lanes = Registry::start(Arc::clone(&store), committer, limits, handles, runtime.handle().clone());
+    let jwks_url = config.jwks_url.as_deref();
+    let verifier = Verifier::start(config.secret.as_ref(), jwks_url, &config.expected, runtime.handle())
+        .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
+    let api = Api::new(lanes.clone(), Arc::new(verifier), &config);
+    runtime.spawn(async {
+        loop {
+            sleep(UPKEEP).await;
+            metrics().upkeep();
+        }
+    });
+
+    let (addresses, server) = http::run(&config.host, config.port, workers, &api)
+        .map_err(failed(format_args!("cannot listen on {}:{}", config.host, config.port)))?;
+    let handle = server.handle();
+    let mut serving = actix_rt::spawn(server);
+    if let Some(address) = config.metrics_listen {
+        let (addresses, server) = http::run_metrics(address, &api)
+            .map_err(failed(format_args!("METRICS_LISTEN: cannot listen on {address}")))?;
+        tracing::info!(address = format!("http://{}", addresses[0]), "serving metrics");
+        actix_rt::spawn(server);
+    }
+    let address = format!("http://{}", addresses[0]);
+    tracing::info!(address, store = ?config.store, workers, "listening");
+    if let (Environment::Development, Some(secret)) = (config.environment, &config.secret) {
+        println!("{}", greeting(&address, &config.store, secret));
+    }
+
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "stopping: requests under way are finished first"),
+        _ = &mut serving => return Err(AppError::System("the HTTP server stopped by itself".into())),
+    }
+    actix_rt::spawn(async move {
+        let name = signals.next().await;
+        tracing::warn!(signal = name, "stopping at once");
+        process::exit(1);
+    });
+    let deadline = Instant::now() + config.shutdown_timeout;
+    let left = || deadline.saturating_duration_since(Instant::now());
+
+    // No new connections; every answer closes its own; then nothing is on its way any more.
+    api.drain();
+    handle.pause().await;
+    let unanswered = timeout(left(), quiet(&api)).await.is_err();
+    handle.stop(false).await;
+    // What clients that have gone asked for is finished too.
+    let unsettled = lanes.drain(left()).await.err().unwrap_or(0);
+    drop((api, lanes));
+    for arbiter in arbiters {
+        arbiter.stop();
+        let _ = arbiter.join();
+    }
+    let in_doubt = timeout(left(), settled).await.is_err();
+    let _ = timeout(left().max(Duration::from_secs(1)), store.close()).await;
+    if unanswered || unsettled > 0 || in_doubt {
+        tracing::warn!(
+            unanswered,
+            unsettled,
+            in_doubt,
+            "SHUTDOWN_TIMEOUT has passed: what was left was cut off"
+        );
+    } else {
+        tracing::info!("stopped; everything accepted was finished");
+    }
+    Ok(())
+}
+
+/// Returns once no request has been on its way for a moment.
+async fn quiet(api: &Api) {
+    let mut since = Instant::now();
+    while since.elapsed() < LAST_BYTES {
+        sleep(Duration::from_millis(10)).await;
+        if api.in_flight() > 0 {
+            since = Instant::now();
+        }
+    }
+}
+
+/// The signals that mean "stop".
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, AppError> {
+        let listen = |kind| signal(kind).map_err(failed("cannot listen for signals"));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -23,7 +23,7 @@ enum Command {
     Serve,
     /// Bring the store's schema up to date, and exit
     Migrate,
-    /// Print a token signed with BETTER_AUTH_SECRET (in development: with the secret in the data folder)
+    /// Print a token signed with `BETTER_AUTH_SECRET` (in development: with the secret in the data folder)
     Token {
         /// The user it is for: what becomes its `sub`
         #[arg(long)]

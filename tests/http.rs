@@ -14,7 +14,7 @@ use actix_web::test::{TestRequest, init_service, read_body};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tasklane::auth::{Verifier, issue};
-use tasklane::config::{Config, Secret, Settings};
+use tasklane::config::{Config, Expected, Secret, Settings};
 use tasklane::domain::{Change, Seq, Task, UserId};
 use tasklane::http::{self, Api};
 use tasklane::lane::{Limits, Registry};
@@ -86,7 +86,10 @@ fn api() -> (Arc<Api>, Arc<Memory>) {
     let (committer, _) = Committer::start(store.clone(), &Handle::current(), 64);
     let arbiters = vec![actix::Arbiter::current()];
     let registry = Registry::start(store.clone(), committer, Limits::default(), arbiters, Handle::current());
-    let verifier = Arc::new(Verifier::new(Some(&Secret::new(SECRET.into()))));
+    let verifier = Arc::new(
+        Verifier::start(Some(&Secret::new(SECRET.into())), None, &Expected::default(), &Handle::current())
+            .unwrap(),
+    );
     (Api::new(registry, verifier, &config), store)
 }
 

@@ -75,7 +75,7 @@ impl MemoryStore {
     pub fn overtake(&self, user: UserId, subject: &str) {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.entry(user).or_default();
-        row.subject = subject.to_owned();
+        subject.clone_into(&mut row.subject);
         row.seq += 1;
         row.last_batch = Some(Uuid::now_v7());
         let version = Seq::new(row.seq);
