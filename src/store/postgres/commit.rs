@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -23,6 +24,8 @@ pub(super) struct Committer {
     answer_timeout: Duration,
     /// Kept between commits and dropped at any error: a new connection has no past.
     kept: Mutex<Option<Session>>,
+    /// Set once, under the lock of `kept`: from then on no connection is made.
+    closed: AtomicBool,
 }
 
 struct Session {
@@ -40,7 +43,7 @@ enum Failure {
 
 impl Committer {
     pub(super) fn new(connector: Connector, answer_timeout: Duration) -> Self {
-        Self { connector, answer_timeout, kept: Mutex::default() }
+        Self { connector, answer_timeout, kept: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     /// Whether it has a connection, and whether that is at work.
@@ -48,9 +51,11 @@ impl Committer {
         self.kept.try_lock().map_or((true, true), |kept| (kept.is_some(), false))
     }
 
-    /// Lets go of the connection.
+    /// Lets go of the connection, for good.
     pub(super) async fn close(&self) {
-        drop(self.kept.lock().await.take());
+        let mut kept = self.kept.lock().await;
+        self.closed.store(true, Ordering::Relaxed);
+        drop(kept.take());
     }
 
     /// Applies the batches, all at once and, where one of them spoils that, one by one.
@@ -122,6 +127,9 @@ impl Committer {
     }
 
     async fn open(&self) -> Result<Session, Fault> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Fault::unfit("the store is closed".to_owned()));
+        }
         let client = self.connector.open().await?;
         let commit = timeout(self.answer_timeout, client.prepare(include_str!("commit.sql")))
             .await

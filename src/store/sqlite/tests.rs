@@ -1,1 +1,91 @@
-//! What only the inside can provoke: panics, a full disk, a wrong setting.
+//! What only the inside can provoke or see: panics, a full disk, the settings in force.
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{Change, Task, TaskId, Timestamp, Title};
+
+fn open() -> (TempDir, SqliteStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("tasks.db")).unwrap();
+    (folder, store)
+}
+
+/// A new user's first batch of `count` tasks.
+fn batch(subject: &str, count: i64) -> Arc<Batch> {
+    let task = |version| Task {
+        id: TaskId::generate(),
+        title: Title::from_store("x".repeat(200)),
+        description: None,
+        completed: false,
+        created_at: Timestamp::from_micros(1),
+        updated_at: Timestamp::from_micros(2),
+        version: Seq::new(version),
+    };
+    Arc::new(Batch {
+        id: Uuid::new_v4(),
+        user: UserId::of_subject(subject),
+        subject: subject.into(),
+        email: None,
+        expected: Seq::ZERO,
+        reached: Seq::new(count),
+        changes: (1..=count).map(|version| Change::Put(Arc::new(task(version)))).collect(),
+    })
+}
+
+#[tokio::test]
+async fn the_log_and_full_syncs_are_in_force_on_both_connections() {
+    let (_folder, store) = open();
+    for worker in [&store.writer, &store.reader] {
+        let settings = |connection: &mut Connection| {
+            let ask = |name| {
+                connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+            };
+            ["journal_mode", "synchronous", "foreign_keys", "busy_timeout"].map(|name| ask(name).unwrap())
+        };
+        let [mode, synchronous, keys, wait] = worker.run(settings).await.unwrap();
+        assert_eq!(mode, "wal".to_owned().into());
+        assert_eq!([synchronous, keys, wait], [2.into(), 1.into(), 5000.into()]);
+    }
+}
+
+#[tokio::test]
+async fn the_reader_cannot_write() {
+    let (_folder, store) = open();
+    store.reader.run(|connection| connection.execute("DELETE FROM users", [])).await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_job_and_rolls_back_what_it_began() {
+    let (_folder, store) = open();
+    let panicking = |connection: &mut Connection| {
+        connection.execute_batch("BEGIN; DELETE FROM users").unwrap();
+        panic!("on purpose");
+    };
+    assert_eq!(store.writer.run::<()>(panicking).await, Err(Lost::NoAnswer));
+    assert_eq!(store.reader.run::<()>(|_| panic!("on purpose")).await, Err(Lost::NoAnswer));
+    let batch = batch("after the panic", 1);
+    assert_eq!(store.commit(std::slice::from_ref(&batch)).await, [Outcome::Committed]);
+    assert_eq!(store.load(batch.user).await.unwrap().unwrap().tasks.len(), 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_makes_the_group_unavailable_and_the_store_recovers() {
+    let (_folder, store) = open();
+    let limit = |pages: i64| {
+        move |connection: &mut Connection| {
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        }
+    };
+    store.writer.run(limit(1)).await.unwrap();
+    let batches = [batch("small", 1), batch("large", 100)];
+    let outcomes = store.commit(&batches).await;
+    for (batch, outcome) in batches.iter().zip(&outcomes) {
+        assert!(matches!(outcome, Outcome::Unavailable(_)), "{outcome:?}");
+        assert_eq!(store.load(batch.user).await.unwrap(), None);
+    }
+    store.writer.run(limit(i64::from(u32::MAX - 1))).await.unwrap();
+    assert_eq!(store.commit(&batches).await, [Outcome::Committed, Outcome::Committed]);
+}

@@ -1,0 +1,193 @@
+//! Databases to test on, and short ways to make batches.
+
+use std::future::Future;
+use std::sync::{Arc, LazyLock};
+
+use tasklane::domain::{Change, Description, Seq, Task, TaskId, Timestamp, Title, UserId};
+use tasklane::store::postgres::{PostgresOptions, PostgresStore};
+use tasklane::store::sqlite::SqliteStore;
+use tasklane::store::{Batch, Outcome, Store, StoredUser};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+
+/// The runtime PostgreSQL's connections live on, apart from the tests' own.
+pub static STORE_RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+/// Runs a test on a runtime with neither timers nor I/O: a store must not need its caller's.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    Builder::new_current_thread().build().unwrap().block_on(test)
+}
+
+/// Runs work that needs timers and I/O.
+pub fn on_store_runtime<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    STORE_RUNTIME.spawn(async move { sender.send(work.await) });
+    receiver.recv().expect("the work panicked")
+}
+
+/// A database of a test's own, gone with it.
+pub enum Database {
+    Sqlite(TempDir),
+    Postgres(PostgresDatabase),
+}
+
+impl Database {
+    pub fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub fn postgres() -> Self {
+        Self::Postgres(PostgresDatabase::create())
+    }
+
+    pub async fn open(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(folder) => Arc::new(SqliteStore::open(&folder.path().join("tasks.db")).unwrap()),
+            Self::Postgres(database) => Arc::new(database.connect(|_| ()).await),
+        }
+    }
+
+    /// Several ways to the same data: as many processes as the store allows.
+    pub async fn open_twice(&self) -> [Arc<dyn Store>; 2] {
+        let first = self.open().await;
+        match self {
+            Self::Sqlite(_) => [Arc::clone(&first), first],
+            Self::Postgres(_) => [first, self.open().await],
+        }
+    }
+}
+
+pub struct PostgresDatabase {
+    name: String,
+}
+
+fn server() -> String {
+    std::env::var("TEST_POSTGRES_URL").expect("set TEST_POSTGRES_URL, or run scripts/test")
+}
+
+fn url_of(database: &str) -> String {
+    let server = server();
+    let (before, _) = server.rsplit_once('/').expect("TEST_POSTGRES_URL names a database");
+    format!("{before}/{database}")
+}
+
+async fn client(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+impl PostgresDatabase {
+    pub fn create() -> Self {
+        let name = format!("tasklane_test_{}", Uuid::new_v4().simple());
+        let create = format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0");
+        on_store_runtime(async move { client(&server()).await.batch_execute(&create).await }).unwrap();
+        Self { name }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn url(&self) -> String {
+        url_of(&self.name)
+    }
+
+    /// The same database by way of another address.
+    pub fn url_via(&self, port: u16) -> String {
+        let (_, address) = self.host_and_port();
+        self.url().replacen(&format!(":{address}/"), &format!(":{port}/"), 1)
+    }
+
+    pub fn host_and_port(&self) -> (String, u16) {
+        let config: tokio_postgres::Config = self.url().parse().unwrap();
+        let tokio_postgres::config::Host::Tcp(host) = &config.get_hosts()[0] else {
+            panic!("TEST_POSTGRES_URL must name a host");
+        };
+        (host.clone(), config.get_ports()[0])
+    }
+
+    pub async fn connect(&self, change: impl FnOnce(&mut PostgresOptions)) -> PostgresStore {
+        let mut options = PostgresOptions::new(self.url(), 4);
+        change(&mut options);
+        PostgresStore::connect(options, STORE_RUNTIME.handle().clone()).await.unwrap()
+    }
+
+    /// A connection that knows nothing of Tasklane.
+    pub fn client(&self) -> Client {
+        let url = self.url();
+        on_store_runtime(async move { client(&url).await })
+    }
+}
+
+impl Drop for PostgresDatabase {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        on_store_runtime(async move { client(&server()).await.batch_execute(&drop).await }).unwrap();
+    }
+}
+
+/// One user of a test.
+#[derive(Clone)]
+pub struct User {
+    pub id: UserId,
+    pub subject: String,
+}
+
+impl User {
+    pub fn new() -> Self {
+        let subject = format!("subject of {}", Uuid::new_v4());
+        Self { id: UserId::of_subject(&subject), subject }
+    }
+
+    /// A batch at `expected` that makes one step per change.
+    pub fn batch(&self, expected: i64, changes: Vec<Change<Arc<Task>>>) -> Batch {
+        let reached = expected + i64::try_from(changes.len()).unwrap();
+        Batch {
+            id: Uuid::new_v4(),
+            user: self.id,
+            subject: self.subject.as_str().into(),
+            email: None,
+            expected: Seq::new(expected),
+            reached: Seq::new(reached),
+            changes,
+        }
+    }
+}
+
+/// A task with this title and version; its times are those of the version.
+pub fn task(id: TaskId, title: &str, version: i64) -> Task {
+    Task {
+        id,
+        title: Title::from_store(title.to_owned()),
+        description: Some(Description::from_store(format!("about {title}"))),
+        completed: version % 2 == 0,
+        created_at: Timestamp::from_micros(1_770_000_000_000_001),
+        updated_at: Timestamp::from_micros(1_770_000_000_000_001 + version),
+        version: Seq::new(version),
+    }
+}
+
+pub fn put(task: &Task) -> Change<Arc<Task>> {
+    Change::Put(Arc::new(task.clone()))
+}
+
+pub fn delete<T>(id: TaskId, seq: i64) -> Change<T> {
+    Change::Delete { id, seq: Seq::new(seq), at: Timestamp::from_micros(1_780_000_000_000_000 + seq) }
+}
+
+pub async fn commit(store: &dyn Store, batch: Batch) -> Outcome {
+    let outcomes = store.commit(&[Arc::new(batch)]).await;
+    assert_eq!(outcomes.len(), 1);
+    outcomes.into_iter().next().unwrap()
+}
+
+/// The user as stored, the tasks in the order of their ids.
+pub async fn load(store: &dyn Store, user: &User) -> Option<StoredUser> {
+    let mut stored = store.load(user.id).await.unwrap()?;
+    stored.tasks.sort_by_key(|task| task.id);
+    Some(stored)
+}
