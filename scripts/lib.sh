@@ -22,10 +22,15 @@ can_brew() {
 }
 
 # apt_install PACKAGE…: the package lists may be missing (a fresh image) or old, so they are brought up to date first.
+# apt-get's own words are shown only when it fails.
 apt_install() {
+    local told
     say "installing $* with apt-get"
-    as_root apt-get update -qq >&2 || say "apt-get update failed; trying with the lists at hand"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+    told=$(as_root apt-get update -qq 2>&1) || say "apt-get update failed; trying with the lists at hand: $told"
+    told=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" 2>&1) || {
+        say "$told"
+        return 1
+    }
 }
 
 # Cargo's target folder, wherever it was told to put it.
