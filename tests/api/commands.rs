@@ -1,0 +1,120 @@
+//! The command line: each command does its one thing, and helps.
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use serde_json::{Value, json};
+
+use crate::support::command::{Process, run};
+use crate::support::{Kind, Server, Store, User, on_both_stores, tokens};
+
+on_both_stores!(
+    migrate_prepares_the_store_and_may_be_repeated,
+    a_token_of_the_command_line_works,
+    processes_that_start_at_once_prepare_the_store_once,
+);
+
+const COMMANDS: [&str; 4] = ["serve", "migrate", "token", "openapi"];
+
+async fn migrate_prepares_the_store_and_may_be_repeated(store: Store) {
+    for _ in 0..2 {
+        let finished = run(store.dir(), &["migrate"], &[("DATABASE_URL", store.url())]);
+        assert_eq!(finished.code, 0, "{finished:?}");
+    }
+    let server = Server::start(&store);
+    server.user("ann").create("a").await;
+    server.stop();
+    let finished = run(store.dir(), &["migrate", "--database-url", store.url()], &[]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert_eq!(Server::start(&store).user("ann").list().await.len(), 1);
+}
+
+async fn a_token_of_the_command_line_works(store: Store) {
+    let server = Server::start(&store);
+    let secret = [("BETTER_AUTH_SECRET", tokens::SECRET)];
+    let finished = run(store.dir(), &["token", "--user", "ann", "--email", "ann@example.com"], &secret);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    let token = finished.stdout.trim();
+    assert!(!token.contains(char::is_whitespace), "only the token stands on stdout: {token}");
+    let answer = User::new(&server, "ann", token.to_owned()).get("/test").await.expect(200).json();
+    assert_eq!(answer["user"], json!({"id": "ann", "email": "ann@example.com"}));
+    // Without an address, and with a life of the caller's choice, in seconds.
+    let finished = run(store.dir(), &["token", "--user", "auth0|7 x", "--ttl", "120"], &secret);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    let token = finished.stdout.trim();
+    User::new(&server, "auth0|7 x", token.to_owned()).create("mine").await;
+    let key = DecodingKey::from_secret(tokens::SECRET.as_bytes());
+    let claims = decode::<Value>(token, &key, &Validation::new(Algorithm::HS256)).unwrap().claims;
+    let life = claims["exp"].as_u64().unwrap() - tokens::now();
+    assert!((60..=120).contains(&life), "it lives {life} seconds");
+}
+
+async fn processes_that_start_at_once_prepare_the_store_once(store: Store) {
+    let variables = [("DATABASE_URL", store.url())];
+    let mut processes: Vec<_> =
+        (0..4).map(|_| Process::start(store.dir(), &["migrate"], &variables)).collect();
+    let succeeded =
+        processes.iter_mut().filter_map(|process| process.wait().code()).filter(|code| *code == 0);
+    match store.kind() {
+        Kind::Postgres => assert_eq!(succeeded.count(), 4),
+        // The file belongs to one process at a time: the others may be sent away.
+        Kind::Sqlite => assert!(succeeded.count() >= 1),
+    }
+    let server = Server::start(&store);
+    server.user("ann").create("a").await;
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let dir = tempfile::tempdir().unwrap();
+    let finished = run(dir.path(), &["--version"], &[]);
+    assert_eq!((finished.code, finished.stdout.trim()), (0, concat!("tasklane ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn every_command_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = run(dir.path(), &["--help"], &[]);
+    assert_eq!(help.code, 0, "{help:?}");
+    for command in COMMANDS {
+        assert!(help.stdout.contains(command), "{command} is not in the help:\n{}", help.stdout);
+        let help = run(dir.path(), &[command, "--help"], &[]);
+        assert_eq!(help.code, 0, "{help:?}");
+        assert!(help.stdout.lines().count() > 3, "{command} --help says {:?}", help.stdout);
+    }
+    for variable in ["HOST", "PORT", "DATABASE_URL", "BETTER_AUTH_SECRET", "ALLOWED_ORIGINS", "ENVIRONMENT"] {
+        let help = run(dir.path(), &["serve", "--help"], &[("BETTER_AUTH_SECRET", "hunter2")]).stdout;
+        assert!(help.contains(variable), "{variable} is not in serve's help");
+        assert!(!help.contains("hunter2"), "the help shows a secret");
+    }
+    for option in ["--user", "--email", "--ttl"] {
+        assert!(run(dir.path(), &["token", "--help"], &[]).stdout.contains(option));
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "help makes nothing");
+}
+
+#[test]
+fn a_wrong_command_line_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = [("BETTER_AUTH_SECRET", tokens::SECRET)];
+    let wrong: [&[&str]; 7] = [
+        &["sing"],
+        &["serve", "--no-such-flag"],
+        &["token"],
+        &["token", "--user", ""],
+        &["token", "--user", "ann", "--ttl", "soon"],
+        &["token", "--user", "ann", "--ttl", "0"],
+        &["openapi", "extra"],
+    ];
+    for arguments in wrong {
+        let finished = run(dir.path(), arguments, &secret);
+        assert_ne!(finished.code, 0, "{arguments:?}: {finished:?}");
+        assert!(!finished.stderr.is_empty() && finished.stdout.is_empty(), "{arguments:?}: {finished:?}");
+    }
+}
+
+#[test]
+fn a_token_needs_a_secret_in_production() {
+    let dir = tempfile::tempdir().unwrap();
+    let finished = run(dir.path(), &["token", "--user", "ann"], &[("ENVIRONMENT", "production")]);
+    assert_ne!(finished.code, 0, "{finished:?}");
+    assert!(finished.stderr.contains("BETTER_AUTH_SECRET"), "{finished:?}");
+}

@@ -1,0 +1,210 @@
+//! Who gets in: a good token and nothing else, and 401 before every other complaint.
+
+use jsonwebtoken::Algorithm;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Server, Store, User, on_both_stores, send, tokens};
+
+on_both_stores!(
+    a_call_without_a_token_gives_401_on_every_route,
+    without_a_token_nothing_else_is_looked_at,
+    other_credentials_give_401,
+    a_token_that_is_wrong_in_any_way_gives_401,
+    only_a_token_that_is_right_in_all_else_is_called_expired,
+    the_user_is_sub_else_user_id_else_id,
+    the_auth_check_tells_who_the_token_names,
+    a_refused_token_is_refused_in_the_form_the_client_accepts,
+);
+
+/// Every call under `/api`, as method and path below `/api/{user_id}`.
+fn routes() -> Vec<(Method, String)> {
+    let task = format!("/tasks/{}", Uuid::new_v4());
+    vec![
+        (Method::GET, "/test".into()),
+        (Method::GET, "/tasks".into()),
+        (Method::POST, "/tasks".into()),
+        (Method::GET, task.clone()),
+        (Method::PUT, task.clone()),
+        (Method::PATCH, task.clone()),
+        (Method::PATCH, format!("{task}/complete")),
+        (Method::DELETE, task),
+    ]
+}
+
+async fn a_call_without_a_token_gives_401_on_every_route(store: Store) {
+    let server = Server::start(&store);
+    for (method, path) in routes() {
+        for user in ["ann", "me"] {
+            let answer = send(server.request(method.clone(), &format!("/api/{user}{path}"))).await;
+            answer.expect_message(401, "UNAUTHORIZED", "Missing authentication token");
+        }
+    }
+}
+
+async fn without_a_token_nothing_else_is_looked_at(store: Store) {
+    let server = Server::with(&store, &[("MAX_BODY_BYTES", "1024")]);
+    let post = |body: &str| server.request(Method::POST, "/api/ann/tasks").body(body.to_owned());
+    let as_json = |body: &str| post(body).header(CONTENT_TYPE, "application/json");
+    let wrong_as_well = [
+        ("bad JSON", as_json("{")),
+        ("a bad field", as_json(r#"{"title":""}"#)),
+        ("another media type", post("<title/>").header(CONTENT_TYPE, "application/xml")),
+        ("a body that is too large", as_json(&format!("{{\"title\":\"{}\"}}", "x".repeat(2000)))),
+        ("a task id that is none", server.request(Method::GET, "/api/ann/tasks/none")),
+        ("a bad query", server.request(Method::GET, "/api/ann/tasks?limit=none")),
+        ("an unknown route", server.request(Method::GET, "/api/ann/nothing")),
+        ("a wrong method", server.request(Method::DELETE, "/api/ann/tasks")),
+        ("a path that does not decode", server.request(Method::GET, "/api/%ff/tasks")),
+    ];
+    for (what, request) in wrong_as_well {
+        let answer = send(request).await;
+        assert_eq!(answer.status, 401, "with {what}: {}", answer.text());
+        answer.expect_message(401, "UNAUTHORIZED", "Missing authentication token");
+    }
+}
+
+async fn other_credentials_give_401(store: Store) {
+    let server = Server::start(&store);
+    let good = tokens::of("ann");
+    let ask =
+        |value: String| send(server.request(Method::GET, "/api/ann/tasks").header(AUTHORIZATION, value));
+    for value in ["Basic YW5uOnNlY3JldA==", "Bearer", "Bearer ", "Digest username=\"ann\""] {
+        ask(value.to_owned()).await.expect_error(401, "UNAUTHORIZED");
+    }
+    ask(good.clone()).await.expect_error(401, "UNAUTHORIZED");
+    // A token in the query or in a cookie is none.
+    let query = send(server.request(Method::GET, &format!("/api/ann/tasks?token={good}"))).await;
+    query.expect_message(401, "UNAUTHORIZED", "Missing authentication token");
+    let cookie = server.request(Method::GET, "/api/ann/tasks").header("cookie", format!("token={good}"));
+    send(cookie).await.expect_message(401, "UNAUTHORIZED", "Missing authentication token");
+    // The scheme's name has no case (RFC 9110, section 11.1).
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        ask(format!("{scheme} {good}")).await.expect(200);
+    }
+}
+
+async fn a_token_that_is_wrong_in_any_way_gives_401(store: Store) {
+    let server = Server::start(&store);
+    let claims = json!({"sub": "ann", "exp": tokens::in_an_hour()});
+    let good = tokens::signed(&claims);
+    let (unsigned, signature) = good.rsplit_once('.').unwrap();
+    let (head, body) = unsigned.split_once('.').unwrap();
+    let (none, other_body) = (part(&json!({"alg": "none", "typ": "JWT"})), part(&json!({"sub": "ann"})));
+    let wrong = [
+        ("no token at all", "garbage".to_owned()),
+        ("three empty parts", "..".to_owned()),
+        ("no signature", format!("{unsigned}.")),
+        ("two parts", unsigned.to_owned()),
+        ("four parts", format!("{good}.{signature}")),
+        ("a shortened signature", good[..good.len() - 4].to_owned()),
+        ("another body", format!("{head}.{other_body}.{signature}")),
+        ("the algorithm none", format!("{none}.{body}.")),
+        ("the algorithm none, signed", format!("{none}.{body}.{signature}")),
+        (
+            "another secret",
+            tokens::signed_with("another secret of good length, it is", Algorithm::HS256, &claims),
+        ),
+        ("an empty secret", tokens::signed_with("", Algorithm::HS256, &claims)),
+        ("HS384", tokens::signed_with(tokens::SECRET, Algorithm::HS384, &claims)),
+        ("HS512", tokens::signed_with(tokens::SECRET, Algorithm::HS512, &claims)),
+        ("no exp", tokens::signed(&json!({"sub": "ann"}))),
+        ("an exp of another type", tokens::signed(&json!({"sub": "ann", "exp": "tomorrow"}))),
+        ("an exp of null", tokens::signed(&json!({"sub": "ann", "exp": null}))),
+        ("no subject", tokens::signed(&json!({"exp": tokens::in_an_hour()}))),
+        ("an empty subject", tokens::signed(&json!({"sub": "", "exp": tokens::in_an_hour()}))),
+        ("a subject of another type", tokens::signed(&json!({"sub": ["ann"], "exp": tokens::in_an_hour()}))),
+        (
+            "an nbf ahead",
+            tokens::signed(&json!({"sub": "ann", "exp": tokens::in_an_hour(), "nbf": tokens::in_an_hour()})),
+        ),
+        ("claims that are no object", tokens::signed(&json!(["ann"]))),
+    ];
+    for (what, token) in wrong {
+        for path in ["/api/ann/tasks", "/api/me/tasks"] {
+            let answer = send(server.request(Method::GET, path).bearer_auth(&token)).await;
+            assert_eq!(answer.status, 401, "{what}: {}", answer.text());
+            answer.expect_message(401, "UNAUTHORIZED", "Invalid token");
+        }
+    }
+    User::new(&server, "ann", good.clone()).get("/tasks").await.expect(200);
+}
+
+async fn only_a_token_that_is_right_in_all_else_is_called_expired(store: Store) {
+    let server = Server::start(&store);
+    let past = tokens::now() - 3600;
+    let expired = json!({"sub": "ann", "exp": past});
+    let cases = [
+        ("Token expired", tokens::signed(&expired)),
+        ("Token expired", tokens::signed(&json!({"user_id": "ann", "exp": past, "iat": past - 60}))),
+        ("Token expired", tokens::signed(&json!({"sub": "ann", "exp": 1}))),
+        (
+            "Invalid token",
+            tokens::signed_with("another secret of good length, it is", Algorithm::HS256, &expired),
+        ),
+        ("Invalid token", tokens::signed_with(tokens::SECRET, Algorithm::HS512, &expired)),
+        ("Invalid token", tokens::signed(&json!({"exp": past}))),
+        ("Invalid token", tokens::signed(&json!({"sub": "", "exp": past}))),
+    ];
+    for (message, token) in cases {
+        // Whose path it is does not matter yet.
+        for path in ["/api/ann/tasks", "/api/bob/tasks", "/api/me/tasks"] {
+            let answer = send(server.request(Method::GET, path).bearer_auth(&token)).await;
+            answer.expect_message(401, "UNAUTHORIZED", message);
+        }
+    }
+}
+
+async fn the_user_is_sub_else_user_id_else_id(store: Store) {
+    let server = Server::start(&store);
+    let exp = tokens::in_an_hour();
+    let cases = [
+        ("ann", json!({"sub": "ann", "user_id": "bob", "id": "cy", "exp": exp})),
+        ("bob", json!({"user_id": "bob", "id": "cy", "exp": exp})),
+        ("cy", json!({"id": "cy", "exp": exp})),
+    ];
+    for (subject, claims) in cases {
+        let user = User::new(&server, subject, tokens::signed(&claims));
+        assert_eq!(user.create("mine").await["user_id"], subject);
+        for other in ["ann", "bob", "cy"].into_iter().filter(|other| *other != subject) {
+            let stranger = User::new(&server, other, user.token.clone());
+            stranger.get("/tasks").await.expect_message(401, "UNAUTHORIZED", "Unauthorized access");
+        }
+    }
+    assert_eq!(server.user("bob").list().await.len(), 1);
+}
+
+async fn the_auth_check_tells_who_the_token_names(store: Store) {
+    let server = Server::start(&store);
+    let answer = server.user_with_email("ann", "ann@example.com").get("/test").await.expect(200).json();
+    assert_eq!(answer["user"], json!({"id": "ann", "email": "ann@example.com"}));
+    assert!(answer["message"].as_str().is_some_and(|text| !text.is_empty()), "{answer}");
+    let answer = server.user("bob").get("/test").await.expect(200).json();
+    assert_eq!(answer["user"], json!({"id": "bob", "email": null}));
+    let me = User::new(&server, "me", tokens::of("bob")).get("/test").await.expect(200).json();
+    assert_eq!(me["user"], json!({"id": "bob", "email": null}));
+}
+
+async fn a_refused_token_is_refused_in_the_form_the_client_accepts(store: Store) {
+    let server = Server::start(&store);
+    let request = server.request(Method::GET, "/api/ann/tasks").header(ACCEPT, "application/problem+json");
+    let answer = send(request).await.expect_error(401, "UNAUTHORIZED");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.json()["title"], "Unauthorized");
+}
+
+/// One part of a token: base64url without padding, made here because no library signs such tokens.
+fn part(value: &Value) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for three in value.to_string().as_bytes().chunks(3) {
+        let bits =
+            three.iter().chain([0; 2].iter()).take(3).fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        for place in 0..=three.len() {
+            text.push(ALPHABET[(bits >> (18 - 6 * place) & 63) as usize].into());
+        }
+    }
+    text
+}

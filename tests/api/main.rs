@@ -1,0 +1,36 @@
+//! The HTTP contract, checked from outside: every test starts the real binary on a port of its own,
+//! with a store of its own, and talks to it over sockets. Nothing here knows the service's inside.
+//!
+//! A test written once runs on both stores: `on_both_stores!` lists the tests of a module, and each
+//! becomes `<module>::<test>::on_sqlite` and `<module>::<test>::on_postgres`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod bad_input;
+mod chosen_ids;
+mod commands;
+mod configuration;
+mod configuration_refused;
+mod cors;
+mod documentation;
+mod error_form;
+mod greeting;
+mod health;
+mod identity;
+mod identity_paths;
+mod isolation;
+mod list;
+mod logs;
+mod many_writers;
+mod metrics;
+mod model;
+mod postgres_killed;
+mod quota;
+mod restart;
+mod seq_and_etags;
+mod task_create;
+mod task_text;
+mod task_update;
+mod two_processes;

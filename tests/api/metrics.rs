@@ -1,0 +1,99 @@
+//! `/metrics`: Prometheus text that names no user and no task.
+
+use std::net::TcpListener;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Server, Store, id, on_both_stores, send};
+
+on_both_stores!(
+    development_serves_metrics_without_a_user_in_them,
+    production_serves_no_metrics_on_the_main_listener,
+    metrics_can_have_a_listener_of_their_own,
+);
+
+/// Makes calls of every kind, and gives what must never be seen in a metric.
+async fn traffic(server: &Server) -> Vec<String> {
+    let subject = "user-3fd1c2";
+    let user = server.user_with_email(subject, "seen@example.com");
+    let task = user.create("a very private title").await;
+    user.list().await;
+    user.task(id(&task)).await.expect(200);
+    user.get("/tasks?limit=1&note=private-query").await.expect(200);
+    user.complete(id(&task), None).await.expect(200);
+    user.post(&json!({"title": ""})).await.expect(422);
+    server.get(&format!("/api/{subject}/tasks")).await.expect(401);
+    server.get("/no-such-route-7351").await.expect(404);
+    user.delete(id(&task)).await.expect(204);
+    let words = [subject, "seen@example.com", "very private", "private-query", "no-such-route", id(&task)];
+    words.into_iter().map(str::to_owned).chain([user.token]).collect()
+}
+
+/// Checks that every line is one Prometheus can read, and that none holds any of `private`.
+fn check(text: &str, private: &[String]) {
+    let samples: Vec<_> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    for line in &samples {
+        let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no value: {line}"));
+        assert!(value.parse::<f64>().is_ok(), "no number: {line}");
+        let name = name.split('{').next().unwrap();
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        assert!(!name.is_empty() && name.chars().all(legal), "no name: {line}");
+    }
+    for word in private {
+        assert!(!text.contains(word.as_str()), "the metrics tell {word}");
+    }
+    assert!(
+        samples.iter().any(|line| line.contains("tasks/{")),
+        "no route is counted by its pattern:\n{text}"
+    );
+    for status in ["200", "201", "204", "401", "404", "422"] {
+        assert!(
+            samples.iter().any(|line| line.contains(status)),
+            "no request with {status} is counted:\n{text}"
+        );
+    }
+    for subject in ["lane", "queue", "batch", "commit", "cache", "conflict", "pool"] {
+        let found = samples.iter().any(|line| line.split('{').next().unwrap().contains(subject));
+        assert!(found, "nothing tells about {subject}:\n{text}");
+    }
+    assert!(samples.iter().any(|line| line.contains("_bucket{")), "no histogram:\n{text}");
+}
+
+async fn development_serves_metrics_without_a_user_in_them(store: Store) {
+    let server = Server::start(&store);
+    let private = traffic(&server).await;
+    let answer = server.get("/metrics").await.expect(200);
+    assert!(answer.header("content-type").unwrap().starts_with("text/plain"), "{answer:?}");
+    check(&answer.text(), &private);
+}
+
+async fn production_serves_no_metrics_on_the_main_listener(store: Store) {
+    let server = Server::with(&store, &[("ENVIRONMENT", "production")]);
+    traffic(&server).await;
+    for method in [Method::GET, Method::POST] {
+        send(server.request(method, "/metrics")).await.expect_error(404, "NOT_FOUND");
+    }
+}
+
+async fn metrics_can_have_a_listener_of_their_own(store: Store) {
+    for environment in ["production", "development"] {
+        let address = free_address();
+        let settings = [("ENVIRONMENT", environment), ("METRICS_LISTEN", address.as_str())];
+        let server = Server::with(&store, &settings);
+        let private = traffic(&server).await;
+        let metrics = send(server.http().get(format!("http://{address}/metrics"))).await.expect(200);
+        check(&metrics.text(), &private);
+        server.get("/metrics").await.expect_error(404, "NOT_FOUND");
+        // And nothing else is served there.
+        let tasks = send(server.http().get(format!("http://{address}/api/me/tasks"))).await;
+        assert_eq!(tasks.status, 404, "{}", tasks.text());
+        server.stop();
+    }
+}
+
+/// An address nobody listens on. Another process may take it before the server does; then the start
+/// fails and says so.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}

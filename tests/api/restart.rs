@@ -1,0 +1,204 @@
+//! Stops, good and bad: what was acknowledged is there afterwards.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::support::{Server, Store, User, id, on_both_stores};
+
+on_both_stores!(
+    sigterm_under_load_loses_nothing_that_was_answered,
+    sigint_stops_in_good_order_too,
+    kill_9_under_load_loses_nothing_that_was_answered,
+    a_restart_gives_the_very_same_bytes,
+    a_stop_answers_the_request_in_flight,
+);
+
+const USERS: usize = 8;
+const CLIENTS_PER_USER: usize = 6;
+
+/// What one client knows once the server is gone: its acknowledged writes by seq, as the task's last
+/// state, or `None` for a deletion.
+type Known = BTreeMap<i64, (String, Option<Value>)>;
+
+/// One client: makes, changes and deletes tasks of its own until the server is gone.
+fn client(user: User, number: usize, answered: Arc<AtomicUsize>) -> JoinHandle<Known> {
+    tokio::spawn(async move {
+        let mut known = Known::new();
+        for round in 0..100_000 {
+            let title = format!("{number}.{round}");
+            let Ok(made) =
+                user.try_call(reqwest::Method::POST, "/tasks", Some(&json!({"title": title}))).await
+            else {
+                return known;
+            };
+            if made.status == 503 {
+                // The stop has begun, and this one was not acknowledged.
+                continue;
+            }
+            let made = made.expect(201);
+            let task = id(&made.json()).to_owned();
+            known.insert(made.seq(), (task.clone(), Some(made.json())));
+            answered.fetch_add(1, Ordering::Relaxed);
+            let path = format!("/tasks/{task}");
+            let change = match round % 3 {
+                0 => user.try_call(reqwest::Method::PUT, &path, Some(&json!({"completed": true}))).await,
+                1 => user.try_call(reqwest::Method::DELETE, &path, None).await,
+                _ => continue,
+            };
+            let change = match change {
+                Ok(change) if change.status != 503 => change,
+                // It may or may not be carried out: nothing can be said of this task any more.
+                _ => {
+                    known.retain(|_, (other, _)| *other != task);
+                    return known;
+                }
+            };
+            let state = (change.status != 204).then(|| change.clone().expect(200).json());
+            known.insert(change.seq(), (task, state));
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+        panic!("the server never went away");
+    })
+}
+
+/// Puts load on the server, ends it by `end` once enough was answered, and checks what a new one has.
+async fn under_load(store: Store, end: impl AsyncFnOnce(&mut Server)) {
+    let mut server = Server::start(&store);
+    let answered = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..USERS * CLIENTS_PER_USER)
+        .map(|number| {
+            let user = server.user(&format!("user {}", number % USERS));
+            (number % USERS, client(user, number, Arc::clone(&answered)))
+        })
+        .collect();
+    for _ in 0..6000 {
+        if answered.load(Ordering::Relaxed) >= 1500 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    end(&mut server).await;
+    let mut known: HashMap<usize, Known> = HashMap::new();
+    for (user, client) in clients {
+        for (seq, write) in client.await.unwrap() {
+            let twice = known.entry(user).or_default().insert(seq, write);
+            assert!(twice.is_none(), "two writes of user {user} have the seq {seq}");
+        }
+    }
+    assert!(answered.load(Ordering::Relaxed) >= 1500, "there was no load");
+    drop(server);
+    let server = Server::start(&store);
+    for number in 0..USERS {
+        check(&server.user(&format!("user {number}")), &known[&number]).await;
+    }
+}
+
+async fn check(user: &User, known: &Known) {
+    let stored: HashMap<_, _> =
+        user.list().await.into_iter().map(|task| (id(&task).to_owned(), task)).collect();
+    let last = *known.keys().next_back().unwrap();
+    assert!(user.seq().await >= last);
+    let mut states: HashMap<&String, &Option<Value>> = HashMap::new();
+    for (task, state) in known.values() {
+        states.insert(task, state);
+    }
+    for (task, state) in states {
+        assert_eq!(stored.get(task), state.as_ref(), "an acknowledged write of {} is lost", user.subject);
+    }
+    let mut versions: Vec<_> = stored.values().map(|task| task["version"].as_i64().unwrap()).collect();
+    let count = versions.len();
+    versions.sort_unstable();
+    versions.dedup();
+    assert_eq!(versions.len(), count, "two tasks have one version");
+}
+
+async fn sigterm_under_load_loses_nothing_that_was_answered(store: Store) {
+    under_load(store, async |server| {
+        server.terminate();
+        let status = server.wait();
+        assert_eq!(status.code(), Some(0), "{:#?}", server.output().stderr());
+    })
+    .await;
+}
+
+async fn sigint_stops_in_good_order_too(store: Store) {
+    under_load(store, async |server| {
+        server.signal("INT");
+        let status = server.wait();
+        assert_eq!(status.code(), Some(0), "{:#?}", server.output().stderr());
+    })
+    .await;
+}
+
+async fn kill_9_under_load_loses_nothing_that_was_answered(store: Store) {
+    under_load(store, async |server| server.kill()).await;
+}
+
+async fn a_restart_gives_the_very_same_bytes(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user_with_email("ann", "ann@example.com");
+    for number in 0..10 {
+        let body =
+            json!({"title": format!("{number} 🦀"), "description": "x\ny", "completed": number % 2 == 0});
+        let task = ann.post(&body).await.expect(201).json();
+        ann.complete(id(&task), None).await.expect(200);
+        if number % 3 == 0 {
+            ann.delete(id(&task)).await.expect(204);
+        }
+    }
+    let before = ann.get("/tasks").await.expect(200);
+    server.stop();
+    for _ in 0..2 {
+        let mut server = Server::start(&store);
+        let after = server.user("ann").get("/tasks").await.expect(200);
+        assert_eq!((&after.body, after.seq()), (&before.body, before.seq()));
+        assert_eq!(after.header("etag"), before.header("etag"));
+        server.kill();
+    }
+}
+
+async fn a_stop_answers_the_request_in_flight(store: Store) {
+    let mut server = Server::start(&store);
+    let ann = server.user("ann");
+    ann.create("a").await;
+    // Half a request: its head is there, and so it is accepted; its body comes after the signal.
+    let body = r#"{"title":"in flight"}"#;
+    let (first, second) = body.split_at(8);
+    let head = format!(
+        "POST /api/ann/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{first}",
+        ann.token,
+        body.len()
+    );
+    let address = server.address().to_owned();
+    let socket = tokio::task::spawn_blocking(move || {
+        use std::io::Write;
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.write_all(head.as_bytes()).unwrap();
+        socket
+    });
+    let mut socket = socket.await.unwrap();
+    // The server has the head for certain once it has answered a later request.
+    ann.list().await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    server.terminate();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let second = second.to_owned();
+    let answer = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        socket.write_all(second.as_bytes()).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let answer = answer.await.unwrap();
+    assert_eq!(crate::support::raw::status(&answer), Some(201), "{answer}");
+    assert_eq!(server.wait().code(), Some(0));
+    let server = Server::start(&store);
+    assert_eq!(server.user("ann").list().await.len(), 2);
+}

@@ -1,0 +1,57 @@
+//! A PostgreSQL cluster of a test's own, to be killed and brought back.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A running cluster in a folder of its own. Dropping it stops it.
+pub struct Cluster {
+    dir: TempDir,
+    /// A superuser's URL to its `postgres` database.
+    pub url: String,
+}
+
+impl Cluster {
+    /// Makes and starts a cluster.
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // PostgreSQL may have to run as another user, who must get through to its folder.
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let url = script("start", &dir.path().join("cluster"));
+        assert!(url.starts_with("postgres"), "scripts/postgres start must print the URL; it printed {url:?}");
+        Self { dir, url }
+    }
+
+    /// Kills every process of it at once, as a power cut would.
+    pub fn kill(&self) {
+        script("kill", &self.dir.path().join("cluster"));
+    }
+
+    /// Brings it back on the same port with the same data.
+    pub fn restart(&self) {
+        script("restart", &self.dir.path().join("cluster"));
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = Command::new(path()).arg("stop").arg(self.dir.path().join("cluster")).output();
+    }
+}
+
+fn path() -> PathBuf {
+    std::env::var_os("TEST_POSTGRES_SCRIPT")
+        .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres").into(), PathBuf::from)
+}
+
+fn script(action: &str, dir: &std::path::Path) -> String {
+    let path = path();
+    let output = Command::new(&path).arg(action).arg(dir).output().unwrap_or_else(|error| {
+        panic!("{} does not run ({error}); set TEST_POSTGRES_SCRIPT to scripts/postgres", path.display())
+    });
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{} {action}: {stdout}{stderr}", path.display());
+    stdout.lines().last().unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,180 @@
+//! The binary as a child process: its output kept in memory, its end waited for, never for ever.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up on it. No test measures time by it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One line the process wrote.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// On stdout.
+    Out(String),
+    /// On stderr.
+    Err(String),
+}
+
+impl Line {
+    /// What it says.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Out(text) | Self::Err(text) => text,
+        }
+    }
+}
+
+/// Everything the process wrote so far, in the order it was read.
+#[derive(Default)]
+pub struct Output {
+    lines: Mutex<Vec<Line>>,
+    grown: Condvar,
+}
+
+impl Output {
+    fn push(&self, line: Line) {
+        self.lines.lock().unwrap().push(line);
+        self.grown.notify_all();
+    }
+
+    /// A copy of all lines.
+    pub fn lines(&self) -> Vec<Line> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// The text of stdout.
+    pub fn stdout(&self) -> Vec<String> {
+        self.lines()
+            .iter()
+            .filter(|line| matches!(line, Line::Out(_)))
+            .map(|line| line.text().to_owned())
+            .collect()
+    }
+
+    /// The text of stderr.
+    pub fn stderr(&self) -> Vec<String> {
+        self.lines()
+            .iter()
+            .filter(|line| matches!(line, Line::Err(_)))
+            .map(|line| line.text().to_owned())
+            .collect()
+    }
+
+    /// Waits until one of the lines satisfies `find`; `None` once `patience` is at its end.
+    pub fn wait_for<T>(&self, patience: Duration, find: impl Fn(&Line) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + patience;
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(found) = lines.iter().find_map(&find) {
+                return Some(found);
+            }
+            let left = end.checked_duration_since(Instant::now())?;
+            lines = self.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
+
+/// A running process of the binary. Dropping it kills it.
+pub struct Process {
+    child: Child,
+    readers: Vec<thread::JoinHandle<()>>,
+    /// What it wrote.
+    pub output: Arc<Output>,
+}
+
+impl Process {
+    /// Starts the binary in `dir` with these arguments and nothing in its environment but `variables`.
+    pub fn start(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tasklane"));
+        command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir(dir);
+        if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+            command.env("LLVM_PROFILE_FILE", profile);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary does not start");
+        let output = Arc::new(Output::default());
+        let readers = vec![
+            keep(child.stdout.take().unwrap(), Line::Out, &output),
+            keep(child.stderr.take().unwrap(), Line::Err, &output),
+        ];
+        Self { child, readers, output }
+    }
+
+    /// Sends it a signal by name (`TERM`, `INT`).
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
+        assert!(sent.success(), "signal {name} was not delivered");
+    }
+
+    /// Kills it as a crash would: no handler runs.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end, and for the last of its output.
+    pub fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                for reader in self.readers.drain(..) {
+                    reader.join().unwrap();
+                }
+                return status;
+            }
+            assert!(Instant::now() < end, "the process does not end; it wrote:\n{:#?}", self.output.lines());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn keep(
+    stream: impl Read + Send + 'static,
+    wrap: fn(String) -> Line,
+    output: &Arc<Output>,
+) -> thread::JoinHandle<()> {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            output.push(wrap(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()));
+        }
+    })
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code.
+    pub code: i32,
+    /// Its stdout.
+    pub stdout: String,
+    /// Its stderr.
+    pub stderr: String,
+}
+
+/// Runs the binary to its end.
+pub fn run(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Finished {
+    let mut process = Process::start(dir, arguments, variables);
+    let status = process.wait();
+    Finished {
+        code: status.code().expect("the process was ended by a signal"),
+        stdout: process.output.stdout().join("\n"),
+        stderr: process.output.stderr().join("\n"),
+    }
+}

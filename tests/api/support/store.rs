@@ -1,0 +1,110 @@
+//! A store of a test's own: a folder for SQLite, a database on the throw-away cluster for PostgreSQL.
+
+use std::path::Path;
+
+use reqwest::Url;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Which of the two stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    Sqlite,
+    /// A database of `TEST_POSTGRES_URL`'s cluster.
+    Postgres,
+}
+
+/// A store, empty at first, gone when dropped. Servers may come and go on it.
+pub struct Store {
+    kind: Kind,
+    url: String,
+    /// The folder the server runs in; it holds SQLite's file.
+    dir: TempDir,
+    database: Option<Database>,
+}
+
+impl Store {
+    /// Makes an empty store.
+    pub async fn new(kind: Kind) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        match kind {
+            Kind::Sqlite => {
+                let url = format!("sqlite://{}", dir.path().join("tasklane.db").display());
+                Self { kind, url, dir, database: None }
+            }
+            Kind::Postgres => {
+                let admin = std::env::var("TEST_POSTGRES_URL").expect(
+                    "this test needs PostgreSQL: set TEST_POSTGRES_URL to a superuser's URL of a throw-away \
+                     cluster, or run scripts/test",
+                );
+                let database = Database::create(admin).await;
+                Self { kind, url: database.url(), dir, database: Some(database) }
+            }
+        }
+    }
+
+    /// Which of the two it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its `DATABASE_URL`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The folder its servers run in.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A store at an address of the caller's.
+    pub fn at(url: &str) -> Self {
+        Self { kind: Kind::Postgres, url: url.to_owned(), dir: tempfile::tempdir().unwrap(), database: None }
+    }
+}
+
+/// A database made for one test.
+struct Database {
+    admin: String,
+    name: String,
+}
+
+impl Database {
+    async fn create(admin: String) -> Self {
+        let database = Self { admin, name: format!("tasklane_api_{}", Uuid::new_v4().simple()) };
+        run(&database.admin, &format!("CREATE DATABASE {}", database.name)).await.unwrap();
+        database
+    }
+
+    fn url(&self) -> String {
+        let mut url = Url::parse(&self.admin).expect("TEST_POSTGRES_URL is not a URL");
+        url.set_path(&self.name);
+        url.into()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (admin, drop) = (self.admin.clone(), format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        // A thread of its own: the test's runtime may be on its way out, and must not be blocked on.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(run(&admin, &drop))
+        });
+        if !matches!(dropping.join(), Ok(Ok(()))) {
+            eprintln!("the database {} was left behind", self.name);
+        }
+    }
+}
+
+/// Runs one statement as the cluster's superuser.
+async fn run(url: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    let connection = tokio::spawn(connection);
+    client.batch_execute(statement).await?;
+    drop(client);
+    let _ = connection.await;
+    Ok(())
+}
