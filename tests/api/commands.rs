@@ -36,8 +36,8 @@ async fn a_token_of_the_command_line_works(store: Store) {
     assert!(!token.contains(char::is_whitespace), "only the token stands on stdout: {token}");
     let answer = User::new(&server, "ann", token.to_owned()).get("/test").await.expect(200).json();
     assert_eq!(answer["user"], json!({"id": "ann", "email": "ann@example.com"}));
-    // Without an address, and with a life of the caller's choice, in seconds.
-    let finished = run(store.dir(), &["token", "--user", "auth0|7 x", "--ttl", "120"], &secret);
+    // Without an address, and with a life of the caller's choice.
+    let finished = run(store.dir(), &["token", "--user", "auth0|7 x", "--ttl", "2m"], &secret);
     assert_eq!(finished.code, 0, "{finished:?}");
     let token = finished.stdout.trim();
     User::new(&server, "auth0|7 x", token.to_owned()).create("mine").await;
@@ -95,13 +95,12 @@ fn every_command_helps() {
 fn a_wrong_command_line_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let secret = [("BETTER_AUTH_SECRET", tokens::SECRET)];
-    let wrong: [&[&str]; 7] = [
+    let wrong: [&[&str]; 6] = [
         &["sing"],
         &["serve", "--no-such-flag"],
         &["token"],
         &["token", "--user", ""],
         &["token", "--user", "ann", "--ttl", "soon"],
-        &["token", "--user", "ann", "--ttl", "0"],
         &["openapi", "extra"],
     ];
     for arguments in wrong {

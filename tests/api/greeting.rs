@@ -51,7 +51,7 @@ async fn the_greetings_token_works(store: Store) {
     let server = newcomers(&store);
     let user = User::new(&server, "me", token(&server));
     let task = user.create("the first").await;
-    assert_eq!(user.list().await, [task.clone()]);
+    assert_eq!(user.list().await, std::slice::from_ref(&task));
     let named = User::new(&server, task["user_id"].as_str().unwrap(), user.token.clone());
     assert_eq!(named.list().await, [task]);
 }

@@ -37,7 +37,7 @@ enum Call {
 #[derive(Clone, Debug)]
 struct Fields {
     title: Option<String>,
-    description: Option<Option<String>>,
+    description: Option<Value>,
     completed: Option<bool>,
 }
 
@@ -48,7 +48,7 @@ impl Fields {
             body.insert("title".into(), json!(title));
         }
         if let Some(description) = &self.description {
-            body.insert("description".into(), json!(description));
+            body.insert("description".into(), description.clone());
         }
         if let Some(completed) = self.completed {
             body.insert("completed".into(), json!(completed));
@@ -62,7 +62,7 @@ impl Fields {
             (least..=most).contains(&text.chars().count()) && !text.contains('\0')
         };
         let mut bad = Vec::new();
-        if self.description.iter().flatten().any(|text| !legal(text, 0, 2000)) {
+        if self.description.as_ref().and_then(Value::as_str).is_some_and(|text| !legal(text, 0, 2000)) {
             bad.push("description");
         }
         if self.title.as_ref().map_or(title_needed, |text| !legal(text.trim(), 1, 200)) {
@@ -83,13 +83,13 @@ fn title() -> impl Strategy<Value = String> {
     ]
 }
 
-fn description() -> impl Strategy<Value = Option<String>> {
+fn description() -> impl Strategy<Value = Value> {
     prop_oneof![
-        3 => Just(None),
-        5 => "[ab]?".prop_map(Some),
-        1 => Just(Some(" \n".to_owned())),
-        1 => Just(Some("用".repeat(2000))),
-        1 => Just(Some("用".repeat(2001))),
+        3 => Just(Value::Null),
+        5 => "[ab]?".prop_map(Value::from),
+        1 => Just(json!(" \n")),
+        1 => Just(json!("用".repeat(2000))),
+        1 => Just(json!("用".repeat(2001))),
     ]
 }
 
@@ -162,7 +162,7 @@ impl Model {
         }
         let wanted = json!({
             "title": fields.title.as_deref().unwrap().trim(),
-            "description": fields.description.clone().flatten(),
+            "description": fields.description,
             "completed": fields.completed.unwrap_or(false),
         });
         if let Some(position) = id.and_then(|id| self.position(id)) {

@@ -1,4 +1,4 @@
-//! One integer tells a client where it is: `seq`, on every answer, as ETag and as a task's version.
+//! One integer tells a client where it is: `seq`, on every answer, as `ETag` and as a task's version.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;

@@ -38,7 +38,7 @@ async fn a_new_task_has_exactly_the_contracts_form(store: Store) {
     assert_eq!(timestamp(&task["created_at"]), timestamp(&task["updated_at"]));
     // Every way to read it gives the same.
     assert_eq!(ann.task(id(&task)).await.expect(200).json(), task);
-    assert_eq!(ann.list().await, [task.clone()]);
+    assert_eq!(ann.list().await, std::slice::from_ref(&task));
     let completed = ann.complete(id(&task), None).await.expect(200).json();
     assert_eq!(keys(&completed), FIELDS);
     let updated = ann.put(id(&task), &json!({"title": "Milk!"})).await.expect(200).json();
@@ -82,7 +82,7 @@ async fn unknown_fields_are_ignored_and_the_servers_own_cannot_be_set(store: Sto
     let task = ann.post(&body).await.expect(201).json();
     assert_eq!(keys(&task), FIELDS);
     assert_eq!((&task["user_id"], &task["version"]), (&json!("ann"), &json!(1)));
-    assert!(timestamp(&task["created_at"]).to_rfc3339() > "2020".to_owned());
+    assert!(task["created_at"].as_str().unwrap() > "2020");
     assert_eq!(task["created_at"], task["updated_at"]);
     assert!(server.user("bob").list().await.is_empty());
     // Not even their type is looked at.

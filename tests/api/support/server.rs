@@ -131,11 +131,6 @@ impl Server {
     pub fn kill(&mut self) {
         self.process.kill();
     }
-
-    /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
-        self.process.runs()
-    }
 }
 
 /// Waits for the line that tells the address; a start that fails is reported at once.

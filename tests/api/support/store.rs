@@ -21,7 +21,8 @@ pub struct Store {
     url: String,
     /// The folder the server runs in; it holds SQLite's file.
     dir: TempDir,
-    database: Option<Database>,
+    /// Dropped, and with it gone, after the servers on it.
+    _database: Option<Database>,
 }
 
 impl Store {
@@ -31,7 +32,7 @@ impl Store {
         match kind {
             Kind::Sqlite => {
                 let url = format!("sqlite://{}", dir.path().join("tasklane.db").display());
-                Self { kind, url, dir, database: None }
+                Self { kind, url, dir, _database: None }
             }
             Kind::Postgres => {
                 let admin = std::env::var("TEST_POSTGRES_URL").expect(
@@ -39,7 +40,7 @@ impl Store {
                      cluster, or run scripts/test",
                 );
                 let database = Database::create(admin).await;
-                Self { kind, url: database.url(), dir, database: Some(database) }
+                Self { kind, url: database.url(), dir, _database: Some(database) }
             }
         }
     }
@@ -61,7 +62,7 @@ impl Store {
 
     /// A store at an address of the caller's.
     pub fn at(url: &str) -> Self {
-        Self { kind: Kind::Postgres, url: url.to_owned(), dir: tempfile::tempdir().unwrap(), database: None }
+        Self { kind: Kind::Postgres, url: url.to_owned(), dir: tempfile::tempdir().unwrap(), _database: None }
     }
 }
 
