@@ -255,15 +255,16 @@ impl Flight {
     /// One line. It names the route, never the path, which may hold what a user typed.
     #[cold]
     fn log(&self, landing: &Landing, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    method = self.method.as_str(),
-                    route = landing.route.pattern(),
+                    method = %self.method,
+                    route = %landing.route.pattern(),
                     status = landing.status.as_u16(),
-                    ms = took.as_secs_f64() * 1000.0,
-                    request_id = self.id.to_str().unwrap_or_default(),
-                    user = landing.who.map(|who| tracing::field::display(who.user())),
+                    ms = f64::from(micros) / 1000.0,
+                    request_id = %self.id.to_str().unwrap_or_default(),
+                    user = landing.who.map(|who| display(who.user())),
                     cause = landing.cause,
                     "request"
                 )

@@ -8,8 +8,9 @@ use tracing_subscriber::util::TryInitError;
 
 use crate::config::Environment;
 
-/// What is logged where `RUST_LOG` says nothing: our own lines, and the libraries' warnings.
-const DEFAULT_FILTER: &str = "warn,tasklane=info";
+/// What is logged where `RUST_LOG` says nothing: our own lines, and the libraries' warnings, save those
+/// of `actix_http`, which calls every malformed request of a stranger an error.
+const DEFAULT_FILTER: &str = "warn,tasklane=info,actix_http=off";
 
 /// Sends log lines to stderr from now on, filtered by `RUST_LOG` where that is set. In production a
 /// panic, too, becomes a log line, with its place but without its message, which may quote a text.

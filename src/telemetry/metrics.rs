@@ -1,7 +1,7 @@
 //! What the inside of the service counts: lanes, cache, commits, connections.
 //!
 //! Each metric is looked up once, here; to set one is an atomic store or two. Histograms of this
-//! exporter keep every sample (24 bytes) until [`Metrics::upkeep`] sorts them into buckets, which is
+//! exporter keep every sample (16 bytes) until [`Metrics::upkeep`] sorts them into buckets, which is
 //! right for commits, of which there are some thousand a second, and wrong for requests: those are
 //! counted by [`Traffic`](super::Traffic).
 

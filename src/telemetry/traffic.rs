@@ -2,7 +2,7 @@
 //!
 //! Every worker counts in a [`Stripe`] of its own, so that no two cores fight for a cache line, and a
 //! scrape adds the stripes up. Measured on two cores: 7 ns a request, where the exporter's counter and
-//! histogram took 41 and 74 ns, and the histogram 24 bytes for every request until the next upkeep.
+//! histogram took 41 and 74 ns, and the histogram 16 bytes for every request until the next upkeep.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};

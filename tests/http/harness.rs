@@ -1,0 +1,158 @@
+//! A store in memory, the app over it, and requests to it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::body::{MessageBody, to_bytes};
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::HeaderMap;
+use actix_web::test::TestRequest;
+use async_trait::async_trait;
+use serde_json::Value;
+use tasklane::auth::{Verifier, issue};
+use tasklane::config::{Config, Expected, Secret, Settings};
+use tasklane::domain::{Change, Seq, Task, UserId};
+use tasklane::http::Api;
+use tasklane::lane::{Limits, Registry};
+use tasklane::store::committer::Committer;
+use tasklane::store::{Batch, Changes, Outcome, PoolState, Store, StoreError, StoredUser};
+use tokio::runtime::Handle;
+
+const SECRET: &str = "a secret of more than thirty-two bytes";
+
+/// A store in memory that can be told to fail.
+#[derive(Default)]
+pub struct Memory {
+    users: Mutex<HashMap<UserId, StoredUser>>,
+    pub down: AtomicBool,
+    pub panics: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
+        self.ping().await?;
+        Ok(self.users.lock().unwrap().get(&user).cloned())
+    }
+
+    async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        if self.down.load(Ordering::Relaxed) {
+            return batches.iter().map(|_| Outcome::Unavailable("hunter2".into())).collect();
+        }
+        let mut users = self.users.lock().unwrap();
+        for batch in batches {
+            let user = users.entry(batch.user).or_insert_with(|| StoredUser {
+                subject: batch.subject.to_string(),
+                email: None,
+                seq: Seq::ZERO,
+                tasks: Vec::new(),
+            });
+            for change in &batch.changes {
+                let id = match change {
+                    Change::Put(task) => task.id,
+                    Change::Delete { id, .. } => *id,
+                };
+                user.tasks.retain(|task| task.id != id);
+                if let Change::Put(task) = change {
+                    user.tasks.push(Task::clone(task));
+                }
+            }
+            user.seq = batch.reached;
+        }
+        batches.iter().map(|_| Outcome::Committed).collect()
+    }
+
+    async fn changes_since(&self, _: UserId, _: Seq, _: usize) -> Result<Changes, StoreError> {
+        Err(StoreError("not asked for here".into()))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        assert!(!self.panics.load(Ordering::Relaxed), "hunter2");
+        if self.down.load(Ordering::Relaxed) { Err(StoreError("hunter2".into())) } else { Ok(()) }
+    }
+
+    fn pool(&self) -> PoolState {
+        PoolState::default()
+    }
+
+    async fn close(&self) {}
+}
+
+pub fn api() -> (Arc<Api>, Arc<Memory>) {
+    let config = Config::check(&Settings::default()).unwrap();
+    let store = Arc::new(Memory::default());
+    let (committer, _) = Committer::start(store.clone(), &Handle::current(), 64);
+    let arbiters = vec![actix::Arbiter::current()];
+    let registry = Registry::start(store.clone(), committer, Limits::default(), arbiters, Handle::current());
+    let verifier = Arc::new(Verifier::start(Some(&Secret::new(SECRET.into())), None, &Expected::default(), &Handle::current()).unwrap());
+    (Api::new(registry, verifier, &config), store)
+}
+
+pub fn token(subject: &str) -> String {
+    issue(&Secret::new(SECRET.into()), subject, Some("a@example.org"), Duration::from_mins(1))
+}
+
+/// An answer, taken apart.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub closes: bool,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Checks the contract's error form.
+    pub fn is_error(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        let form = self.json();
+        assert_eq!(form["error"]["code"], code);
+        assert_eq!(form["detail"], form["error"]["message"]);
+        assert_eq!(form["status"], status);
+        assert_eq!(form["type"], "about:blank");
+        assert_eq!(form["request_id"], self.header("x-request-id"));
+        self.has_common_headers();
+    }
+
+    pub fn has_common_headers(&self) {
+        assert!(!self.header("x-request-id").is_empty());
+        assert_eq!(self.header("x-content-type-options"), "nosniff");
+        assert!(self.header("vary").contains("Origin"));
+        assert!(!self.header("cache-control").is_empty());
+        assert_eq!(self.header("server"), "");
+    }
+}
+
+/// Sends a request to the app.
+pub async fn send<S, B>(app: &S, request: TestRequest) -> Answer
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody + 'static,
+{
+    let (head, body) = match app.call(request.to_request()).await {
+        Ok(response) => response.into_parts().1.map_into_boxed_body().into_parts(),
+        Err(error) => error.error_response().into_parts(),
+    };
+    let closes = head.head().connection_type() == ConnectionType::Close;
+    let body = to_bytes(body).await.unwrap().to_vec();
+    Answer { status: head.status().as_u16(), headers: head.headers().clone(), body, closes }
+}
+
+pub fn request(method: &str, path: &str) -> TestRequest {
+    TestRequest::default().method(method.parse().unwrap()).uri(path)
+}
+
+/// A request with alice's token.
+pub fn alice(method: &str, path: &str) -> TestRequest {
+    request(method, path).insert_header(("authorization", format!("Bearer {}", token("alice"))))
+}
