@@ -1,5 +1,8 @@
 //! One conformance suite for both stores, and what each of them promises beyond it.
 
+// A panic is a test's way to fail, in its helpers too.
+#![allow(clippy::unwrap_used)]
+
 mod conformance;
 mod fixture;
 mod model;

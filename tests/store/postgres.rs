@@ -1,14 +1,15 @@
 //! What the PostgreSQL store promises beyond the common contract.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
 use tasklane::domain::{Seq, TaskId};
 use tasklane::store::postgres::{PostgresOptions, PostgresStore};
 use tasklane::store::{Batch, Outcome, Store};
+use tokio_postgres::Client;
 
 use crate::fixture::{PostgresDatabase, STORE_RUNTIME, User, commit, load, on_store_runtime, put, run, task};
 use crate::proxy::Proxy;
@@ -147,6 +148,44 @@ fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
     assert_eq!(run(load(&store, &user)).unwrap().seq, Seq::new(2));
 }
 
+/// Waits until a session of this database waits for a lock, and returns its process id.
+async fn waiter(client: &Client) -> i32 {
+    let waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND pid IN
+        (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+    for _ in 0..3000 {
+        if let Some(row) = client.query_opt(waiting, &[]).await.unwrap() {
+            return row.get(0);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody waits for a lock");
+}
+
+#[test]
+fn a_session_killed_at_work_leaves_the_outcome_open() {
+    let database = PostgresDatabase::create();
+    let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
+    let user = User::new();
+    assert_eq!(run(commit(&store, first_batch(&user))), Outcome::Committed);
+    let (holder, held) = (database.client(), user.id.as_uuid());
+    let holder = on_store_runtime(async move {
+        holder.batch_execute("BEGIN").await.unwrap();
+        holder.query("SELECT FROM users WHERE id = $1 FOR UPDATE", &[&held]).await.unwrap();
+        holder
+    });
+    let killing = thread::spawn(move || {
+        on_store_runtime(async move {
+            let pid = waiter(&holder).await;
+            holder.query("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
+        });
+    });
+    let second = user.batch(1, vec![put(&task(TaskId::generate(), "second", 2))]);
+    let outcome = run(commit(&store, second.clone()));
+    killing.join().unwrap();
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert_eq!(run(commit(&store, second)), Outcome::Committed);
+}
+
 #[test]
 fn a_row_somebody_else_holds_makes_its_user_unavailable_and_no_other() {
     let database = PostgresDatabase::create();
@@ -175,32 +214,33 @@ fn a_row_somebody_else_holds_makes_its_user_unavailable_and_no_other() {
 
 #[test]
 fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
-    const ROUNDS: usize = 30;
+    const ROUNDS: usize = 60;
     let database = PostgresDatabase::create();
-    let stores = [run(database.connect(|_| ())), run(database.connect(|_| ()))];
     let users: Vec<_> = (0..40).map(|_| User::new()).collect();
-    let work: Vec<_> = stores
-        .into_iter()
-        .enumerate()
-        .map(|(at, store)| {
-            let mut users = users.clone();
-            if at == 1 {
+    let round = Arc::new(Barrier::new(2));
+    let work: Vec<_> = [false, true]
+        .map(|backwards| {
+            let store = run(database.connect(|_| ()));
+            let mut users: Vec<_> = users.iter().map(|user| (user.clone(), 0)).collect();
+            if backwards {
                 users.reverse();
             }
+            let round = Arc::clone(&round);
             thread::spawn(move || {
                 let mut committed = 0;
                 for _ in 0..ROUNDS {
-                    let batches: Vec<_> = users
-                        .iter()
-                        .map(|user| {
-                            let seq = run(load(&store, user)).map_or(0, |stored| stored.seq.get());
-                            Arc::new(user.batch(seq, vec![put(&task(TaskId::generate(), "x", seq + 1))]))
-                        })
-                        .collect();
-                    for outcome in run(store.commit(&batches)) {
+                    let batch = |(user, seq): &(User, i64)| {
+                        Arc::new(user.batch(*seq, vec![put(&task(TaskId::generate(), "x", seq + 1))]))
+                    };
+                    let batches: Vec<_> = users.iter().map(batch).collect();
+                    round.wait();
+                    for ((user, seq), outcome) in users.iter_mut().zip(run(store.commit(&batches))) {
                         match outcome {
-                            Outcome::Committed => committed += 1,
-                            Outcome::Conflict => {}
+                            Outcome::Committed => {
+                                committed += 1;
+                                *seq += 1;
+                            }
+                            Outcome::Conflict => *seq = run(load(&store, user)).unwrap().seq.get(),
                             other => panic!("{other:?}"),
                         }
                     }
@@ -208,10 +248,55 @@ fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
                 (committed, store)
             })
         })
+        .into_iter()
+        .map(|work| work.join().unwrap())
         .collect();
-    let done: Vec<_> = work.into_iter().map(|work| work.join().unwrap()).collect();
-    let stored: usize = users.iter().map(|user| run(load(&done[0].1, user)).unwrap().tasks.len()).sum();
-    assert_eq!(stored, done[0].0 + done[1].0);
+    let stored: usize = users.iter().map(|user| run(load(&work[0].1, user)).unwrap().tasks.len()).sum();
+    assert_eq!(stored, work[0].0 + work[1].0);
+    for (_, store) in work {
+        run(store.close());
+    }
+    // A session hands in its counters at its end.
+    let client = database.client();
+    let deadlocks: i64 = on_store_runtime(async move {
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+        for _ in 0..1000 {
+            if client.query_one(sessions, &[]).await.unwrap().get::<_, i64>(0) == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        client.query_one(deadlocks, &[]).await.unwrap().get(0)
+    });
+    assert_eq!(deadlocks, 0);
+}
+
+#[test]
+fn a_batch_sent_again_while_its_first_sending_is_still_at_work_is_known_again() {
+    let database = PostgresDatabase::create();
+    let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
+    let user = User::new();
+    assert_eq!(run(commit(&store, first_batch(&user))), Outcome::Committed);
+    let second = user.batch(1, vec![put(&task(TaskId::generate(), "second", 2))]);
+    // The server is still at the first sending, of a client it does not yet know to be gone.
+    let (first, id) = (database.client(), (user.id.as_uuid(), second.id));
+    let first = on_store_runtime(async move {
+        first.batch_execute("BEGIN").await.unwrap();
+        let update = "UPDATE users SET seq = 2, last_batch = $2 WHERE id = $1";
+        first.execute(update, &[&id.0, &id.1]).await.unwrap();
+        first
+    });
+    let watcher = database.client();
+    let finishing = thread::spawn(move || {
+        on_store_runtime(async move {
+            waiter(&watcher).await;
+            first.batch_execute("COMMIT").await.unwrap();
+        });
+    });
+    assert_eq!(run(commit(&store, second)), Outcome::Committed);
+    finishing.join().unwrap();
+    assert_eq!(run(load(&store, &user)).unwrap().seq, Seq::new(2));
 }
 
 #[test]
@@ -234,7 +319,7 @@ fn an_address_two_processes_give_away_at_once_fails_neither_for_good() {
         other
     });
     for user in [&existing, &new] {
-        let expected = if user.id == existing.id { 1 } else { 0 };
+        let expected = i64::from(user.id == existing.id);
         let mut batch = user.batch(expected, vec![put(&task(TaskId::generate(), "x", expected + 1))]);
         batch.email = Some("contested@example.com".into());
         let outcome = run(commit(&store, batch));
@@ -245,7 +330,7 @@ fn an_address_two_processes_give_away_at_once_fails_neither_for_good() {
         on_store_runtime(async move { other.batch_execute("COMMIT").await.unwrap() });
     });
     for user in [&existing, &new] {
-        let expected = if user.id == existing.id { 1 } else { 0 };
+        let expected = i64::from(user.id == existing.id);
         let mut batch = user.batch(expected, vec![put(&task(TaskId::generate(), "x", expected + 1))]);
         batch.email = Some("contested@example.com".into());
         // At the first try the address still looks free; at the second it is seen to be taken.
@@ -273,7 +358,7 @@ fn a_server_that_is_still_starting_is_waited_for() {
     });
     let store = run(database.connect(|options| {
         options.url = database.url_via(port);
-        options.startup_patience = Duration::from_secs(60);
+        options.startup_patience = Duration::from_mins(1);
     }));
     run(store.ping()).unwrap();
     late.join().unwrap();
