@@ -109,6 +109,9 @@ pub fn print_token(config: &Config, user: &str, email: Option<&str>, ttl: Durati
             return Err(AppError::System(why.into()));
         }
     };
+    if !auth::is_subject(user) {
+        return Err(AppError::System("--user must be 1 to 128 bytes, without control characters".into()));
+    }
     println!("{}", auth::issue(&secret, user, email, ttl));
     Ok(())
 }
@@ -174,7 +177,7 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     });
 
     let (addresses, server) = http::run(&config.host, config.port, workers, &api)
-        .map_err(failed(format_args!("cannot listen on {}:{}", config.host, config.port)))?;
+        .map_err(failed(format_args!("HOST, PORT: cannot listen on {}:{}", config.host, config.port)))?;
     let handle = server.handle();
     let mut serving = actix_rt::spawn(server);
     if let Some(address) = config.metrics_listen {

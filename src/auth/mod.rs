@@ -6,4 +6,4 @@ mod token_cache;
 mod verify;
 
 pub use token::{development_secret, issue};
-pub use verify::{AuthError, Verifier};
+pub use verify::{AuthError, Verifier, is_subject};

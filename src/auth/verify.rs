@@ -203,7 +203,7 @@ fn identity(claims: &Claims) -> Result<Identity, AuthError> {
     let subject = claims.sub.as_ref().or(claims.user_id.as_ref()).or(claims.id.as_ref());
     let subject = subject.ok_or(AuthError::Invalid("it names no subject"))?;
     let subject = subject.as_str().ok_or(AuthError::Invalid("its subject is no string"))?;
-    if subject.is_empty() || subject.len() > LONGEST_SUBJECT || subject.chars().any(char::is_control) {
+    if !is_subject(subject) {
         return Err(AuthError::Invalid("its subject is not 1 to 128 printable bytes"));
     }
     // An address beyond what RFC 5321 allows, or of another type, is no reason to lock the user out.
@@ -211,4 +211,10 @@ fn identity(claims: &Claims) -> Result<Identity, AuthError> {
     let email =
         email.filter(|email| (3..=254).contains(&email.len()) && !email.chars().any(char::is_control));
     Ok(Identity::new(subject, email))
+}
+
+/// Whether a text can be a token's subject: printable, 1 to 128 bytes.
+#[must_use]
+pub fn is_subject(text: &str) -> bool {
+    (1..=LONGEST_SUBJECT).contains(&text.len()) && !text.chars().any(char::is_control)
 }

@@ -166,9 +166,9 @@ impl Worker {
         let mut text = [0; 33];
         text[..16].copy_from_slice(&self.id_prefix);
         let mut free = &mut text[16..];
-        write!(free, "-{count:x}").expect("a u64 has 16 hexadecimal digits at most");
-        let length = 33 - free.len();
-        HeaderValue::from_bytes(&text[..length]).expect("digits, letters and a dash are visible ASCII")
+        // Always of one length, so that two answers differ in nothing but the digits.
+        write!(free, "-{count:016x}").expect("a u64 has 16 hexadecimal digits");
+        HeaderValue::from_bytes(&text).expect("digits, letters and a dash are visible ASCII")
     }
 }
 
@@ -264,7 +264,7 @@ impl Flight {
                     status = landing.status.as_u16(),
                     ms = f64::from(micros) / 1000.0,
                     request_id = %self.id.to_str().unwrap_or_default(),
-                    user = landing.who.map(|who| display(who.user())),
+                    user = landing.who.map(|who| display(who.subject())),
                     cause = landing.cause,
                     "request"
                 )

@@ -59,7 +59,7 @@ impl Metrics {
                 cache_misses: counter!("tasklane_cache_misses_total"),
                 cache_bytes: gauge!("tasklane_cache_bytes"),
                 lanes: gauge!("tasklane_lanes"),
-                waiting: gauge!("tasklane_writes_waiting"),
+                waiting: gauge!("tasklane_write_queue_depth"),
                 pool_size: gauge!("tasklane_store_connections"),
                 pool_idle: gauge!("tasklane_store_connections_idle"),
                 pool_waiting: gauge!("tasklane_store_connections_awaited"),
@@ -127,7 +127,7 @@ fn describe() {
     counter!("tasklane_cache_misses_total", "Reads that loaded their user first.");
     gauge!("tasklane_cache_bytes", "What the lanes weigh in memory, nearly.");
     gauge!("tasklane_lanes", "Users in memory.");
-    gauge!("tasklane_writes_waiting", "Writes admitted and not yet answered.");
+    gauge!("tasklane_write_queue_depth", "Writes admitted and not yet answered.");
     gauge!("tasklane_store_connections", "Open connections to the store.");
     gauge!("tasklane_store_connections_idle", "Open and idle connections to the store.");
     gauge!("tasklane_store_connections_awaited", "Callers waiting for a connection to the store.");
@@ -157,7 +157,7 @@ mod tests {
             "tasklane_commit_duration_seconds_bucket{le=\"0.002\"} 0",
             "tasklane_commit_duration_seconds_bucket{le=\"0.005\"} 1",
             "tasklane_lanes 7",
-            "tasklane_writes_waiting 2",
+            "tasklane_write_queue_depth 2",
             "tasklane_cache_bytes 4096",
             "tasklane_cache_hits_total 1",
             "tasklane_cache_misses_total 0",

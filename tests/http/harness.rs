@@ -87,7 +87,10 @@ pub fn api() -> (Arc<Api>, Arc<Memory>) {
     let (committer, _) = Committer::start(store.clone(), &Handle::current(), 64);
     let arbiters = vec![actix::Arbiter::current()];
     let registry = Registry::start(store.clone(), committer, Limits::default(), arbiters, Handle::current());
-    let verifier = Arc::new(Verifier::start(Some(&Secret::new(SECRET.into())), None, &Expected::default(), &Handle::current()).unwrap());
+    let verifier = Arc::new(
+        Verifier::start(Some(&Secret::new(SECRET.into())), None, &Expected::default(), &Handle::current())
+            .unwrap(),
+    );
     (Api::new(registry, verifier, &config), store)
 }
 
