@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::{self, Write};
+use std::io;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::Error;
@@ -59,6 +60,8 @@ impl Fault {
             // Starting up, or all slots taken: worth another try. A wrong password is not.
             Some(db) if is_class(db, "57") || is_class(db, "53") || is_class(db, "08") => Kind::NotYet,
             Some(_) => Kind::Refusal,
+            // A certificate that will not do will not do later either.
+            None if is_about_tls(error) => Kind::Refusal,
             None => Kind::NotYet,
         };
         Self { kind, text: describe(error) }
@@ -97,6 +100,12 @@ pub(super) fn describe(error: &Error) -> String {
         cause = error.source();
     }
     text
+}
+
+fn is_about_tls(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    let cause = cause.and_then(io::Error::get_ref);
+    cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()).is_some()
 }
 
 fn is_class(error: &DbError, class: &str) -> bool {

@@ -23,13 +23,17 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Migrates the database, trying for `patience` to reach a server that is not up yet.
 pub(super) async fn migrate(connector: &Connector, patience: Duration) -> Result<(), Fault> {
     let deadline = Instant::now() + patience;
+    let mut told = false;
     loop {
         match migrate_once(connector).await {
             // A connection that broke left nothing half done: each migration is one transaction.
             Err(fault)
                 if matches!(fault.kind, Kind::NotYet | Kind::Broken) && Instant::now() + PAUSE < deadline =>
             {
-                tracing::info!(reason = %fault, hosts = connector.hosts(), "waiting for PostgreSQL");
+                if !told {
+                    tracing::info!(reason = %fault, hosts = connector.hosts(), "waiting for PostgreSQL");
+                    told = true;
+                }
                 sleep(PAUSE).await;
             }
             result => return result,
