@@ -144,4 +144,21 @@ mod tests {
             assert!(!is_json(bad), "{bad}");
         }
     }
+
+    /// Collects a body that comes in these chunks, up to 8 bytes.
+    async fn collected(chunks: &[&'static str]) -> Result<Bytes, Code> {
+        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
+        let mut payload = Payload::Stream { payload: futures_util::stream::iter(chunks).boxed_local() };
+        collect(&mut payload, 8).await.map_err(|error| error.code)
+    }
+
+    #[actix_web::test]
+    async fn a_body_of_unannounced_length_is_read_to_its_end_or_to_the_limit() {
+        assert_eq!(collected(&[]).await.unwrap(), "");
+        assert_eq!(collected(&["12345678"]).await.unwrap(), "12345678");
+        assert_eq!(collected(&["123", "45", "678"]).await.unwrap(), "12345678");
+        for chunks in [&["123456789"] as &[_], &["12345678", "9"], &["1", "2345678", "9"]] {
+            assert_eq!(collected(chunks).await.unwrap_err(), Code::PayloadTooLarge);
+        }
+    }
 }

@@ -19,7 +19,7 @@ const SECONDS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 /// Upper bounds of the number of users in one commit.
 const USERS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 
-/// The process's metrics. [`metrics`] gives the one value there is.
+/// The process's metrics. [`metrics()`] gives the one value there is.
 pub struct Metrics {
     commits: Histogram,
     commit_seconds: Histogram,

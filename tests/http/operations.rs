@@ -141,6 +141,9 @@ async fn every_error_has_the_contracts_form() {
         {"field": "completed", "message": "must be true or false"},
     ]);
     assert_eq!(wrong.json()["error"]["details"], details);
+    let text = alice("PATCH", "/api/me/tasks/6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77/complete")
+        .insert_header(("content-type", "text/plain"));
+    send(&app, text.set_payload("{\"completed\":true}")).await.is_error(415, "UNSUPPORTED_MEDIA_TYPE");
     let empty =
         alice("PATCH", "/api/me/tasks/6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77/complete").set_payload("{}");
     send(&app, empty).await.is_error(422, "VALIDATION_ERROR");
