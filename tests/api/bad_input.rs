@@ -11,6 +11,7 @@ on_both_stores!(
     odd_paths_and_queries_give_no_500,
     odd_headers_give_no_500,
     odd_json_gives_no_500,
+    deeply_nested_json_does_no_harm,
     a_duplicate_field_gives_no_500,
     a_user_id_of_any_length_gives_no_500,
 );
@@ -149,6 +150,29 @@ async fn odd_json_gives_no_500(store: Store) {
             }
         }
     }
+}
+
+async fn deeply_nested_json_does_no_harm(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        for depth in [100, 1000, 30_000 / open.len()] {
+            let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            for body in [
+                deep.clone(),
+                format!("{{\"title\":\"a\",\"deep\":{deep}}}"),
+                format!("{{\"title\":{deep}}}"),
+            ] {
+                let request = ann.request(Method::POST, "/tasks").header(CONTENT_TYPE, "application/json");
+                let answer = send(request.body(body)).await;
+                // An unknown field may be ignored however deep it is.
+                if answer.status != 201 {
+                    answer.expect_error(422, "VALIDATION_ERROR");
+                }
+            }
+        }
+    }
+    server.get("/health").await.expect(200);
 }
 
 async fn a_duplicate_field_gives_no_500(store: Store) {

@@ -110,17 +110,27 @@ async fn an_answer_has_the_described_fields(store: Store) {
     let ann = server.user("ann");
     let task = ann.create("a").await;
     let error = ann.get("/tasks/none").await.expect_no_task().json();
-    let described: Vec<HashSet<String>> = description(&server).await["components"]["schemas"]
-        .as_object()
-        .unwrap()
-        .values()
-        .filter_map(|schema| Some(schema["properties"].as_object()?.keys().cloned().collect()))
-        .collect();
+    let mut described = Vec::new();
+    collect_properties(&description(&server).await["components"]["schemas"], &mut described);
     for (what, value) in [("task", &task), ("error", &error), ("error's core", &error["error"])] {
         let fields: HashSet<String> = keys(value).into_iter().map(str::to_owned).collect();
         assert!(described.contains(&fields), "no schema has exactly the fields of a {what}: {fields:?}");
     }
     assert_eq!(ann.task(id(&task)).await.expect(200).json(), task);
+}
+
+/// The fields of every object that is described, nested ones included.
+fn collect_properties(value: &Value, found: &mut Vec<HashSet<String>>) {
+    match value {
+        Value::Object(object) => {
+            if let Some(Value::Object(properties)) = object.get("properties") {
+                found.push(properties.keys().cloned().collect());
+            }
+            object.values().for_each(|value| collect_properties(value, found));
+        }
+        Value::Array(array) => array.iter().for_each(|value| collect_properties(value, found)),
+        _ => {}
+    }
 }
 
 async fn the_docs_page_works_without_a_network(store: Store) {

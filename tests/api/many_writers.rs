@@ -96,8 +96,8 @@ async fn two_thousand_users_at_once_lose_nothing(store: Store) {
     };
     let written: Vec<_> = stream::iter(users.iter().map(write)).buffered(OPEN).collect().await;
     let check = |user: User, expected: [Value; 2]| async move {
-        assert_eq!(user.list().await, expected, "{}", user.subject);
-        assert_eq!(user.seq().await, 3);
+        let list = user.get("/tasks").await.expect(200);
+        assert_eq!((&list.json()["tasks"], list.seq()), (&json!(expected), 3), "{}", user.subject);
     };
     let all = users.iter().cloned().zip(written.clone()).map(|(user, expected)| check(user, expected));
     stream::iter(all).buffered(OPEN).collect::<Vec<()>>().await;
@@ -124,7 +124,7 @@ async fn a_crowd_of_mixed_requests_for_a_hundred_users_meets_no_error(store: Sto
 /// 128 clients at once, each going through every kind of call several times, on these users in turn.
 async fn crowd(users: &[User]) {
     const CLIENTS: usize = 128;
-    const ROUNDS: usize = 5;
+    const ROUNDS: usize = 3;
     let clients = (0..CLIENTS).map(|client| {
         let user = users[client % users.len()].clone();
         tokio::spawn(async move {
@@ -173,7 +173,7 @@ async fn readers_never_see_a_seq_go_back(store: Store) {
     let writer = {
         let (ann, task) = (ann.clone(), id(&task).to_owned());
         tokio::spawn(async move {
-            for _ in 0..300 {
+            for _ in 0..100 {
                 // What is acknowledged is seen by the next read.
                 let written = ann.complete(&task, None).await.expect(200);
                 let read = ann.task(&task).await.expect(200);
@@ -185,7 +185,7 @@ async fn readers_never_see_a_seq_go_back(store: Store) {
         let (ann, task) = (ann.clone(), id(&task).to_owned());
         tokio::spawn(async move {
             let (mut last, mut reads) = (0, 0);
-            while last < 301 {
+            while last < 101 {
                 for path in [format!("/tasks/{task}"), "/tasks".to_owned()] {
                     let answer = ann.call(Method::GET, &path, None).await.expect(200);
                     let body = answer.json();

@@ -11,7 +11,23 @@ on_both_stores!(
     development_serves_metrics_without_a_user_in_them,
     production_serves_no_metrics_on_the_main_listener,
     metrics_can_have_a_listener_of_their_own,
+    what_is_measured_is_what_happened,
 );
+
+/// What a dashboard may rely on.
+const NAMES: [&str; 11] = [
+    "tasklane_http_requests_total{",
+    "tasklane_http_request_duration_seconds_bucket{",
+    "tasklane_lanes ",
+    "tasklane_writes_waiting ",
+    "tasklane_commit_users_bucket{",
+    "tasklane_commit_duration_seconds_bucket{",
+    "tasklane_commit_conflicts_total ",
+    "tasklane_cache_hits_total ",
+    "tasklane_cache_misses_total ",
+    "tasklane_cache_bytes ",
+    "tasklane_store_connections ",
+];
 
 /// Makes calls of every kind, and gives what must never be seen in a metric.
 async fn traffic(server: &Server) -> Vec<String> {
@@ -53,9 +69,8 @@ fn check(text: &str, private: &[String]) {
             "no request with {status} is counted:\n{text}"
         );
     }
-    for subject in ["lane", "queue", "batch", "commit", "cache", "conflict", "pool"] {
-        let found = samples.iter().any(|line| line.split('{').next().unwrap().contains(subject));
-        assert!(found, "nothing tells about {subject}:\n{text}");
+    for name in NAMES {
+        assert!(samples.iter().any(|line| line.starts_with(name)), "there is no {name}:\n{text}");
     }
     assert!(samples.iter().any(|line| line.contains("_bucket{")), "no histogram:\n{text}");
 }
@@ -90,6 +105,43 @@ async fn metrics_can_have_a_listener_of_their_own(store: Store) {
         assert_eq!(tasks.status, 404, "{}", tasks.text());
         server.stop();
     }
+}
+
+async fn what_is_measured_is_what_happened(store: Store) {
+    let server = Server::start(&store);
+    let users: Vec<_> = (0..3).map(|number| server.user(&format!("user {number}"))).collect();
+    for user in &users {
+        user.create("a").await;
+        user.list().await;
+        user.list().await;
+    }
+    let measured = |text: &str, name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    // Gauges may be taken every few seconds only.
+    let mut text = String::new();
+    for _ in 0..100 {
+        text = server.get("/metrics").await.expect(200).text();
+        if measured(&text, "tasklane_lanes ") > 0.0 && measured(&text, "tasklane_store_connections ") > 0.0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let exact = [
+        ("tasklane_lanes ", 3.0),
+        ("tasklane_writes_waiting ", 0.0),
+        ("tasklane_commit_conflicts_total ", 0.0),
+        ("tasklane_cache_hits_total ", 6.0),
+        ("tasklane_commit_users_sum", 3.0),
+        ("tasklane_http_requests_total{route=\"/api/{user_id}/tasks\",method=\"POST\",status=\"201\"}", 3.0),
+        ("tasklane_http_requests_total{route=\"/api/{user_id}/tasks\",method=\"GET\",status=\"200\"}", 6.0),
+    ];
+    for (name, value) in exact {
+        assert!((measured(&text, name) - value).abs() < 0.5, "{name} is not {value}:\n{text}");
+    }
+    assert!(measured(&text, "tasklane_cache_bytes ") > 300.0, "{text}");
+    assert!(measured(&text, "tasklane_store_connections ") >= 1.0, "{text}");
 }
 
 /// An address nobody listens on. Another process may take it before the server does; then the start

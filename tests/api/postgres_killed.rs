@@ -38,7 +38,7 @@ fn assert_unavailable(answer: Answer) {
 async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
-    let server = Server::start(&store);
+    let server = Server::with(&store, &[("ENVIRONMENT", "production")]);
     let (ann, cold) = (server.user("ann"), server.user("cold"));
     let task = ann.create("before").await;
     let list = ann.get("/tasks").await.expect(200);
@@ -51,6 +51,8 @@ async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
     }
     // A definite refusal first; what is refused so is never applied.
     let refused = until(503, async || ann.post(&json!({"title": "refused"})).await).await;
+    // In production, too, such a failure is logged, and found again by its request id.
+    server.log_line(&[refused.header("x-request-id").unwrap(), "503"]);
     assert_unavailable(refused);
     for answer in [
         ann.put(id(&task), &json!({"title": "refused"})).await,
@@ -80,6 +82,55 @@ async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
     let stored = server.user("ann").list().await;
     assert!(stored.contains(&task) || stored.iter().any(|other| other["id"] == task["id"]));
     assert!(stored.contains(&after), "{stored:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_restarted_while_nobody_asks_is_not_noticed_on_postgres() {
+    let cluster = Cluster::start();
+    let store = Store::at(&cluster.url);
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    ann.create("before").await;
+    for _ in 0..2 {
+        cluster.restart();
+        // Each connection is checked before use: those of the old server are not used again.
+        ann.create("after").await;
+        server.user("cold").get("/tasks").await.expect(200);
+        server.get("/ready").await.expect(200);
+    }
+    assert_eq!((ann.list().await.len(), ann.seq().await), (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_while_the_database_is_dead_comes_to_its_end_on_postgres() {
+    let cluster = Cluster::start();
+    let store = Store::at(&cluster.url);
+    let mut server = Server::with(&store, &[("SHUTDOWN_TIMEOUT", "3")]);
+    let ann = server.user("ann");
+    let task = ann.create("before").await;
+    cluster.kill();
+    let writes: Vec<_> = (0..8)
+        .map(|number| {
+            let ann = ann.clone();
+            tokio::spawn(async move {
+                let body = json!({"title": format!("{number}")});
+                ann.try_call(Method::POST, "/tasks", Some(&body)).await
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.terminate();
+    // Its code says whether everything accepted was finished; that it ends is what counts here.
+    assert!(server.wait().code().is_some());
+    for write in writes {
+        if let Ok(answer) = write.await.unwrap() {
+            assert_unavailable(answer);
+        }
+    }
+    cluster.restart();
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    assert!(ann.list().await.contains(&task));
 }
 
 /// What a client knows of one write that it sent under a title nobody else uses.

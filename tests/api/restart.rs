@@ -1,6 +1,8 @@
 //! Stops, good and bad: what was acknowledged is there afterwards.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +17,7 @@ on_both_stores!(
     kill_9_under_load_loses_nothing_that_was_answered,
     a_restart_gives_the_very_same_bytes,
     a_stop_answers_the_request_in_flight,
+    a_stop_does_not_wait_for_connections_that_ask_nothing,
 );
 
 const USERS: usize = 8;
@@ -176,8 +179,7 @@ async fn a_stop_answers_the_request_in_flight(store: Store) {
     );
     let address = server.address().to_owned();
     let socket = tokio::task::spawn_blocking(move || {
-        use std::io::Write;
-        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        let mut socket = TcpStream::connect(address).unwrap();
         socket.write_all(head.as_bytes()).unwrap();
         socket
     });
@@ -189,7 +191,6 @@ async fn a_stop_answers_the_request_in_flight(store: Store) {
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let second = second.to_owned();
     let answer = tokio::task::spawn_blocking(move || {
-        use std::io::{Read, Write};
         socket.write_all(second.as_bytes()).unwrap();
         socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         let mut answer = String::new();
@@ -201,4 +202,28 @@ async fn a_stop_answers_the_request_in_flight(store: Store) {
     assert_eq!(server.wait().code(), Some(0));
     let server = Server::start(&store);
     assert_eq!(server.user("ann").list().await.len(), 2);
+}
+
+async fn a_stop_does_not_wait_for_connections_that_ask_nothing(store: Store) {
+    // Waiting for the whole of this time would be seen: no test has as much patience.
+    const FOR_EVER: (&str, &str) = ("SHUTDOWN_TIMEOUT", "3600");
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for settings in [&[FOR_EVER][..], &[FOR_EVER, ("METRICS_LISTEN", &metrics)]] {
+        let server = Server::with(&store, settings);
+        let mut connections = vec![server.address().to_owned()];
+        connections.extend(settings.get(1).map(|(_, address)| (*address).to_owned()));
+        // One that has been answered and is kept open, and one that has never said a word.
+        let idle: Vec<_> = connections
+            .iter()
+            .flat_map(|address| {
+                let mut asked = TcpStream::connect(address).unwrap();
+                asked.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+                assert!(asked.read(&mut [0; 1024]).unwrap() > 0);
+                [asked, TcpStream::connect(address).unwrap()]
+            })
+            .collect();
+        server.user("ann").create("a").await;
+        server.stop();
+        drop(idle);
+    }
 }
