@@ -211,7 +211,7 @@ fn names(segment: &str, subject: &str) -> bool {
 fn crossing(who: &Identity, segment: &str) -> ApiError {
     let named = decoded(segment).map(|named| UserId::of_subject(&named).to_string());
     let named = named.as_deref().unwrap_or("nobody");
-    ApiError::unauthorized("Unauthorized access", format!("user {} asked as user {named}", who.subject()))
+    ApiError::unauthorized("Unauthorized access", format!("user {} asked as user {named}", who.user()))
 }
 
 /// The `limit` of a query string.

@@ -264,7 +264,7 @@ impl Flight {
                     status = landing.status.as_u16(),
                     ms = f64::from(micros) / 1000.0,
                     request_id = %self.id.to_str().unwrap_or_default(),
-                    user = landing.who.map(|who| display(who.subject())),
+                    user = landing.who.map(|who| display(who.user())),
                     cause = landing.cause,
                     "request"
                 )

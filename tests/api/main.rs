@@ -28,6 +28,7 @@ mod metrics;
 mod model;
 mod postgres_killed;
 mod quota;
+mod readme;
 mod restart;
 mod seq_and_etags;
 mod task_create;
