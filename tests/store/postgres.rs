@@ -148,7 +148,7 @@ fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
     assert_eq!(run(load(&store, &user)).unwrap().seq, Seq::new(2));
 }
 
-/// Waits until a session of this database waits for a lock, and returns its process id.
+/// Waits until a connection of this database waits for a lock, and returns its process id.
 async fn waiter(client: &Client) -> i32 {
     let waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND pid IN
         (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
@@ -162,7 +162,7 @@ async fn waiter(client: &Client) -> i32 {
 }
 
 #[test]
-fn a_session_killed_at_work_leaves_the_outcome_open() {
+fn a_connection_killed_at_work_leaves_the_outcome_open() {
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
     let user = User::new();
@@ -256,12 +256,12 @@ fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
     for (_, store) in work {
         run(store.close());
     }
-    // A session hands in its counters at its end.
+    // A connection hands in its counters at its end.
     let client = database.client();
     let deadlocks: i64 = on_store_runtime(async move {
-        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+        let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
         for _ in 0..1000 {
-            if client.query_one(sessions, &[]).await.unwrap().get::<_, i64>(0) == 1 {
+            if client.query_one(connections, &[]).await.unwrap().get::<_, i64>(0) == 1 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -392,7 +392,7 @@ fn of_several_hosts_the_one_that_answers_is_used() {
 }
 
 #[test]
-fn the_session_is_set_up_as_promised() {
+fn a_connection_is_set_up_as_promised() {
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.pool_size = 3));
     assert_eq!(run(commit(&store, first_batch(&User::new()))), Outcome::Committed);

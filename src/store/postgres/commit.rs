@@ -23,12 +23,12 @@ pub(super) struct Committer {
     connector: Connector,
     answer_timeout: Duration,
     /// Kept between commits and dropped at any error: a new connection has no past.
-    kept: Mutex<Option<Session>>,
+    kept: Mutex<Option<Link>>,
     /// Set once, under the lock of `kept`: from then on no connection is made.
     closed: AtomicBool,
 }
 
-struct Session {
+struct Link {
     client: ClientWrapper,
     commit: Statement,
 }
@@ -79,7 +79,7 @@ impl Committer {
     /// connection broke, is not sent at all.
     async fn one_by_one(
         &self,
-        kept: &mut Option<Session>,
+        kept: &mut Option<Link>,
         batches: &[Arc<Batch>],
         deadline: Instant,
     ) -> Vec<Outcome> {
@@ -104,29 +104,25 @@ impl Committer {
     }
 
     /// Sends the statement for `batches`; returns the users whose batch is durable.
-    async fn send(
-        &self,
-        kept: &mut Option<Session>,
-        batches: &[Arc<Batch>],
-    ) -> Result<HashSet<Uuid>, Failure> {
-        let session = match kept.take().filter(|session| !session.client.is_closed()) {
-            Some(session) => session,
+    async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<HashSet<Uuid>, Failure> {
+        let link = match kept.take().filter(|link| !link.client.is_closed()) {
+            Some(link) => link,
             None => self.open().await.map_err(Failure::NotSent)?,
         };
         let group = Group::of(batches);
         let params = group.params();
         // A commit is never cancelled: giving up on the answer drops the connection, no more.
-        let answer = timeout(self.answer_timeout, session.client.query(&session.commit, &params)).await;
+        let answer = timeout(self.answer_timeout, link.client.query(&link.commit, &params)).await;
         let rows = answer
             .map_err(|_| Failure::Sent(Fault::no_answer(self.answer_timeout)))?
             .map_err(|error| Failure::Sent(Fault::of(&error)))?;
         let durable = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>();
         let durable = durable.map_err(|error| Failure::Sent(Fault::of(&error)))?;
-        *kept = Some(session);
+        *kept = Some(link);
         Ok(durable)
     }
 
-    async fn open(&self) -> Result<Session, Fault> {
+    async fn open(&self) -> Result<Link, Fault> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Fault::unfit("the store is closed".to_owned()));
         }
@@ -135,7 +131,7 @@ impl Committer {
             .await
             .map_err(|_| Fault::no_answer(self.answer_timeout))?
             .map_err(|error| Fault::of(&error))?;
-        Ok(Session { client, commit })
+        Ok(Link { client, commit })
     }
 }
 

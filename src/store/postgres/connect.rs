@@ -22,7 +22,7 @@ use super::tls::{Tls, tls};
 pub(super) struct Connector {
     config: Config,
     tls: Tls,
-    session: String,
+    setup: String,
     create_timeout: Duration,
 }
 
@@ -66,7 +66,7 @@ impl Connector {
         Ok(Self {
             config,
             tls,
-            session: session(options),
+            setup: setup(options),
             // Every host gets its turn, then there is time to shake hands.
             create_timeout: options.connect_timeout.saturating_mul(hosts.saturating_add(1)),
         })
@@ -115,7 +115,7 @@ impl Connector {
                 (client, tokio::spawn(drive(connection)))
             }
         };
-        client.batch_execute(&self.session).await?;
+        client.batch_execute(&self.setup).await?;
         // Ends the work of a client that is gone. Servers before 14 and some systems do not know it.
         match client.batch_execute("SET client_connection_check_interval = '5s'").await {
             Err(error) if client.is_closed() => Err(error),
@@ -140,11 +140,11 @@ async fn drive<S: TlsStream + Unpin>(connection: Connection<Socket, S>) {
     }
 }
 
-/// The settings of a session, as statements: a pooler between may refuse them as start-up options.
+/// The settings of a connection, as statements: a pooler between may refuse them as start-up options.
 ///
 /// Every statement of ours goes by key. A plan made while the tables are small would scan them, and
 /// outlive that; hence no sequential scans, one generic plan, and no compiling of it.
-fn session(options: &PostgresOptions) -> String {
+fn setup(options: &PostgresOptions) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {};
          SET default_transaction_isolation = 'read committed';

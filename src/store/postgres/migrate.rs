@@ -44,7 +44,7 @@ pub(super) async fn migrate(connector: &Connector, patience: Duration) -> Result
 async fn migrate_once(connector: &Connector) -> Result<(), Fault> {
     let mut client = connector.open().await?;
     inspect(&client).await?;
-    // refinery takes no lock of its own. This one belongs to the session: it goes with it, however it
+    // refinery takes no lock of its own. This one belongs to the connection: it goes with it, however it
     // ends. A migration may take longer than a request's statement.
     client
         .batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'")
