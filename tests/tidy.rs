@@ -108,11 +108,11 @@ fn imported(code: &str) -> Vec<String> {
     modules.into_iter().map(first).filter(|module| !module.is_empty()).collect()
 }
 
-/// Whether a file uses a library: its name before `::`, or after `use`.
+/// Whether a file uses a library: its name before `::`, or after `use` (`use a;`, `use a as b;`).
 fn uses(code: &str, library: &str) -> bool {
     places(code, library).any(|place| {
         let rest = &code[place + library.len()..];
-        let imported = code[..place].trim_end().ends_with("use") && rest.starts_with(';');
+        let imported = code[..place].trim_end().ends_with("use") && rest.starts_with([';', ' ']);
         rest.starts_with("::") || imported
     })
 }
@@ -175,6 +175,7 @@ fn imports_and_uses_are_found_in_every_form() {
         uses("use actix::Addr;", "actix")
             && uses("let a = actix::spawn;", "actix")
             && uses("use aide;", "aide")
+            && uses("use aide as b;", "aide")
     );
     assert!(!uses("use actix_web::App;", "actix") && !uses("let xactix = 1; xactix::f()", "actix"));
 }
