@@ -19,7 +19,7 @@ const NAMES: [&str; 11] = [
     "tasklane_http_requests_total{",
     "tasklane_http_request_duration_seconds_bucket{",
     "tasklane_lanes ",
-    "tasklane_writes_waiting ",
+    "tasklane_write_queue_depth ",
     "tasklane_commit_users_bucket{",
     "tasklane_commit_duration_seconds_bucket{",
     "tasklane_commit_conflicts_total ",
@@ -130,7 +130,7 @@ async fn what_is_measured_is_what_happened(store: Store) {
     }
     let exact = [
         ("tasklane_lanes ", 3.0),
-        ("tasklane_writes_waiting ", 0.0),
+        ("tasklane_write_queue_depth ", 0.0),
         ("tasklane_commit_conflicts_total ", 0.0),
         ("tasklane_cache_hits_total ", 6.0),
         ("tasklane_commit_users_sum", 3.0),
