@@ -56,7 +56,7 @@ start_server() {
     ) >"$log" 2>&1 &
     server=$!
     for _ in {1..600}; do
-        address=$(sed -n 's/.*"address":"\(http:\/\/\)\{0,1\}\([^"]*\)".*/http:\/\/\2/p' "$log" | head -n 1)
+        address=$(sed -n '/"message":"listening"/s/.*"address":"\(http:\/\/\)\{0,1\}\([^"]*\)".*/http:\/\/\2/p' "$log" | head -n 1)
         [ -z "$address" ] || return 0
         kill -0 "$server" 2>/dev/null || break
         sleep 0.1
