@@ -49,6 +49,7 @@ start_server() {
     local url
     url=$(store_url "$1") || exit
     log=$work/$1.log
+    : >"$log"
     # From a folder without .env.
     (
         cd "$work" || exit
