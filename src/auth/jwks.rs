@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,7 +61,7 @@ pub(super) struct Jwks {
     expected: Expected,
     client: reqwest::Client,
     runtime: Handle,
-    /// `None` until the first fetch succeeds.
+    /// `None` while the provider is not known to have any.
     keys: ArcSwapOption<Keys>,
     /// When the last fetch for an unknown key id was begun; held during every fetch.
     asked: Mutex<Option<Instant>>,
@@ -77,8 +77,10 @@ impl Jwks {
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             // The address was checked to be https or loopback; another one would not have been.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+            .redirect(reqwest::redirect::Policy::none());
+        // Nor would a proxy's: what is sent in the clear does not leave this machine.
+        let client = if url.starts_with("https:") { client } else { client.no_proxy() };
+        let client = client.build()?;
         let (keys, asked) = (ArcSwapOption::empty(), Mutex::default());
         let jwks = Arc::new(Self { url, expected, client, runtime, keys, asked });
         jwks.runtime.spawn(refresh(Arc::downgrade(&jwks)));
@@ -124,8 +126,13 @@ impl Jwks {
         match self.download().await {
             Ok(set) => {
                 let keys = usable(set, &self.expected);
-                tracing::info!(keys = keys.len(), "fetched the identity provider's keys");
-                self.keys.store(Some(Arc::new(keys)));
+                if keys.is_empty() {
+                    // A provider that has just been set up makes its first key with its first token.
+                    tracing::warn!("the identity provider has no keys that can be used");
+                } else {
+                    tracing::info!(keys = keys.len(), "fetched the identity provider's keys");
+                }
+                self.keys.store((!keys.is_empty()).then(|| Arc::new(keys)));
             }
             Err(problem) => tracing::warn!(problem, "the identity provider's keys cannot be fetched"),
         }
@@ -181,7 +188,10 @@ fn usable(set: Set, expected: &Expected) -> Keys {
 /// The one algorithm a key is for; `None` if it is not to be used here: symmetric, for encryption, of
 /// another curve, too short, or of small order.
 fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
-    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+    let operations = jwk.common.key_operations.as_deref();
+    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature))
+        || operations.is_some_and(|operations| !operations.contains(&KeyOperations::Verify))
+    {
         return None;
     }
     let (found, stated) = match (&jwk.algorithm, jwk.common.key_algorithm) {
@@ -195,7 +205,7 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
         (AlgorithmParameters::EllipticCurve(key), stated) if key.curve == EllipticCurve::P256 => {
             (Algorithm::ES256, stated.is_none_or(|alg| alg == KeyAlgorithm::ES256))
         }
-        (AlgorithmParameters::RSA(key), stated) if decode(&key.n)?.len() >= SHORTEST_MODULUS => {
+        (AlgorithmParameters::RSA(key), stated) if is_strong(&decode(&key.n)?, &decode(&key.e)?) => {
             match stated {
                 None | Some(KeyAlgorithm::RS256) => (Algorithm::RS256, true),
                 Some(alg) => (Algorithm::PS256, alg == KeyAlgorithm::PS256),
@@ -208,6 +218,15 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
 
 fn decode(base64url: &str) -> Option<Vec<u8>> {
     base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, base64url).ok()
+}
+
+/// Whether an RSA key is long enough, zeros in front not counted, and of an exponent that makes
+/// signing harder than verifying (3 at least, and odd).
+fn is_strong(modulus: &[u8], exponent: &[u8]) -> bool {
+    let modulus = modulus.iter().skip_while(|byte| **byte == 0).count();
+    let exponent: Vec<_> = exponent.iter().copied().skip_while(|byte| *byte == 0).collect();
+    let weak = matches!(exponent[..], [] | [1]) || exponent.last().is_some_and(|last| last % 2 == 0);
+    modulus >= SHORTEST_MODULUS && !weak
 }
 
 fn is_small_order(point: &[u8]) -> bool {
@@ -246,6 +265,12 @@ mod tests {
     #[test]
     fn keys_that_anybody_could_sign_with_are_left_out() {
         let n = base64url(&[0xc5; 255]);
+        let blown_up = base64url(&[&[0; 128], &[0xc5; 128][..]].concat());
+        assert_eq!(accepted(json!({"kty": "RSA", "n": blown_up, "e": "AQAB", "kid": "a"})), []);
+        for e in ["", "AA", "AQ", "AAE", "Ag", "AQAA"] {
+            let n = base64url(&[0xc5; 256]);
+            assert_eq!(accepted(json!({"kty": "RSA", "n": n, "e": e, "kid": "a"})), [], "{e}");
+        }
         assert_eq!(accepted(json!({"kty": "oct", "k": base64url(&[1; 32]), "kid": "a", "alg": "HS256"})), []);
         assert_eq!(accepted(json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": "a"})), []);
         assert_eq!(
@@ -254,6 +279,8 @@ mod tests {
             ),
             []
         );
+        let signs = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&[9; 32]), "key_ops": ["sign"], "kid": "a"});
+        assert_eq!(accepted(signs), []);
         for point in SMALL_ORDER {
             for sign in [0, 0x80] {
                 let mut bytes: Vec<u8> =

@@ -18,11 +18,16 @@ const ENTRIES: usize = (BUDGET / 300) as usize;
 
 type Digest = [u8; digest::SHA256_OUTPUT_LEN];
 
+/// Seconds after which a token is verified anew, however long it is good for: so that one signed with
+/// a key that the provider has withdrawn since does not go on until its `exp`.
+const TRUST: i64 = 600;
+
 /// A token that passed: whose it is and until when.
 #[derive(Clone)]
 struct Session {
     identity: Arc<Identity>,
     exp: i64,
+    verified: i64,
 }
 
 #[derive(Clone)]
@@ -49,12 +54,18 @@ impl Default for TokenCache {
 
 impl TokenCache {
     pub(super) fn get(&self, token: &str) -> Option<Arc<Identity>> {
+        self.get_at(token, now())
+    }
+
+    fn get_at(&self, token: &str, now: i64) -> Option<Arc<Identity>> {
         let session = self.sessions.get(&key(token))?;
-        (now() <= session.exp.saturating_add_unsigned(LEEWAY)).then_some(session.identity)
+        // A clock that was put back makes nothing last longer.
+        let trusted = (0..TRUST).contains(&now.saturating_sub(session.verified));
+        (trusted && now <= session.exp.saturating_add_unsigned(LEEWAY)).then_some(session.identity)
     }
 
     pub(super) fn put(&self, token: &str, identity: Arc<Identity>, exp: i64) {
-        self.sessions.insert(key(token), Session { identity, exp });
+        self.sessions.insert(key(token), Session { identity, exp, verified: now() });
     }
 }
 
@@ -68,4 +79,36 @@ fn key(token: &str) -> Digest {
 pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_remembered_until_it_expires_and_ten_minutes_at_the_most() {
+        let cache = TokenCache::default();
+        let began = now();
+        let ann = || Arc::new(Identity::new("ann", None));
+        cache.put("short", ann(), began + 60);
+        cache.put("endless", ann(), i64::MAX);
+        for (token, last) in [("short", 60 + 30), ("endless", TRUST - 1)] {
+            assert!(cache.get_at(token, began + last).is_some(), "{token}");
+            // A second may have passed since the test began.
+            assert!(cache.get_at(token, began + last + 2).is_none(), "{token}");
+            assert!(cache.get_at(token, began - 60).is_none(), "{token}");
+        }
+        assert!(cache.get_at("another", began).is_none());
+    }
+
+    #[test]
+    fn however_many_tokens_are_remembered_they_stay_within_the_budget() {
+        let cache = TokenCache::default();
+        let subject = "s".repeat(128);
+        for number in 0..60_000 {
+            cache.put(&number.to_string(), Arc::new(Identity::new(&subject, None)), i64::MAX);
+        }
+        assert!(cache.sessions.weight() <= BUDGET, "{} bytes", cache.sessions.weight());
+        assert!(cache.sessions.len() > 1000);
+    }
 }

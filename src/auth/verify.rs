@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use serde::Deserialize;
@@ -23,8 +25,9 @@ const LONGEST_SUBJECT: usize = 128;
 /// Seconds by which the issuer's clock may differ from ours.
 pub(super) const LEEWAY: u64 = 30;
 
-/// The `typ` of Better Auth's session-cache cookie, signed with the same keys as its tokens.
-const SESSION_CACHE: &str = "better-auth.session-cache+jwt";
+/// What a token may say it is, if it says so at all (RFC 8725, section 3.11). Not, above all,
+/// `better-auth.session-cache+jwt`: Better Auth signs that cookie with the same keys as its tokens.
+const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
 /// Why a token was refused. Clients learn the variant, the log learns the reason as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -175,13 +178,28 @@ fn check_header(token: &str) -> Result<Header, AuthError> {
         return Err(AuthError::Invalid("it is longer than 8 KB"));
     }
     let header = decode_header(token).map_err(|_| AuthError::Invalid("its header cannot be read"))?;
-    if header.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case(SESSION_CACHE)) {
-        return Err(AuthError::Invalid("it is a session cookie, not a token"));
+    if header.typ.as_deref().is_some_and(|typ| !is_bearers(typ)) {
+        return Err(AuthError::Invalid("it is of another type than a bearer's token"));
     }
-    if header.crit.is_some() {
+    if has_crit(token) {
         return Err(AuthError::Invalid("it demands extensions that are not known here"));
     }
     Ok(header)
+}
+
+/// Whether a `typ` is one of [`TYPES`]. It is a media type, whose `application/` may be left out
+/// (RFC 7515, section 4.1.9).
+fn is_bearers(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    TYPES.contains(&typ.strip_prefix("application/").unwrap_or(&typ))
+}
+
+/// Whether the header has a `crit`, be it `null`, which the library takes for none.
+fn has_crit(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).ok();
+    let header = header.and_then(|header| serde_json::from_slice::<Value>(&header).ok());
+    header.is_none_or(|header| header.get("crit").is_some())
 }
 
 fn refusal(error: &jsonwebtoken::errors::Error) -> AuthError {

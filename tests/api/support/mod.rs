@@ -4,6 +4,8 @@ mod answer;
 mod client;
 pub mod cluster;
 pub mod command;
+pub mod issuer;
+pub mod keys;
 pub mod raw;
 mod server;
 mod store;
