@@ -1,6 +1,7 @@
 // A real Better Auth with its jwt and bearer plugins, on loopback and in memory: it signs a user up, fetches a token as
 // a frontend does, prints what a test needs as one line of JSON, and serves its keys until it is stopped.
 import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import { betterAuth } from 'better-auth';
@@ -8,12 +9,15 @@ import { memoryAdapter } from 'better-auth/adapters/memory';
 import { toNodeHandler } from 'better-auth/node';
 import { bearer, jwt } from 'better-auth/plugins';
 
-const help = `node issuer.mjs [--alg EdDSA|ES256|RS256|PS256] [--port N] [--email ADDRESS] [--rotate SECONDS] [--stdin]
+const help = `node issuer.mjs [--alg EdDSA|ES256|RS256|PS256] [--port N] [--email ADDRESS] [--rotate SECONDS]
+                [--ids default|uuid] [--state FILE] [--stdin]
 
   --alg      what the tokens are signed with (EdDSA)
   --port     where to listen on 127.0.0.1; 0, the default, lets the system choose
   --email    the user's (user@example.com)
   --rotate   sign with a new key once the last is that old; retired keys stay published
+  --ids      the form of users' ids: Better Auth's own 32 characters, or UUIDs
+  --state    where users and keys are kept while it is stopped; without it they are new at each start
   --stdin    stop when standard input ends, so that it never outlives the test that started it
 
 It prints: base_url (also the tokens' iss and aud), jwks_url, alg, user_id, email, token (the JWT), session_token
@@ -26,6 +30,8 @@ const { values: given } = parseArgs({
     port: { type: 'string', default: '0' },
     email: { type: 'string', default: 'user@example.com' },
     rotate: { type: 'string' },
+    ids: { type: 'string', default: 'default' },
+    state: { type: 'string' },
     stdin: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -36,7 +42,7 @@ const keys = {
   RS256: { alg: 'RS256', modulusLength: 2048 },
   PS256: { alg: 'PS256', modulusLength: 2048 },
 };
-if (given.help || !keys[given.alg]) {
+if (given.help || !keys[given.alg] || !['default', 'uuid'].includes(given.ids)) {
   (given.help ? console.log : console.error)(help);
   process.exit(given.help ? 0 : 2);
 }
@@ -49,10 +55,17 @@ await new Promise((listening, failed) => {
 });
 const base = `http://127.0.0.1:${server.address().port}`;
 
+const asDate = (_, value) => (/^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) ? new Date(value) : value);
+const kept = given.state && existsSync(given.state) ? JSON.parse(readFileSync(given.state, 'utf8'), asDate) : {};
+const tables = kept.tables ?? { user: [], session: [], account: [], verification: [], jwks: [] };
+// Better Auth encrypts its private keys with it.
+const secret = kept.secret ?? randomBytes(32).toString('hex');
+
 const auth = betterAuth({
   baseURL: base,
-  secret: randomBytes(32).toString('hex'),
-  database: memoryAdapter({ user: [], session: [], account: [], verification: [], jwks: [] }),
+  secret,
+  database: memoryAdapter(tables),
+  ...(given.ids === 'uuid' && { advanced: { database: { generateId: 'uuid' } } }),
   emailAndPassword: { enabled: true },
   session: { cookieCache: { enabled: true, strategy: 'jwt' } },
   plugins: [
@@ -101,6 +114,9 @@ console.log(
   }),
 );
 
-const stop = () => process.exit(0);
+const stop = () => {
+  if (given.state) writeFileSync(given.state, JSON.stringify({ secret, tables }), { mode: 0o600 });
+  process.exit(0);
+};
 process.once('SIGTERM', stop).once('SIGINT', stop);
 if (given.stdin) process.stdin.resume().once('end', stop);
