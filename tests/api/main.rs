@@ -16,6 +16,7 @@ mod configuration_refused;
 mod cors;
 mod documentation;
 mod error_form;
+mod foreign;
 mod greeting;
 mod health;
 mod identity;

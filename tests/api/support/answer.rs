@@ -38,6 +38,15 @@ impl Answer {
         self
     }
 
+    /// The answer without what differs between any two answers.
+    pub fn comparable(&self) -> (u16, String, Vec<(String, String)>) {
+        let headers = self.headers.iter().filter(|(name, _)| *name != "date");
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        let mut headers: Vec<_> = headers.collect();
+        headers.sort();
+        (self.status, self.text(), headers)
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

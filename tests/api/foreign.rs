@@ -1,0 +1,169 @@
+//! Every route times every kind of foreign identity. The routes are those of the OpenAPI document, so
+//! that none is forgotten; what is another's and what does not exist get the same answer to the byte.
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Answer, Server, Store, id, on_both_stores, send};
+
+on_both_stores!(
+    no_route_lets_a_user_act_as_another,
+    no_route_tells_a_foreign_task_from_a_missing_one,
+    no_route_is_open_without_a_token,
+);
+
+/// A subject that is a UUID, as many providers have them.
+const BOB: &str = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
+
+/// What any operation that takes a body could take as one.
+const BODY: &str = r#"{"title":"taken","completed":true,"description":"taken"}"#;
+
+/// Every operation under `/api`: its method, its path with names in braces, and whether it takes a body.
+async fn operations(server: &Server) -> Vec<(Method, String, bool)> {
+    let document = server.get("/openapi.json").await.expect(200).json();
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods = ["get", "put", "post", "delete", "patch", "head", "options", "trace"];
+        let taken = methods.into_iter().filter(|method| item.get(method).is_some());
+        found.extend(taken.filter(|_| path.starts_with("/api/")).map(|method| {
+            let takes_body = item[method].get("requestBody").is_some();
+            (method.to_uppercase().parse().unwrap(), path.clone(), takes_body)
+        }));
+    }
+    assert!(found.len() >= 8, "the document lacks routes: {found:?}");
+    for (_, path, _) in &found {
+        assert!(path.starts_with("/api/{user_id}/"), "a route without a user: {path}");
+    }
+    found
+}
+
+/// A path with its braces filled; what is neither user nor task gets a plain word.
+fn filled(path: &str, user: &str, task: &str) -> String {
+    let parts = path.split('/').map(|part| match part {
+        "{user_id}" => user,
+        "{id}" => task,
+        part if part.starts_with('{') => "x",
+        part => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// The request with a body where it takes one, and always the same id: the one thing that may differ.
+fn prepared(request: RequestBuilder, takes_body: bool) -> RequestBuilder {
+    let request = request.header("X-Request-Id", "the-same");
+    if takes_body { request.header(CONTENT_TYPE, "application/json").body(BODY) } else { request }
+}
+
+fn all_alike(what: &str, answers: &[Answer]) {
+    for answer in answers {
+        assert_eq!(answer.comparable(), answers[0].comparable(), "{what}");
+    }
+}
+
+async fn no_route_lets_a_user_act_as_another(store: Store) {
+    let server = Server::start(&store);
+    let (ann, bob) = (server.user("ann"), server.user(BOB));
+    let theirs = bob.create("bob's").await;
+    let own = ann.create("ann's").await;
+    let upper = BOB.to_uppercase();
+    let foreign = [
+        BOB,
+        &upper,
+        "nobody",
+        "ANN",
+        "Ann",
+        "ann%20",
+        "%20ann",
+        "ann%00",
+        "ann%2F",
+        "ME",
+        "Me",
+        "me%20",
+        "undefined",
+        "null",
+        "%7Buser_id%7D",
+        "*",
+        "%2e%2e",
+        "%ff",
+        "0",
+        "ann,me",
+        "a%CC%81nn",
+        "00000000-0000-0000-0000-000000000000",
+    ];
+    for (method, path, takes_body) in operations(&server).await {
+        for task in [id(&theirs), id(&own), "none"] {
+            let mut answers = Vec::new();
+            for user in foreign {
+                let request =
+                    server.request(method.clone(), &filled(&path, user, task)).bearer_auth(&ann.token);
+                let answer = send(prepared(request, takes_body)).await;
+                assert_eq!(answer.status, 401, "{method} {path} as {user}: {}", answer.text());
+                answers.push(answer.expect_message(401, "UNAUTHORIZED", "Unauthorized access"));
+            }
+            all_alike(&format!("{method} {path}"), &answers);
+        }
+    }
+    assert_eq!(bob.list().await, [theirs]);
+    assert_eq!(ann.list().await, [own]);
+}
+
+async fn no_route_tells_a_foreign_task_from_a_missing_one(store: Store) {
+    let server = Server::start(&store);
+    let (ann, bob) = (server.user("ann"), server.user(BOB));
+    let own = ann.create("ann's").await;
+    let (theirs, gone) = (bob.create("bob's").await, bob.create("bob's, deleted").await);
+    bob.delete(id(&gone)).await.expect(204);
+    let of_a_stranger = server.user("cy").create("cy's").await;
+    let tasks = [
+        id(&theirs),
+        id(&gone),
+        id(&of_a_stranger),
+        &Uuid::new_v4().to_string(),
+        &Uuid::now_v7().to_string(),
+    ];
+    let mut tried = 0;
+    for (method, path, takes_body) in operations(&server).await {
+        if !path.contains("{id}") {
+            continue;
+        }
+        for user in ["ann", "me"] {
+            let mut answers = Vec::new();
+            for task in tasks {
+                let request =
+                    server.request(method.clone(), &filled(&path, user, task)).bearer_auth(&ann.token);
+                answers.push(send(prepared(request, takes_body)).await.expect_no_task());
+            }
+            all_alike(&format!("{method} {path}"), &answers);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 10, "only {tried} routes with a task in the path");
+    assert_eq!(bob.list().await, [theirs]);
+    assert_eq!(ann.list().await, [own]);
+}
+
+async fn no_route_is_open_without_a_token(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    let own = ann.create("ann's").await;
+    for (method, path, takes_body) in operations(&server).await {
+        let mut answers = Vec::new();
+        for user in ["ann", "me", "nobody"] {
+            for task in [id(&own), &Uuid::new_v4().to_string(), "none"] {
+                let request = server.request(method.clone(), &filled(&path, user, task));
+                let answer = send(prepared(request, takes_body)).await;
+                answers.push(answer.expect_message(401, "UNAUTHORIZED", "Missing authentication token"));
+            }
+        }
+        all_alike(&format!("{method} {path}"), &answers);
+        // The document says so, and for whom it does not.
+        let document: Value = server.get("/openapi.json").await.json();
+        let operation = &document["paths"][&path][method.as_str().to_lowercase()];
+        assert!(operation["responses"]["401"].is_object(), "{method} {path} does not document 401");
+        let open = operation.get("security").is_some_and(|security| *security == json!([]));
+        assert!(!open, "{method} {path} is documented as open");
+    }
+    assert_eq!(ann.list().await, [own]);
+}
