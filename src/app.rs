@@ -75,6 +75,10 @@ pub fn serve(mut config: Config) -> Result<(), AppError> {
     if config.environment == Environment::Development && config.secret.is_none() {
         config.secret = Some(development_secret(&config)?);
     }
+    // Every connection takes a file descriptor, and the usual soft limit of 1024 is for programs that use select.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let runtime = store_runtime()?;
     System::new().block_on(run(config, &runtime))?;
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -26,6 +26,7 @@ use super::cors::Gate;
 use super::error::{ApiError, Code, wants_problem};
 use super::headers::{REQUEST_ID, SEQ};
 use super::route::Route;
+use super::unread::Unread;
 use crate::config::LogRequests;
 use crate::domain::Identity;
 use crate::telemetry::{Request, Stripe};
@@ -91,7 +92,7 @@ impl<S, B> Service<ServiceRequest> for EdgeService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     S::Future: Unpin,
-    B: MessageBody,
+    B: MessageBody + 'static,
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
@@ -99,8 +100,8 @@ where
 
     forward_ready!(inner);
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
-        let flight = self.worker.depart(&request);
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let flight = self.worker.depart(&mut request);
         Answer { flight, inner: self.inner.call(request) }
     }
 }
@@ -114,7 +115,7 @@ pub(super) struct Answer<F> {
 impl<F, B> Future for Answer<F>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>> + Unpin,
-    B: MessageBody,
+    B: MessageBody + 'static,
 {
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
@@ -142,17 +143,19 @@ struct Flight {
     worker: Rc<Worker>,
     id: HeaderValue,
     method: Method,
+    unread: Option<Unread>,
     started: Instant,
     landed: bool,
 }
 
 impl Worker {
-    fn depart(self: &Rc<Self>, request: &ServiceRequest) -> Flight {
+    fn depart(self: &Rc<Self>, request: &mut ServiceRequest) -> Flight {
         self.stripe.begin();
         Flight {
             worker: Rc::clone(self),
             id: given_id(request.headers()).unwrap_or_else(|| self.make_id()),
             method: request.method().clone(),
+            unread: Unread::of(request),
             started: Instant::now(),
             landed: false,
         }
@@ -189,7 +192,10 @@ struct Landing<'a> {
 
 impl Flight {
     /// Makes an answer ready to go.
-    fn land<B: MessageBody>(&mut self, response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    fn land<B: MessageBody + 'static>(
+        &mut self,
+        response: ServiceResponse<B>,
+    ) -> ServiceResponse<EitherBody<B>> {
         let status = response.status();
         let (request, response) = response.into_parts();
         let route = request.app_data::<Route>().copied().unwrap_or(Route::Unknown);
@@ -222,6 +228,9 @@ impl Flight {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
         self.note(&Landing { route, status, who: who.as_deref(), cause: cause.as_deref() });
+        if let Some(unread) = self.unread.take().filter(|unread| !unread.is_over()) {
+            response = response.map_body(|_, body| EitherBody::right(unread.held_by(body)));
+        }
         ServiceResponse::new(request, response)
     }
 

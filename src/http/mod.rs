@@ -7,6 +7,7 @@
 mod body;
 mod caller;
 mod cors;
+mod depth;
 mod docs;
 mod edge;
 mod error;
@@ -16,6 +17,7 @@ mod health;
 pub mod openapi;
 mod route;
 mod tasks;
+mod unread;
 
 use std::io;
 use std::net::SocketAddr;

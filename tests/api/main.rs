@@ -8,6 +8,8 @@
 
 mod support;
 
+mod abuse;
+mod abuse_load;
 mod bad_input;
 mod chosen_ids;
 mod commands;

@@ -111,6 +111,11 @@ impl Process {
         assert!(sent.success(), "signal {name} was not delivered");
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it as a crash would: no handler runs.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -104,6 +104,14 @@ impl Server {
         User::new(self, subject, tokens::signed(&claims))
     }
 
+    /// Bytes of memory it has in use, as the kernel counts them.
+    #[cfg(target_os = "linux")]
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Asks it to stop, by SIGTERM.
     pub fn terminate(&self) {
         self.process.signal("TERM");
