@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use crate::support::command::run;
@@ -81,22 +82,38 @@ async fn the_secret_is_the_one_that_was_set(store: Store) {
 }
 
 async fn a_small_cache_forgets_nobody(store: Store) {
-    // One MiB holds the tasks of a few of these users only.
+    const ROUNDS: usize = 4;
+    const EACH: usize = 5;
+    // One MiB holds the tasks of a few of these users only: they push one another out all the time.
     let server = Server::with(&store, &[("CACHE_MAX_BYTES", "1048576")]);
     let description = "x".repeat(2000);
-    let users: Vec<_> = (0..60).map(|number| server.user(&format!("user {number}"))).collect();
-    for round in 1..=4 {
-        for user in &users {
-            for number in 0..5 {
-                let body = json!({"title": format!("{round}.{number}"), "description": description});
-                user.post(&body).await.expect(201);
+    let users = (0..60).map(|number| {
+        let (user, description) = (server.user(&format!("user {number}")), &description);
+        async move {
+            for round in 1..=ROUNDS {
+                for number in 0..EACH {
+                    let body = json!({"title": format!("{round}.{number}"), "description": description});
+                    let made = user.post(&body).await.expect(201);
+                    assert_eq!(made.seq(), i64::try_from((round - 1) * EACH + number + 1).unwrap());
+                }
+                assert_eq!(user.list().await.len(), EACH * round);
             }
-            assert_eq!(user.list().await.len(), 5 * round);
+            user
         }
+    });
+    let users: Vec<_> = stream::iter(users).buffer_unordered(24).collect().await;
+    // Some have been dropped indeed, or nothing is proved.
+    let lanes = lanes_in_memory(&server).await;
+    assert!(lanes < 60, "{lanes} users are in memory");
+    for user in users {
+        assert_eq!((user.list().await.len(), user.seq().await), (ROUNDS * EACH, 20));
     }
-    for user in &users {
-        assert_eq!((user.list().await.len(), user.seq().await), (20, 20));
-    }
+}
+
+async fn lanes_in_memory(server: &Server) -> u32 {
+    let metrics = server.get("/metrics").await.expect(200).text();
+    let lanes = metrics.lines().find_map(|line| line.strip_prefix("tasklane_lanes "));
+    lanes.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
 }
 
 #[tokio::test]

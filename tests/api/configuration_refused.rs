@@ -7,7 +7,7 @@ use crate::support::command::{Finished, run};
 use crate::support::{Kind, Server, Store, tokens};
 
 /// Values that are wrong, and a word of what is allowed.
-const WRONG: [(&str, &str, &str); 34] = [
+const WRONG: [(&str, &str, &str); 36] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
     ("PORT", "70000", "65535"),
@@ -21,6 +21,8 @@ const WRONG: [(&str, &str, &str); 34] = [
     ("DATABASE_URL", "postgres://ann:hunter2@db/tasks?sslmode=hunter2", "verify-full"),
     ("BETTER_AUTH_SECRET", "hunter2", "32"),
     ("BETTER_AUTH_SECRET", "hunter2-is-31-bytes-long-xxxxxx", "32"),
+    ("JWKS_URL", "hunter2", "https"),
+    ("JWKS_URL", "http://keys.example/jwks", "https"),
     ("ALLOWED_ORIGINS", "localhost:3000", "origin"),
     ("ALLOWED_ORIGINS", "http://localhost:3000,app.example", "origin"),
     ("ALLOWED_ORIGINS", "https://app.example/path", "origin"),
@@ -100,6 +102,17 @@ fn a_wrong_line_of_the_env_file_is_refused_like_its_variable() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(".env"), format!("{name}={value}\n")).unwrap();
         assert_refused(&run(dir.path(), &[], &[("PORT", "0")]), &[name, allowed]);
+    }
+}
+
+#[test]
+fn an_env_file_that_cannot_be_read_is_named_and_not_shown() {
+    for text in
+        ["BETTER_AUTH_SECRET=\"hunter2\n", "hunter2 hunter2\n", "BETTER_AUTH_SECRET=hunter2 hunter2 $\n"]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".env"), text).unwrap();
+        assert_refused(&run(dir.path(), &[], &[("PORT", "0")]), &[".env"]);
     }
 }
 
