@@ -1,16 +1,28 @@
 //! The one error of the service's inside. It knows nothing of HTTP; `http::error` gives it a face.
 
+use bytes::Bytes;
+
 use crate::domain::{Refusal, Seq};
 
 /// Why a read or a write was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A rule of the domain forbids it. Nothing was written.
-    #[error("refused at seq {seq}: {refusal:?}")]
+    #[error("operation {operation} refused at seq {seq}: {refusal:?}")]
     Refused {
         /// The rule.
         refusal: Refusal,
         /// The seq at which the refusal is true.
+        seq: Seq,
+        /// The JSON of the task it is about, as it is, if there is one.
+        current: Option<Bytes>,
+        /// Which of the write's operations it is, from 0.
+        operation: usize,
+    },
+    /// The idempotency key was used before, for another request. Nothing was written.
+    #[error("the idempotency key was used for another request")]
+    KeyReused {
+        /// The user's seq.
         seq: Seq,
     },
     /// A limit on waiting work is reached. Nothing was written; try again later.
@@ -28,4 +40,17 @@ pub enum Error {
     /// A defect of ours. Its text goes to the log and never to a client.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl Error {
+    /// This error as that of the operation at `place`.
+    #[must_use]
+    pub fn at(self, place: usize) -> Self {
+        match self {
+            Self::Refused { refusal, seq, current, .. } => {
+                Self::Refused { refusal, seq, current, operation: place }
+            }
+            other => other,
+        }
+    }
 }

@@ -6,13 +6,13 @@ use super::{NewTask, Patch, Seq, Task, TaskId, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Make a task.
-    CreateTask(NewTask),
+    CreateTask(Box<NewTask>),
     /// Change some fields of a task.
     UpdateTask {
         /// Which task.
         id: TaskId,
         /// What to change.
-        patch: Patch,
+        patch: Box<Patch>,
     },
     /// Tick or untick a task.
     CompleteTask {
@@ -26,6 +26,26 @@ pub enum Command {
         /// Which task.
         id: TaskId,
     },
+    /// Put back a task of an export, as it was but for its version.
+    ImportTask(Box<Task>),
+}
+
+/// A command, with what must hold for it to be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What to do.
+    pub command: Command,
+    /// In which versions the task may be found (`If-Match`, RFC 9110 section 13.1.1).
+    pub if_match: Option<Match>,
+}
+
+/// The versions a condition names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// `*`: whatever there is.
+    Any,
+    /// One of these.
+    Versions(Vec<Seq>),
 }
 
 /// What a command comes to, against the state it met.
@@ -48,6 +68,8 @@ pub enum Refusal {
     NotFound,
     /// The chosen id belongs to another task of the user.
     IdTaken,
+    /// The task is not in one of the versions the condition names.
+    PreconditionFailed,
     /// The user has as many tasks as allowed.
     QuotaExceeded {
         /// How many that is.
@@ -55,69 +77,80 @@ pub enum Refusal {
     },
 }
 
-impl Command {
-    /// The task it is about.
-    #[must_use]
-    pub const fn task(&self) -> TaskId {
-        match self {
-            Self::CreateTask(new) => new.id,
-            Self::UpdateTask { id, .. } | Self::CompleteTask { id, .. } | Self::DeleteTask { id } => *id,
-        }
-    }
+/// What a decision depends on, beside the task itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// How many tasks the user has.
+    pub count: usize,
+    /// How many the user may have.
+    pub limit: usize,
+    /// The present instant.
+    pub now: Timestamp,
+    /// The seq an accepted change takes.
+    pub next: Seq,
+}
 
-    /// Decides this command against `existing`, the task of that id as it is now, and `count`, how
-    /// many tasks the user has. `next` is the seq an accepted change takes.
-    ///
-    /// # Errors
-    /// [`Refusal`] when a rule forbids it.
-    pub fn decide(
-        &self,
-        existing: Option<&Task>,
-        count: usize,
-        limit: usize,
-        now: Timestamp,
-        next: Seq,
-    ) -> Result<Decision, Refusal> {
+impl From<Command> for Operation {
+    fn from(command: Command) -> Self {
+        Self { command, if_match: None }
+    }
+}
+
+impl Match {
+    fn holds(&self, version: Seq) -> bool {
         match self {
-            Self::CreateTask(new) => match existing {
-                Some(task) if new.made(task) => Ok(Decision::Exists),
-                Some(_) => Err(Refusal::IdTaken),
-                None if count >= limit => Err(Refusal::QuotaExceeded { limit }),
-                None => Ok(Decision::Create(Task {
-                    id: new.id,
-                    title: new.title.clone(),
-                    description: new.description.clone(),
-                    completed: new.completed,
-                    created_at: now,
-                    updated_at: now,
-                    version: next,
-                })),
-            },
-            Self::UpdateTask { patch, .. } => {
-                let task = existing.ok_or(Refusal::NotFound)?;
-                Ok(Decision::Replace(Task {
-                    title: patch.title.as_ref().unwrap_or(&task.title).clone(),
-                    description: patch.description.as_ref().unwrap_or(&task.description).clone(),
-                    completed: patch.completed.unwrap_or(task.completed),
-                    updated_at: now,
-                    version: next,
-                    ..*task
-                }))
-            }
-            Self::CompleteTask { completed, .. } => {
-                let task = existing.ok_or(Refusal::NotFound)?;
-                let mut task = Task { updated_at: now, version: next, ..task.clone() };
-                task.completed = completed.unwrap_or(!task.completed);
-                Ok(Decision::Replace(task))
-            }
-            Self::DeleteTask { .. } => existing.map(|_| Decision::Delete).ok_or(Refusal::NotFound),
+            Self::Any => true,
+            Self::Versions(versions) => versions.contains(&version),
         }
     }
 }
 
-impl NewTask {
-    /// Whether `task` is what this create would have made: the same request sent twice.
-    fn made(&self, task: &Task) -> bool {
-        self.title == task.title && self.description == task.description && self.completed == task.completed
+impl Operation {
+    /// The task it is about.
+    #[must_use]
+    pub fn task(&self) -> TaskId {
+        match &self.command {
+            Command::CreateTask(new) => new.id,
+            Command::ImportTask(task) => task.id,
+            Command::UpdateTask { id, .. }
+            | Command::CompleteTask { id, .. }
+            | Command::DeleteTask { id } => *id,
+        }
+    }
+
+    /// Decides this operation against `existing`, the task of that id as it is now.
+    ///
+    /// # Errors
+    /// [`Refusal`] when a rule forbids it.
+    pub fn decide(&self, existing: Option<&Task>, at: Circumstances) -> Result<Decision, Refusal> {
+        match (&self.command, existing) {
+            (Command::CreateTask(new), Some(task)) if new.made(task) => Ok(Decision::Exists),
+            (Command::ImportTask(new), Some(task))
+                if **new == (Task { version: new.version, ..task.clone() }) =>
+            {
+                Ok(Decision::Exists)
+            }
+            (Command::CreateTask(_) | Command::ImportTask(_), Some(_)) => Err(Refusal::IdTaken),
+            (Command::CreateTask(_) | Command::ImportTask(_), None) if at.count >= at.limit => {
+                Err(Refusal::QuotaExceeded { limit: at.limit })
+            }
+            (Command::CreateTask(new), None) => Ok(Decision::Create(new.make(at.now, at.next))),
+            (Command::ImportTask(task), None) => {
+                Ok(Decision::Create(Task { version: at.next, ..(**task).clone() }))
+            }
+            (_, None) => Err(Refusal::NotFound),
+            (_, Some(task)) if self.if_match.as_ref().is_some_and(|tags| !tags.holds(task.version)) => {
+                Err(Refusal::PreconditionFailed)
+            }
+            (Command::UpdateTask { patch, .. }, Some(task)) => {
+                Ok(Decision::Replace(task.patched(patch, at.now, at.next)))
+            }
+            (Command::CompleteTask { completed, .. }, Some(task)) => {
+                let completed = Some(completed.unwrap_or(!task.completed));
+                let patch = Patch { completed, ..Patch::default() };
+                Ok(Decision::Replace(task.patched(&patch, at.now, at.next)))
+            }
+            (Command::DeleteTask { .. }, Some(_)) => Ok(Decision::Delete),
+        }
     }
 }

@@ -1,18 +1,21 @@
 //! The rules of a task list, and nothing else: no async, no HTTP, no SQL.
 //!
 //! Values are parsed once, at the edge ([`Title::parse`] and its kin); whoever holds one may trust it.
-//! [`Command::decide`] is the whole of what a write may do; the lane calls it and the store keeps its outcome.
+//! [`Operation::decide`] is the whole of what a write may do; the lane calls it and the store keeps its
+//! outcome.
 
 mod command;
 mod fields;
 mod ids;
+mod query;
 mod task;
 mod text;
 mod time;
 
-pub use command::{Command, Decision, Refusal};
+pub use command::{Circumstances, Command, Decision, Match, Operation, Refusal};
 pub use fields::{Due, DueDate, Position, Priority, Tags, TagsError};
 pub use ids::{Identity, Seq, TaskId, UserId};
+pub use query::{Field, Filter, Key, Place, Sort, fold};
 pub use task::{Change, NewTask, Patch, Task};
 pub use text::{Description, TextError, Title};
 pub use time::Timestamp;

@@ -3,10 +3,19 @@
 //! [`Registry`] is the only door: reading takes the lane's newest [`Snapshot`], writing submits a
 //! [`Command`](crate::domain::Command) and waits until it is durable.
 
+mod entry;
+mod page;
+mod plan;
 mod registry;
 mod snapshot;
+mod summary;
 mod user;
 mod view;
+mod write;
 
-pub use registry::{Effect, Limits, Registry, Written};
-pub use snapshot::{Entry, Snapshot, list_body};
+pub use entry::{Entry, Shown};
+pub use page::{Page, Query, parse_cursor};
+pub use registry::{Limits, Registry, Subscription};
+pub use snapshot::{Changes, Event, Snapshot};
+pub use summary::Summary;
+pub use write::{Answer, Effect, IdempotencyKey, Work, Write};

@@ -17,13 +17,15 @@ use actix::dev::channel::channel;
 use actix::{Addr, ArbiterHandle, Context};
 use dashmap::DashMap;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Notify, OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Mutex, Notify, OnceCell, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{interval, timeout};
 
+use super::Snapshot;
+use super::plan::replay;
 use super::user::{Claim, Submit, UserActor, Works};
-use super::view::{CachedBytes, View};
-use super::{Entry, Snapshot};
-use crate::domain::{Command, Identity, Seq, UserId};
+use super::view::{CachedBytes, News, View};
+use super::write::{Answer, Write};
+use crate::domain::{Identity, Seq, UserId};
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::committer::Committer;
@@ -33,7 +35,7 @@ use crate::telemetry::metrics;
 const IDLE_SCAN: u32 = 30;
 
 /// Where a caller hears what became of its write.
-type Answer = oneshot::Receiver<Result<Written, Error>>;
+type Reply = oneshot::Receiver<Result<Answer, Error>>;
 
 /// The bounds within which lanes live.
 #[derive(Clone, Debug)]
@@ -46,6 +48,10 @@ pub struct Limits {
     pub waiting: usize,
     /// Writes of one user that may wait, so that one user's flood leaves room for others.
     pub waiting_per_user: usize,
+    /// Event streams that may be open in all.
+    pub followers: usize,
+    /// Event streams of one user that may be open.
+    pub followers_per_user: usize,
     /// How long a write may take. After it the caller gets an answer, whatever the store does.
     pub write_timeout: Duration,
     /// How long an unused lane stays in memory.
@@ -59,32 +65,12 @@ impl Default for Limits {
             cache_bytes: 256 << 20,
             waiting: 16_384,
             waiting_per_user: 1_024,
+            followers: 10_000,
+            followers_per_user: 1_000,
             write_timeout: Duration::from_secs(10),
             idle: Duration::from_mins(10),
         }
     }
-}
-
-/// An accepted write, durable in the store.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// The write's own seq (for [`Effect::Exists`], the seq at which the answer is true).
-    pub seq: Seq,
-    /// What it did.
-    pub effect: Effect,
-}
-
-/// What an accepted write did.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// The task is new.
-    Created(Arc<Entry>),
-    /// The same create came before; this is the stored task.
-    Exists(Arc<Entry>),
-    /// The task changed.
-    Updated(Arc<Entry>),
-    /// The task is gone.
-    Deleted,
 }
 
 /// One user's lane.
@@ -97,6 +83,7 @@ struct Lane {
     /// Held while a batch of this user is on its way to the store.
     flight: Arc<Mutex<()>>,
     waiting: AtomicUsize,
+    followers: AtomicUsize,
     /// The registry's clock at the last use.
     used: AtomicU32,
 }
@@ -113,6 +100,34 @@ impl Drop for Permit {
     }
 }
 
+/// Follows a user's changes. While it lives, the user's lane stays in memory.
+pub struct Subscription {
+    lane: Arc<Lane>,
+    view: Arc<View>,
+    news: watch::Receiver<News>,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Subscription {
+    /// The newest snapshot.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.view.snapshot()
+    }
+
+    /// Waits for a newer snapshot than any seen so far. `false`: this subscription has come to its end, and
+    /// another one has to take its place.
+    pub async fn changed(&mut self) -> bool {
+        self.news.changed().await.is_ok() && *self.news.borrow_and_update() != News::Ended
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.lane.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The map of lanes. A clone is another handle on the same map.
 #[derive(Clone)]
 pub struct Registry {
@@ -124,6 +139,7 @@ struct Inner {
     works: Arc<Works>,
     limits: Limits,
     admission: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
     arbiters: Vec<ArbiterHandle>,
     /// Spreads users over arbiters.
     spread: RandomState,
@@ -154,6 +170,7 @@ impl Registry {
             lanes: Arc::default(),
             works: Arc::new(Works { store, committer, max_tasks: limits.max_tasks }),
             admission: Arc::new(Semaphore::new(limits.waiting)),
+            followers: Arc::new(Semaphore::new(limits.followers)),
             limits,
             arbiters,
             spread: RandomState::new(),
@@ -212,9 +229,9 @@ impl Registry {
     ///
     /// # Errors
     /// Every variant of [`Error`]; only [`Error::OutcomeUnknown`] leaves open whether it was applied.
-    pub async fn submit(&self, who: &Identity, command: Command) -> Result<Written, Error> {
+    pub async fn submit(&self, who: &Identity, write: Write) -> Result<Answer, Error> {
         let claim = Claim::default();
-        let written = self.inner.write(who, command, claim.clone());
+        let written = self.inner.write(who, write, claim.clone());
         match timeout(self.inner.limits.write_timeout, written).await {
             Ok(result) => result,
             Err(_) if claim.take() => {
@@ -222,6 +239,25 @@ impl Registry {
             }
             Err(_) => Err(Error::OutcomeUnknown),
         }
+    }
+
+    /// Follows a user's changes from now on.
+    ///
+    /// # Errors
+    /// As [`Registry::snapshot`]; [`Error::Overloaded`] when the user, or all users together, have as many
+    /// followers as allowed.
+    pub async fn follow(&self, who: &Identity) -> Result<Subscription, Error> {
+        let of_all = Arc::clone(&self.inner.followers).try_acquire_owned();
+        let of_all = of_all.map_err(|_| Error::Overloaded("too many event streams are open"))?;
+        let lane = self.inner.lane(who)?;
+        let view = Arc::clone(self.inner.view(&lane).await?);
+        let before = lane.followers.fetch_add(1, Ordering::Relaxed);
+        let news = view.follow();
+        let subscription = Subscription { lane, view, news, _of_all: of_all };
+        if before >= self.inner.limits.followers_per_user {
+            return Err(Error::Overloaded("this user has too many event streams open"));
+        }
+        Ok(subscription)
     }
 
     /// Asks the store for a sign of life.
@@ -312,8 +348,19 @@ impl Inner {
         Ok(permit)
     }
 
-    async fn write(&self, who: &Identity, command: Command, claim: Claim) -> Result<Written, Error> {
-        let (lane, answer) = self.dispatch(who, command, claim).await?;
+    async fn write(&self, who: &Identity, write: Write, claim: Claim) -> Result<Answer, Error> {
+        let looked_up = match &write.key {
+            None => Seq::ZERO,
+            Some(key) => {
+                let recalled = self.works.store.recall(who.user(), &key.key).await;
+                let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
+                if let Some(record) = recalled.record {
+                    return replay(&record, key, || Answer::from_record(&record.answer), recalled.seq);
+                }
+                recalled.seq
+            }
+        };
+        let (lane, answer) = self.dispatch(who, write, looked_up, claim).await?;
         if let Ok(result) = answer.await {
             return result;
         }
@@ -327,13 +374,14 @@ impl Inner {
     async fn dispatch(
         &self,
         who: &Identity,
-        command: Command,
+        write: Write,
+        looked_up: Seq,
         claim: Claim,
-    ) -> Result<(Arc<Lane>, Answer), Error> {
+    ) -> Result<(Arc<Lane>, Reply), Error> {
         let lane = self.lane(who)?;
         let (reply, answer) = oneshot::channel();
         let permit = self.admit(&lane)?;
-        let submit = Submit { who: who.clone(), command, claim, reply, planned: false, permit };
+        let submit = Submit { who: who.clone(), write, looked_up, claim, reply, planned: false, permit };
         let view = self.view(&lane).await?;
         let submit = match self.actor(&lane, view).try_send(submit) {
             Ok(()) => return Ok((lane, answer)),
@@ -357,6 +405,9 @@ impl Inner {
         // On a task of its own, since the caller may give up waiting.
         let retired = self.runtime.spawn(async move {
             let _settled = lane.flight.lock().await;
+            if let Some(view) = lane.view.get() {
+                view.end();
+            }
             lanes.remove_if(&lane.who.user(), |_, current| Arc::ptr_eq(current, &lane));
         });
         // It cannot panic; and were it cancelled, the process would be ending.
@@ -411,6 +462,7 @@ impl Lane {
             actor: OnceLock::new(),
             flight: Arc::default(),
             waiting: AtomicUsize::new(0),
+            followers: AtomicUsize::new(0),
             used: AtomicU32::new(0),
         }
     }

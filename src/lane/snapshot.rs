@@ -2,88 +2,50 @@
 //! the next state from.
 //!
 //! The maps are persistent (structurally shared B-trees): changing one task of 100,000 copies a few
-//! nodes. A task's JSON is rendered once, here, when the state it belongs to is decided.
+//! nodes. A task's JSON is rendered once, when the state it belongs to is decided.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use imbl::OrdMap;
-use serde::Serialize;
 
-use crate::domain::{Seq, Task, TaskId, Timestamp};
+use super::entry::{Age, Entry};
+use super::page::{self, Page, Query};
+use crate::domain::{Seq, TaskId};
 use crate::store::StoredUser;
-
-/// A task and its JSON, as every answer shows it.
-#[derive(Debug)]
-pub struct Entry {
-    /// The task.
-    pub task: Arc<Task>,
-    /// Its JSON object.
-    pub json: Bytes,
-}
-
-/// A task's JSON form. The one place that fixes its field names and their order.
-#[derive(Serialize)]
-struct TaskJson<'a> {
-    id: uuid::Uuid,
-    user_id: &'a str,
-    title: &'a str,
-    description: Option<&'a str>,
-    completed: bool,
-    created_at: String,
-    updated_at: String,
-    version: i64,
-}
-
-impl Entry {
-    /// Renders `task`, owned by `subject`.
-    ///
-    /// # Panics
-    /// Never: plain strings and numbers are always valid JSON.
-    #[must_use]
-    pub fn new(task: Task, subject: &str) -> Self {
-        let form = TaskJson {
-            id: task.id.as_uuid(),
-            user_id: subject,
-            title: task.title.as_str(),
-            description: task.description.as_ref().map(crate::domain::Description::as_str),
-            completed: task.completed,
-            created_at: task.created_at.to_rfc3339(),
-            updated_at: task.updated_at.to_rfc3339(),
-            version: task.version.get(),
-        };
-        let mut json = Vec::with_capacity(320);
-        serde_json::to_writer(&mut json, &form).expect("a task is always valid JSON");
-        json.shrink_to_fit();
-        Self { task: Arc::new(task), json: json.into() }
-    }
-
-    fn age(&self) -> Age {
-        (self.task.created_at, self.task.id)
-    }
-
-    /// What it weighs in memory, in bytes, nearly; its place in the list's body included.
-    fn weight(&self) -> usize {
-        const FIXED: usize = size_of::<Entry>() + size_of::<Task>() + 4 * size_of::<usize>();
-        const IN_MAPS: usize = size_of::<(TaskId, usize)>() + size_of::<(Age, usize)>();
-        let text = self.task.title.as_str().len()
-            + self.task.description.as_ref().map_or(0, |text| text.as_str().len());
-        FIXED + IN_MAPS * 3 / 2 + text + 2 * self.json.len()
-    }
-}
-
-/// The list's order, oldest first.
-type Age = (Timestamp, TaskId);
 
 /// One committed state of a user's tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     seq: Seq,
+    horizon: Seq,
     email: Option<Arc<str>>,
     by_id: OrdMap<TaskId, Arc<Entry>>,
     by_age: OrdMap<Age, Arc<Entry>>,
+    /// What happened last to each task, by the seq it happened at.
+    feed: OrdMap<Seq, Event>,
     entries_weight: usize,
     list: OnceLock<Bytes>,
+}
+
+/// What happened last to a task.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It took this state.
+    Changed(Arc<Entry>),
+    /// It was deleted.
+    Deleted(TaskId),
+}
+
+/// A stretch of the change feed.
+#[derive(Debug)]
+pub struct Changes {
+    /// Every task that changed, in its latest form, and every deletion, by ascending seq.
+    pub events: Vec<(Seq, Event)>,
+    /// The seq to go on from.
+    pub seq: Seq,
+    /// Whether more is there already.
+    pub has_more: bool,
 }
 
 impl Snapshot {
@@ -92,9 +54,12 @@ impl Snapshot {
     pub fn of_stored(stored: Option<StoredUser>, subject: &str) -> Self {
         let Some(stored) = stored else { return Self::default() };
         let email = stored.email.map(Into::into);
-        let mut snapshot = Self { seq: stored.seq, email, ..Self::default() };
+        let mut snapshot = Self { seq: stored.seq, horizon: stored.horizon, email, ..Self::default() };
         for task in stored.tasks {
             snapshot.put(Arc::new(Entry::new(task, subject)));
+        }
+        for (seq, id) in stored.tombstones {
+            snapshot.feed.insert(seq, Event::Deleted(id));
         }
         snapshot
     }
@@ -133,15 +98,42 @@ impl Snapshot {
         self.by_age.values().rev()
     }
 
+    /// Every task not younger than `age`, oldest last.
+    pub(super) fn older_than(&self, age: Age) -> impl Iterator<Item = &Arc<Entry>> {
+        self.by_age.range(..age).rev().map(|(_, entry)| entry)
+    }
+
     /// The body of the whole list, made by the first reader who asks and kept with this state.
     pub fn list(&self) -> Bytes {
-        self.list.get_or_init(|| list_body(self.newest_first())).clone()
+        self.list.get_or_init(|| Page::whole(self).body()).clone()
+    }
+
+    /// The tasks a query asks for.
+    #[must_use]
+    pub fn select(&self, query: &Query) -> Page<'_> {
+        page::select(self, query)
+    }
+
+    /// What changed after `since`, `limit` changes at the most; `None` if that cannot be told: it lies
+    /// before the horizon, where deletions are forgotten, or in the future.
+    #[must_use]
+    pub fn changes(&self, since: Seq, limit: usize) -> Option<Changes> {
+        if since < self.horizon || since > self.seq {
+            return None;
+        }
+        let mut after = self.feed.range(since.next()..).map(|(seq, event)| (*seq, event.clone()));
+        let events: Vec<_> = after.by_ref().take(limit).collect();
+        let has_more = after.next().is_some();
+        let last = events.last().map_or(self.seq, |(seq, _)| *seq);
+        Some(Changes { events, seq: if has_more { last } else { self.seq }, has_more })
     }
 
     /// What it weighs in memory, in bytes, nearly, with its list's body whether made yet or not.
     #[must_use]
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.entries_weight
+        const DELETION: usize = size_of::<(Seq, Event)>() * 3 / 2;
+        let deletions = self.feed.len() - self.by_id.len();
+        size_of::<Self>() + self.entries_weight + deletions * DELETION
     }
 
     /// Moves to the seq of the next change. Only a working copy is ever changed.
@@ -157,36 +149,29 @@ impl Snapshot {
 
     /// Sets a task's state.
     pub(super) fn put(&mut self, entry: Arc<Entry>) {
-        self.remove(entry.task.id);
+        self.take(entry.task.id);
         self.entries_weight += entry.weight();
         self.by_age.insert(entry.age(), Arc::clone(&entry));
+        self.feed.insert(entry.task.version, Event::Changed(Arc::clone(&entry)));
         self.by_id.insert(entry.task.id, entry);
     }
 
-    /// Takes a task out.
-    pub(super) fn remove(&mut self, id: TaskId) {
+    /// Takes a task out, by the change that has this seq.
+    pub(super) fn delete(&mut self, id: TaskId, seq: Seq) {
+        self.take(id);
+        self.feed.insert(seq, Event::Deleted(id));
+    }
+
+    /// Forgets every task and everything that ever happened to one.
+    pub(super) fn erase(&mut self, seq: Seq) {
+        *self = Self { seq, horizon: seq, ..Self::default() };
+    }
+
+    fn take(&mut self, id: TaskId) {
         if let Some(old) = self.by_id.remove(&id) {
             self.entries_weight -= old.weight();
             self.by_age.remove(&old.age());
+            self.feed.remove(&old.task.version);
         }
     }
-}
-
-/// Joins rendered tasks to a list's body: `{"tasks":[…],"count":n}`.
-pub fn list_body<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> Bytes {
-    let mut body = Vec::with_capacity(4096);
-    body.extend_from_slice(b"{\"tasks\":[");
-    let mut count = 0_usize;
-    for entry in entries {
-        if count > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&entry.json);
-        count += 1;
-    }
-    body.extend_from_slice(b"],\"count\":");
-    body.extend_from_slice(count.to_string().as_bytes());
-    body.push(b'}');
-    body.shrink_to_fit();
-    body.into()
 }

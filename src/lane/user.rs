@@ -4,22 +4,24 @@
 //! planned, every command in order against a working copy, and goes out as one batch; what arrives
 //! meanwhile forms the next. Nothing is shown or answered before the store has said what became of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::{Mutex, oneshot};
-use uuid::Uuid;
+use tokio::time::Instant;
 
-use super::registry::{Effect, Permit, Written};
-use super::snapshot::{Entry, Snapshot};
+use super::plan::{Plan, Planned, replay};
+use super::registry::Permit;
+use super::snapshot::Snapshot;
 use super::view::View;
-use crate::domain::{Change, Command, Decision, Identity, TaskId, Timestamp};
+use super::write::{Answer, Write};
+use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
 use crate::store::committer::{Committer, Flight, Settled};
-use crate::store::{Batch, Store, StoreError, StoredUser};
+use crate::store::{Batch, KeyRecord, Recalled, Store, StoreError, StoredUser};
 use crate::telemetry::metrics;
 
 /// Commands of one batch at the most: a batch is one row in the fence, but its tasks all travel.
@@ -30,6 +32,10 @@ const RERUNS: u32 = 5;
 
 /// The pause before a failed reload is tried again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long the lane itself remembers the keys it committed. A write is looked up in the store before it is
+/// queued, and queued for less time than this: what was committed in between is found here.
+const REMEMBER: Duration = Duration::from_mins(1);
 
 /// What every lane works with.
 pub(super) struct Works {
@@ -43,9 +49,11 @@ pub(super) struct Works {
 #[rtype(result = "()")]
 pub(super) struct Submit {
     pub(super) who: Identity,
-    pub(super) command: Command,
+    pub(super) write: Write,
     pub(super) claim: Claim,
-    pub(super) reply: oneshot::Sender<Result<Written, Error>>,
+    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    /// The user's seq in the store when the write's key was looked up there and not found.
+    pub(super) looked_up: Seq,
     /// Whether it was planned, and therefore claimed, before.
     pub(super) planned: bool,
     /// Keeps the lane from being passivated, and counts against the limits on waiting work.
@@ -74,15 +82,15 @@ impl Claim {
 /// | `Reloading` | loaded | `Idle`, then on with the queue |
 enum State {
     Idle,
-    Committing(Plan),
+    Committing(Sent),
     Reloading,
 }
 
-/// A batch decided but not known to be durable.
-struct Plan {
+/// A batch on its way to the store.
+struct Sent {
     batch: Arc<Batch>,
     next: Snapshot,
-    answers: Vec<(Submit, Result<Written, Error>)>,
+    answers: Vec<(Submit, Result<Answer, Error>)>,
 }
 
 /// The actor. Its state is rebuilt from the store whenever it is made anew.
@@ -94,11 +102,17 @@ pub(super) struct UserActor {
     queue: VecDeque<Submit>,
     state: State,
     reruns: u32,
+    /// The keys committed by this lane within the last [`REMEMBER`].
+    keys: HashMap<Arc<str>, (Instant, KeyRecord)>,
+    /// The seq from which on `keys` is complete: what was committed before is to be found in the store.
+    keys_since: Seq,
 }
 
 impl UserActor {
     pub(super) fn new(who: Identity, works: Arc<Works>, view: Arc<View>, flight: Arc<Mutex<()>>) -> Self {
-        Self { who, works, view, flight, queue: VecDeque::new(), state: State::Idle, reruns: 0 }
+        let (queue, state, keys) = (VecDeque::new(), State::Idle, HashMap::new());
+        let keys_since = view.snapshot().seq();
+        Self { who, works, view, flight, queue, state, reruns: 0, keys, keys_since }
     }
 
     /// Plans what is queued and sends it off, if nothing is in flight.
@@ -110,77 +124,104 @@ impl UserActor {
                 debug_assert!(false, "two actors of one user");
                 return;
             };
-            if let Some(plan) = self.plan() {
-                self.send(plan, flight, ctx);
+            if let Some(sent) = self.plan(ctx) {
+                let settled = self.works.committer.submit(Arc::clone(&sent.batch), flight);
+                self.state = State::Committing(sent);
+                ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
+                    // The committer answers every batch; it can only be gone when the process is ending.
+                    actor.settled(settled.unwrap_or(Settled::Unknown), ctx);
+                }));
             }
         }
     }
 
-    /// Runs queued commands in order against a working copy. Answers at once what nothing uncommitted
-    /// bears on; returns what is to be committed, if anything is.
-    fn plan(&mut self) -> Option<Plan> {
-        let now = Timestamp::now();
-        let base = self.view.snapshot();
-        let mut next = (*base).clone();
-        let mut changes = BTreeMap::new();
+    /// Plans queued writes. Answers at once what nothing uncommitted bears on; returns what is to be
+    /// committed, if anything is.
+    fn plan(&mut self, ctx: &mut Context<Self>) -> Option<Sent> {
+        let mut plan =
+            Plan::new(self.who.clone(), self.view.snapshot(), self.works.max_tasks, Timestamp::now());
         let mut answers = Vec::new();
-        let mut email = None;
         for mut submit in self.queue.drain(..self.queue.len().min(BATCH)) {
             if !submit.planned && !submit.claim.take() {
                 continue;
             }
             submit.planned = true;
-            let answer = run(&submit.command, &mut next, &mut changes, self.works.max_tasks, now, &self.who);
-            if next.seq() == base.seq() {
+            if let Some(key) = &submit.write.key {
+                if let Some((_, record)) = self.keys.get(&key.key) {
+                    let answer = replay(record, key, || Answer::from_record(&record.answer), plan.seq());
+                    submit.answer(answer);
+                    continue;
+                }
+                if submit.looked_up < self.keys_since {
+                    recall(&self.works, self.who.clone(), submit, ctx);
+                    continue;
+                }
+            }
+            let answer = plan.run(&submit.write, submit.who.email());
+            if plan.changes_anything() {
+                answers.push((submit, answer));
+            } else {
                 submit.answer(answer);
-                continue;
             }
-            if submit.who.email().is_some() && submit.who.email() != next.email() {
-                email = submit.who.email().cloned();
-                next.set_email(email.clone());
-            }
-            answers.push((submit, answer));
         }
         if answers.is_empty() {
             return None;
         }
-        let batch = Batch {
-            id: Uuid::now_v7(),
-            user: self.who.user(),
-            subject: Arc::clone(self.who.subject()),
-            email,
-            expected: base.seq(),
-            reached: next.seq(),
-            changes: changes.into_values().collect(),
-        };
-        Some(Plan { batch: Arc::new(batch), next, answers })
+        let Planned { batch, next } = plan.finish();
+        Some(Sent { batch: Arc::new(batch), next, answers })
     }
 
-    fn send(&mut self, plan: Plan, flight: Flight, ctx: &mut Context<Self>) {
-        let settled = self.works.committer.submit(Arc::clone(&plan.batch), flight);
-        self.state = State::Committing(plan);
-        ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
-            // The committer answers every batch; it can only be gone when the process is ending.
-            actor.settled(settled.unwrap_or(Settled::Unknown), ctx);
-        }));
+    /// Takes up a write again whose key was looked up in the store anew.
+    fn recalled(
+        &mut self,
+        mut submit: Submit,
+        recalled: Result<Recalled, StoreError>,
+        ctx: &mut Context<Self>,
+    ) {
+        match (recalled, &submit.write.key) {
+            (Ok(Recalled { seq, record: Some(record) }), Some(key)) => {
+                let answer = replay(&record, key, || Answer::from_record(&record.answer), seq);
+                submit.answer(answer);
+            }
+            (Ok(Recalled { seq, .. }), _) => {
+                submit.looked_up = seq;
+                self.queue.push_back(submit);
+                self.proceed(ctx);
+            }
+            (Err(error), _) => submit.answer(Err(Error::StoreUnavailable(error.to_string()))),
+        }
+    }
+
+    /// Remembers the keys of a batch that is durable now, and forgets old ones.
+    fn remember(&mut self, batch: &Batch) {
+        if batch.erase {
+            self.keys.clear();
+        }
+        if batch.keys.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.keys.retain(|_, (at, _)| now.duration_since(*at) < REMEMBER);
+        self.keys.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), (now, record.clone()))));
     }
 
     fn settled(&mut self, settled: Settled, ctx: &mut Context<Self>) {
-        let State::Committing(plan) = std::mem::replace(&mut self.state, State::Idle) else {
+        let State::Committing(sent) = std::mem::replace(&mut self.state, State::Idle) else {
             return;
         };
         match settled {
             Settled::Committed => {
                 self.reruns = 0;
-                self.view.publish(plan.next);
-                for (submit, answer) in plan.answers {
+                self.remember(&sent.batch);
+                self.view.publish(sent.next);
+                for (submit, answer) in sent.answers {
                     submit.answer(answer);
                 }
             }
             Settled::Conflict => {
                 metrics().conflict();
                 self.reruns += 1;
-                let submits = plan.answers.into_iter().map(|(submit, _)| submit);
+                let submits = submits(sent);
                 if self.reruns > RERUNS {
                     self.reruns = 0;
                     fail(submits, || {
@@ -194,11 +235,11 @@ impl UserActor {
                 self.reload(Duration::ZERO, ctx);
             }
             Settled::Rejected(reason) => {
-                fail(submits(plan), || Error::Internal(format!("the store rejected a batch: {reason}")));
+                fail(submits(sent), || Error::Internal(format!("the store rejected a batch: {reason}")));
             }
-            Settled::Unavailable(reason) => fail(submits(plan), || Error::StoreUnavailable(reason.clone())),
+            Settled::Unavailable(reason) => fail(submits(sent), || Error::StoreUnavailable(reason.clone())),
             Settled::Unknown => {
-                fail(submits(plan), || Error::OutcomeUnknown);
+                fail(submits(sent), || Error::OutcomeUnknown);
                 self.reload(Duration::ZERO, ctx);
             }
         }
@@ -219,7 +260,9 @@ impl UserActor {
     fn reloaded(&mut self, loaded: Result<Option<StoredUser>, StoreError>, ctx: &mut Context<Self>) {
         match loaded {
             Ok(stored) => {
-                self.view.publish(Snapshot::of_stored(stored, self.who.subject()));
+                let snapshot = Snapshot::of_stored(stored, self.who.subject());
+                self.keys_since = snapshot.seq();
+                self.view.publish(snapshot);
                 self.state = State::Idle;
                 self.proceed(ctx);
             }
@@ -248,7 +291,7 @@ impl Handler<Submit> for UserActor {
 }
 
 impl Submit {
-    fn answer(self, answer: Result<Written, Error>) {
+    fn answer(self, answer: Result<Answer, Error>) {
         // The permit goes first, so that whoever hears the answer finds the place free.
         drop(self.permit);
         // A caller that has gone needs no answer; the write stands.
@@ -256,50 +299,24 @@ impl Submit {
     }
 }
 
-fn submits(plan: Plan) -> impl Iterator<Item = Submit> {
-    plan.answers.into_iter().map(|(submit, _)| submit)
+fn submits(sent: Sent) -> impl Iterator<Item = Submit> {
+    sent.answers.into_iter().map(|(submit, _)| submit)
+}
+
+/// Looks a write's key up in the store, beside whatever else the actor does.
+fn recall(works: &Works, who: Identity, submit: Submit, ctx: &mut Context<UserActor>) {
+    let (store, key) = (Arc::clone(&works.store), submit.write.key.clone());
+    let lookup = async move {
+        let name = key.as_ref().map_or("", |key| &*key.key);
+        (store.recall(who.user(), name).await, submit)
+    };
+    ctx.spawn(actix::fut::wrap_future::<_, UserActor>(lookup).map(|(recalled, submit), actor, ctx| {
+        actor.recalled(submit, recalled, ctx);
+    }));
 }
 
 fn fail<S: IntoIterator<Item = Submit>>(submits: S, error: impl Fn() -> Error) {
     for submit in submits {
         submit.answer(Err(error()));
-    }
-}
-
-/// Runs one command against the working copy and notes what it changes.
-fn run(
-    command: &Command,
-    next: &mut Snapshot,
-    changes: &mut BTreeMap<TaskId, Change<Arc<crate::domain::Task>>>,
-    max_tasks: usize,
-    now: Timestamp,
-    who: &Identity,
-) -> Result<Written, Error> {
-    let id = command.task();
-    let existing = next.get(id).cloned();
-    let seq = next.seq().next();
-    let decision = command
-        .decide(existing.as_ref().map(|entry| &*entry.task), next.len(), max_tasks, now, seq)
-        .map_err(|refusal| Error::Refused { refusal, seq: next.seq() })?;
-    let created = matches!(decision, Decision::Create(_));
-    match decision {
-        Decision::Create(task) | Decision::Replace(task) => {
-            let entry = Arc::new(Entry::new(task, who.subject()));
-            next.put(Arc::clone(&entry));
-            next.advance(seq);
-            changes.insert(id, Change::Put(Arc::clone(&entry.task)));
-            let effect = if created { Effect::Created(entry) } else { Effect::Updated(entry) };
-            Ok(Written { seq, effect })
-        }
-        Decision::Delete => {
-            next.remove(id);
-            next.advance(seq);
-            changes.insert(id, Change::Delete { id, seq, at: now });
-            Ok(Written { seq, effect: Effect::Deleted })
-        }
-        Decision::Exists => {
-            let entry = existing.ok_or_else(|| Error::Internal("a task exists and does not".into()))?;
-            Ok(Written { seq: next.seq(), effect: Effect::Exists(entry) })
-        }
     }
 }

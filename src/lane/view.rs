@@ -1,9 +1,10 @@
 //! The newest committed snapshot of one user: written by the user's actor, read by everybody.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::Snapshot;
 
@@ -19,12 +20,23 @@ const LANE: usize = 1024;
 pub(super) struct View {
     snapshot: ArcSwap<Snapshot>,
     sum: CachedBytes,
+    /// Wakes those who follow the user; made by the first of them.
+    news: OnceLock<watch::Sender<News>>,
+}
+
+/// What followers hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// There may be a newer snapshot.
+    Published,
+    /// No newer one will ever come from this view: the lane is being made anew.
+    Ended,
 }
 
 impl View {
     pub(super) fn new(snapshot: Snapshot, sum: CachedBytes) -> Self {
         sum.fetch_add(LANE + snapshot.weight(), Ordering::Relaxed);
-        Self { snapshot: ArcSwap::from_pointee(snapshot), sum }
+        Self { snapshot: ArcSwap::from_pointee(snapshot), sum, news: OnceLock::new() }
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
@@ -36,6 +48,23 @@ impl View {
         self.sum.fetch_add(next.weight(), Ordering::Relaxed);
         let old = self.snapshot.swap(Arc::new(next));
         self.sum.fetch_sub(old.weight(), Ordering::Relaxed);
+        self.tell(News::Published);
+    }
+
+    /// Tells followers that this view has come to its end.
+    pub(super) fn end(&self) {
+        self.tell(News::Ended);
+    }
+
+    /// A receiver that is woken by every newer snapshot.
+    pub(super) fn follow(&self) -> watch::Receiver<News> {
+        self.news.get_or_init(|| watch::Sender::new(News::Published)).subscribe()
+    }
+
+    fn tell(&self, news: News) {
+        if let Some(sender) = self.news.get() {
+            sender.send_replace(news);
+        }
     }
 
     /// What it weighs in memory, in bytes, nearly.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::domain::{Change, Seq, Task, UserId};
+use crate::domain::{Change, Seq, Task, TaskId, Timestamp, UserId};
 
 pub mod committer;
 pub mod postgres;
@@ -26,8 +27,35 @@ pub struct Batch {
     pub expected: Seq,
     /// The seq once they are applied; `expected` plus the number of accepted writes.
     pub reached: Seq,
+    /// Whether everything the user has (tasks, tombstones, keys, e-mail address) is removed first. The
+    /// horizon then moves to `reached`.
+    pub erase: bool,
     /// The last state of every task they touch, each task once.
     pub changes: Vec<Change<Arc<Task>>>,
+    /// Answers to be found again by the client's keys.
+    pub keys: Vec<KeyRecord>,
+}
+
+/// The answer to a write, kept under the key its client gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The client's key; unique for its user.
+    pub key: Arc<str>,
+    /// A digest of the request.
+    pub fingerprint: [u8; 32],
+    /// The answer, in the lane's own form: UTF-8 text.
+    pub answer: Bytes,
+    /// When it was kept.
+    pub at: Timestamp,
+}
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// The user's seq at the instant of the look-up; 0 for one who has never written.
+    pub seq: Seq,
+    /// What is kept under the key.
+    pub record: Option<KeyRecord>,
 }
 
 impl Batch {
@@ -66,17 +94,12 @@ pub struct StoredUser {
     pub email: Option<String>,
     /// The seq of the newest change.
     pub seq: Seq,
+    /// The seq up to which deletions may be forgotten.
+    pub horizon: Seq,
     /// Every task, in no particular order.
     pub tasks: Vec<Task>,
-}
-
-/// A stretch of a user's change feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changes {
-    /// What changed, by ascending seq: each task in its latest form only, each deletion once.
-    pub changes: Vec<Change<Task>>,
-    /// The user's seq at the instant of the answer.
-    pub seq: Seq,
+    /// Every deletion that is remembered, with its seq, in no particular order.
+    pub tombstones: Vec<(Seq, TaskId)>,
 }
 
 /// Why a read or the start of a store failed: one line for the log. It names what to look at and
@@ -108,8 +131,12 @@ pub struct PoolState {
 ///   without effect.
 /// - **Isolation.** Batches of one call share nothing but their fate on the way: a batch that is
 ///   refused, or that the store cannot keep, changes no other batch's outcome.
-/// - **Tombstones.** A deletion leaves a tombstone, which [`Store::changes_since`] reports until the
-///   task is made again.
+/// - **Tombstones.** A deletion leaves a tombstone, which [`Store::load`] gives back until it is purged or
+///   the task is made again and deleted again. A task's older tombstone may stay beside it.
+/// - **Erasure.** A batch that erases removes all rows of the user but the `users` row itself, whose seq
+///   goes on, whose horizon becomes [`Batch::reached`] and whose e-mail address is cleared; then its own
+///   changes and keys are applied.
+/// - **Keys.** A key is stored with its batch, in the same step. One that is there already is replaced.
 /// - **Cancellation.** Dropping a returned future neither undoes nor stops a commit under way.
 /// - **Time.** Every call ends by itself within the store's time-outs.
 /// - **Runtime.** Every method may be called from any thread and any runtime.
@@ -125,11 +152,18 @@ pub trait Store: Send + Sync + 'static {
     /// No two may be of the same user. Calls may overlap: batches in doubt are sent again beside new ones.
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;
 
-    /// Reads the changes after `since`, `limit` of them at the most, as of one instant.
+    /// Looks an idempotency key up, as of one instant.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be asked.
-    async fn changes_since(&self, user: UserId, since: Seq, limit: usize) -> Result<Changes, StoreError>;
+    async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError>;
+
+    /// Forgets tombstones made before `tombstones`, moving the horizons of their users, and keys kept
+    /// before `keys`. Says how many of both went.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be asked; part of the work may be done.
+    async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError>;
 
     /// Asks the store for a sign of life, the way a read would.
     ///
