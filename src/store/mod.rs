@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::domain::{Change, Seq, Task, TaskId, Timestamp, UserId};
+use crate::domain::{Change, Seq, Tags, Task, TaskId, Timestamp, UserId};
 
 pub mod committer;
 pub mod postgres;
@@ -66,6 +66,17 @@ impl Batch {
             .as_deref()
             .filter(|email| (1..=320).contains(&email.chars().count()) && !email.contains('\0'))
     }
+}
+
+/// Tags as both stores keep them: a JSON list, or nothing at all for the many tasks without.
+fn json_of_tags(tags: &Tags) -> Option<String> {
+    // A list of texts is always valid JSON.
+    (!tags.as_slice().is_empty()).then(|| serde_json::json!(tags.as_slice()).to_string())
+}
+
+/// Tags as they were kept; `None` if they cannot be read.
+fn tags_of_json(json: &str) -> Option<Tags> {
+    serde_json::from_str(json).ok().map(Tags::from_store)
 }
 
 /// What became of one [`Batch`].
@@ -159,7 +170,8 @@ pub trait Store: Send + Sync + 'static {
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError>;
 
     /// Forgets tombstones made before `tombstones`, moving the horizons of their users, and keys kept
-    /// before `keys`. Says how many of both went.
+    /// before `keys`. Says how many of both went. It works in small steps that no commit waits for long;
+    /// what a commit holds at that instant may stay for the next time.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be asked; part of the work may be done.

@@ -10,16 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row};
-use uuid::Uuid;
 
-use super::{Batch, Changes, Outcome, PoolState, Store, StoreError, StoredUser};
-use crate::domain::{Change, Description, Seq, Task, TaskId, Timestamp, Title, UserId};
+use super::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
+use crate::domain::{Timestamp, UserId};
 use commit::Committer;
 use connect::Connector;
 use fault::{Fault, Kind};
@@ -28,6 +26,8 @@ mod commit;
 mod connect;
 mod fault;
 mod migrate;
+mod purge;
+mod read;
 mod tls;
 
 /// How to reach the server, and how long to wait for it.
@@ -159,102 +159,6 @@ impl Inner {
             retried = true;
         }
     }
-
-    async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
-        // One statement is one snapshot. The user's own row comes with an id of NULL.
-        let rows = self
-            .query(
-                "SELECT NULL::uuid, subject, email, NULL::boolean, created_at, created_at, seq
-                 FROM users WHERE id = $1
-                 UNION ALL
-                 SELECT id, title, description, completed, created_at, updated_at, version
-                 FROM tasks WHERE user_id = $1",
-                &[&user.as_uuid()],
-            )
-            .await?;
-        let mut stored = None;
-        let mut tasks = Vec::with_capacity(rows.len().saturating_sub(1));
-        for row in rows {
-            let read = || {
-                let Some(id) = row.try_get(0)? else {
-                    let seq = Seq::new(row.try_get(6)?);
-                    return Ok(Err((row.try_get(1)?, row.try_get(2)?, seq)));
-                };
-                task(id, &row).map(Ok)
-            };
-            match read().map_err(|error| unreadable(&error))? {
-                Ok(task) => tasks.push(task),
-                Err(user) => stored = Some(user),
-            }
-        }
-        Ok(stored.map(|(subject, email, seq)| StoredUser { subject, email, seq, tasks }))
-    }
-
-    async fn changes_since(&self, user: UserId, since: Seq, limit: usize) -> Result<Changes, StoreError> {
-        // A tombstone of a task that was made again tells of a state long gone. The user's own row
-        // comes with an id of NULL.
-        let rows = self
-            .query(
-                "SELECT NULL::uuid, NULL, NULL, NULL::boolean, created_at, created_at, seq
-                 FROM users WHERE id = $1
-                 UNION ALL
-                 (SELECT id, title, description, completed, created_at, updated_at, version
-                  FROM tasks WHERE user_id = $1 AND version > $2
-                  UNION ALL
-                  SELECT s.id, NULL, NULL, NULL, s.deleted_at, s.deleted_at, s.seq FROM tombstones s
-                  WHERE s.user_id = $1 AND s.seq > $2
-                     AND NOT EXISTS (SELECT FROM tasks t WHERE t.user_id = s.user_id AND t.id = s.id)
-                  ORDER BY 7 LIMIT $3)",
-                &[&user.as_uuid(), &since.get(), &i64::try_from(limit).unwrap_or(i64::MAX)],
-            )
-            .await?;
-        let mut seq = Seq::ZERO;
-        let mut changes = Vec::with_capacity(rows.len().saturating_sub(1));
-        for row in rows {
-            let read = || match row.try_get(0)? {
-                Some(id) => change(id, &row).map(Ok),
-                None => row.try_get(6).map(Seq::new).map(Err),
-            };
-            match read().map_err(|error| unreadable(&error))? {
-                Ok(change) => changes.push(change),
-                Err(found) => seq = found,
-            }
-        }
-        // UNION ALL promises no order of its own.
-        changes.sort_unstable_by_key(|change| match change {
-            Change::Put(task) => task.version,
-            Change::Delete { seq, .. } => *seq,
-        });
-        Ok(Changes { changes, seq })
-    }
-}
-
-fn change(id: Uuid, row: &Row) -> Result<Change<Task>, Error> {
-    // Only a deletion has no title.
-    if row.try_get::<_, Option<&str>>(1)?.is_some() {
-        return task(id, row).map(Change::Put);
-    }
-    Ok(Change::Delete { id: TaskId::from_uuid(id), seq: Seq::new(row.try_get(6)?), at: instant(row, 5)? })
-}
-
-fn task(id: Uuid, row: &Row) -> Result<Task, Error> {
-    Ok(Task {
-        id: TaskId::from_uuid(id),
-        title: Title::from_store(row.try_get(1)?),
-        description: row.try_get::<_, Option<String>>(2)?.map(Description::from_store),
-        completed: row.try_get(3)?,
-        created_at: instant(row, 4)?,
-        updated_at: instant(row, 5)?,
-        version: Seq::new(row.try_get(6)?),
-    })
-}
-
-fn instant(row: &Row, column: usize) -> Result<Timestamp, Error> {
-    row.try_get::<_, DateTime<Utc>>(column).map(Into::into)
-}
-
-fn unreadable(error: &Error) -> StoreError {
-    StoreError(format!("PostgreSQL: a stored row cannot be read: {}", fault::describe(error)))
 }
 
 /// Does `work` on the store's runtime, whether or not its caller stays to see the end.
@@ -283,9 +187,14 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn changes_since(&self, user: UserId, since: Seq, limit: usize) -> Result<Changes, StoreError> {
+    async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
+        let (inner, key) = (Arc::clone(&self.inner), key.to_owned());
+        on(&self.runtime, async move { inner.recall(user, &key).await }).await?
+    }
+
+    async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError> {
         let inner = Arc::clone(&self.inner);
-        on(&self.runtime, async move { inner.changes_since(user, since, limit).await }).await?
+        on(&self.runtime, async move { inner.purge(tombstones, keys).await }).await?
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

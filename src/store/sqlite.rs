@@ -13,11 +13,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::{Batch, Changes, Outcome, PoolState, Store, StoreError, StoredUser};
-use crate::domain::{Seq, UserId};
+use super::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
+use crate::domain::{Timestamp, UserId};
 use worker::{Lost, Worker};
 
 mod commit;
+mod purge;
 mod read;
 mod worker;
 
@@ -76,11 +77,31 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        match self.reader.run(work).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(StoreError(format!("SQLite: {error}"))),
-            Err(lost) => Err(StoreError(format!("SQLite: {lost}"))),
+        answer(self.reader.run(work).await)
+    }
+
+    /// Repeats a part of a purge, other work between, until nothing is left for it.
+    async fn purge_all(
+        &self,
+        part: fn(&mut Connection, Timestamp) -> rusqlite::Result<u64>,
+        before: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        loop {
+            let now = answer(self.writer.run(move |connection| part(connection, before)).await)?;
+            gone += now;
+            if now < u64::from(purge::CHUNK) {
+                return Ok(gone);
+            }
         }
+    }
+}
+
+fn answer<T>(answer: Result<rusqlite::Result<T>, Lost>) -> Result<T, StoreError> {
+    match answer {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(StoreError(format!("SQLite: {error}"))),
+        Err(lost) => Err(StoreError(format!("SQLite: {lost}"))),
     }
 }
 
@@ -100,8 +121,15 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn changes_since(&self, user: UserId, since: Seq, limit: usize) -> Result<Changes, StoreError> {
-        self.read(move |connection| read::changes_since(connection, user, since, limit)).await
+    async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
+        let key = key.to_owned();
+        self.read(move |connection| read::recall(connection, user, &key)).await
+    }
+
+    async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError> {
+        let gone =
+            self.purge_all(purge::tombstones, tombstones).await? + self.purge_all(purge::keys, keys).await?;
+        Ok(gone)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! Group commit: one statement for all batches, and what its answer means for each.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +16,16 @@ use uuid::Uuid;
 
 use super::connect::Connector;
 use super::fault::{Fault, Kind};
-use crate::domain::{Change, Description};
-use crate::store::{Batch, Outcome};
+use crate::domain::{Change, Description, DueDate, Position, Priority, Task};
+use crate::store::{Batch, Outcome, json_of_tags};
+
+/// Commits batches that do not erase.
+const ADVANCE: &str =
+    concat!(include_str!("sql/fence.sql"), include_str!("sql/advance.sql"), include_str!("sql/apply.sql"));
+
+/// Commits batches that erase. It does the same, and more: the usual ones are spared that.
+const ERASE: &str =
+    concat!(include_str!("sql/fence.sql"), include_str!("sql/erase.sql"), include_str!("sql/apply.sql"));
 
 /// Commits, on a connection of its own: a commit never waits behind reads for one.
 pub(super) struct Committer {
@@ -30,7 +39,7 @@ pub(super) struct Committer {
 
 struct Link {
     client: ClientWrapper,
-    commit: Statement,
+    advance: Statement,
 }
 
 /// Why a statement did not go through.
@@ -58,18 +67,31 @@ impl Committer {
         drop(kept.take());
     }
 
-    /// Applies the batches, all at once and, where one of them spoils that, one by one.
+    /// Applies the batches.
     pub(super) async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        let mut kept = self.kept.lock().await;
+        if !batches.iter().any(|batch| batch.erase) {
+            return self.commit_group(&mut kept, batches).await;
+        }
+        let (erasing, usual): (Vec<_>, Vec<_>) = batches.iter().cloned().partition(|batch| batch.erase);
+        let mut usual = self.commit_group(&mut kept, &usual).await.into_iter();
+        let mut erasing = self.commit_group(&mut kept, &erasing).await.into_iter();
+        let outcome = |batch: &Arc<Batch>| if batch.erase { erasing.next() } else { usual.next() };
+        batches.iter().filter_map(outcome).collect()
+    }
+
+    /// Applies batches that all erase, or none of which does: all at once and, where one of them spoils
+    /// that, one by one.
+    async fn commit_group(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         if batches.is_empty() {
             return Vec::new();
         }
-        let mut kept = self.kept.lock().await;
         let started = Instant::now();
-        match self.send(&mut kept, batches).await {
+        match self.send(kept, batches).await {
             Ok(durable) => batches.iter().map(|batch| outcome(batch, &durable)).collect(),
             Err(Failure::Sent(fault)) if batches.len() > 1 && may_be_one_batch_only(fault.kind) => {
                 tracing::info!(reason = %fault, batches = batches.len(), "a group is committed one by one");
-                self.one_by_one(&mut kept, batches, started + self.answer_timeout).await
+                self.one_by_one(kept, batches, started + self.answer_timeout).await
             }
             Err(failure) => vec![failed(failure); batches.len()],
         }
@@ -111,8 +133,14 @@ impl Committer {
         };
         let group = Group::of(batches);
         let params = group.params();
+        let erase = if batches[0].erase {
+            Some(self.prepare(&link.client, ERASE).await.map_err(Failure::NotSent)?)
+        } else {
+            None
+        };
+        let statement = erase.as_ref().unwrap_or(&link.advance);
         // A commit is never cancelled: giving up on the answer drops the connection, no more.
-        let answer = timeout(self.answer_timeout, link.client.query(&link.commit, &params)).await;
+        let answer = timeout(self.answer_timeout, link.client.query(statement, &params)).await;
         let rows = answer
             .map_err(|_| Failure::Sent(Fault::no_answer(self.answer_timeout)))?
             .map_err(|error| Failure::Sent(Fault::of(&error)))?;
@@ -127,11 +155,16 @@ impl Committer {
             return Err(Fault::unfit("the store is closed".to_owned()));
         }
         let client = self.connector.open().await?;
-        let commit = timeout(self.answer_timeout, client.prepare(include_str!("commit.sql")))
+        let advance = self.prepare(&client, ADVANCE).await?;
+        Ok(Link { client, advance })
+    }
+
+    /// Has the server prepare a statement, once for each connection.
+    async fn prepare(&self, client: &ClientWrapper, sql: &str) -> Result<Statement, Fault> {
+        timeout(self.answer_timeout, client.prepare_cached(sql))
             .await
             .map_err(|_| Fault::no_answer(self.answer_timeout))?
-            .map_err(|error| Fault::of(&error))?;
-        Ok(Link { client, commit })
+            .map_err(|error| Fault::of(&error))
     }
 }
 
@@ -178,10 +211,20 @@ struct Group<'a> {
     created: Vec<DateTime<Utc>>,
     updated: Vec<DateTime<Utc>>,
     versions: Vec<i64>,
+    priorities: Vec<Option<&'static str>>,
+    tags: Vec<Option<String>>,
+    due_dates: Vec<Option<&'a str>>,
+    completed_at: Vec<Option<DateTime<Utc>>>,
+    positions: Vec<Option<&'a str>>,
     gone_users: Vec<Uuid>,
     gone_ids: Vec<Uuid>,
     gone_seqs: Vec<i64>,
     gone_at: Vec<DateTime<Utc>>,
+    key_users: Vec<Uuid>,
+    keys: Vec<&'a str>,
+    fingerprints: Vec<&'a [u8]>,
+    answers: Vec<Cow<'a, str>>,
+    kept_at: Vec<DateTime<Utc>>,
 }
 
 impl<'a> Group<'a> {
@@ -200,11 +243,18 @@ impl<'a> Group<'a> {
             for change in &batch.changes {
                 group.push(user, change);
             }
+            for key in &batch.keys {
+                group.key_users.push(user);
+                group.keys.push(&key.key);
+                group.fingerprints.push(&key.fingerprint);
+                group.answers.push(String::from_utf8_lossy(&key.answer));
+                group.kept_at.push(key.at.to_datetime());
+            }
         }
         group
     }
 
-    fn push(&mut self, user: Uuid, change: &'a Change<Arc<crate::domain::Task>>) {
+    fn push(&mut self, user: Uuid, change: &'a Change<Arc<Task>>) {
         match change {
             Change::Put(task) => {
                 self.put_users.push(user);
@@ -215,6 +265,11 @@ impl<'a> Group<'a> {
                 self.created.push(task.created_at.to_datetime());
                 self.updated.push(task.updated_at.to_datetime());
                 self.versions.push(task.version.get());
+                self.priorities.push(task.priority.map(Priority::as_str));
+                self.tags.push(json_of_tags(&task.tags));
+                self.due_dates.push(task.due_date.as_ref().map(DueDate::as_str));
+                self.completed_at.push(task.completed_at.map(|instant| instant.to_datetime()));
+                self.positions.push(task.position.as_ref().map(Position::as_str));
             }
             Change::Delete { id, seq, at } => {
                 self.gone_users.push(user);
@@ -226,7 +281,7 @@ impl<'a> Group<'a> {
     }
 
     /// In the order of the statement's parameters.
-    fn params(&self) -> [&(dyn ToSql + Sync); 18] {
+    fn params(&self) -> [&(dyn ToSql + Sync); 28] {
         [
             &self.users,
             &self.subjects,
@@ -242,10 +297,20 @@ impl<'a> Group<'a> {
             &self.created,
             &self.updated,
             &self.versions,
+            &self.priorities,
+            &self.tags,
+            &self.due_dates,
+            &self.completed_at,
+            &self.positions,
             &self.gone_users,
             &self.gone_ids,
             &self.gone_seqs,
             &self.gone_at,
+            &self.key_users,
+            &self.keys,
+            &self.fingerprints,
+            &self.answers,
+            &self.kept_at,
         ]
     }
 }

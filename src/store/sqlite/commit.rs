@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Savepoint, TransactionBehavior, params};
 
-use crate::domain::{Change, Description, Timestamp};
-use crate::store::{Batch, Outcome};
+use crate::domain::{Change, Description, DueDate, Position, Priority, Timestamp};
+use crate::store::{Batch, Outcome, json_of_tags};
 
 /// Applies the batches and says what became of each, in the order given.
 pub(super) fn commit(connection: &mut Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
@@ -67,16 +67,40 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
         return Ok(outcome);
     }
     let user = batch.user.as_uuid().into_bytes();
+    if batch.erase {
+        for table in ["tasks", "tombstones", "idempotency_keys"] {
+            connection.execute(&format!("DELETE FROM {table} WHERE user_id = ?1"), params![user])?;
+        }
+    }
+    for key in &batch.keys {
+        connection
+            .prepare_cached(
+                "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+                    answer = excluded.answer, kept_at = excluded.kept_at",
+            )?
+            .execute(params![
+                user,
+                &*key.key,
+                key.fingerprint,
+                String::from_utf8_lossy(&key.answer),
+                key.at.as_micros()
+            ])?;
+    }
     for change in &batch.changes {
         match change {
             Change::Put(task) => connection
                 .prepare_cached(
-                    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at, version)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at,
+                        version, priority, tags, due_date, completed_at, position)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                      ON CONFLICT (user_id, id) DO UPDATE SET title = excluded.title,
                         description = excluded.description, completed = excluded.completed,
                         created_at = excluded.created_at, updated_at = excluded.updated_at,
-                        version = excluded.version",
+                        version = excluded.version, priority = excluded.priority, tags = excluded.tags,
+                        due_date = excluded.due_date, completed_at = excluded.completed_at,
+                        position = excluded.position",
                 )?
                 .execute(params![
                     user,
@@ -87,6 +111,11 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
                     task.created_at.as_micros(),
                     task.updated_at.as_micros(),
                     task.version.get(),
+                    task.priority.map(Priority::as_str),
+                    json_of_tags(&task.tags),
+                    task.due_date.as_ref().map(DueDate::as_str),
+                    task.completed_at.map(Timestamp::as_micros),
+                    task.position.as_ref().map(Position::as_str),
                 ])?,
             Change::Delete { id, seq, at } => {
                 let id = id.as_uuid().into_bytes();
@@ -120,10 +149,12 @@ fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>>
     };
     let passed = connection
         .prepare_cached(
-            "UPDATE users SET seq = ?3, last_batch = ?4, email = coalesce(?5, email)
+            "UPDATE users SET seq = ?3, last_batch = ?4,
+                email = CASE WHEN ?6 THEN ?5 ELSE coalesce(?5, email) END,
+                horizon = CASE WHEN ?6 THEN ?3 ELSE horizon END
              WHERE id = ?1 AND seq = ?2",
         )?
-        .execute(params![user, batch.expected.get(), batch.reached.get(), batch_id, email])?;
+        .execute(params![user, batch.expected.get(), batch.reached.get(), batch_id, email, batch.erase])?;
     if passed == 1 {
         return Ok(None);
     }
@@ -138,8 +169,8 @@ fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>>
     }
     connection
         .prepare_cached(
-            "INSERT INTO users (id, subject, email, seq, last_batch, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO users (id, subject, email, seq, last_batch, created_at, horizon)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             user,
@@ -147,7 +178,8 @@ fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>>
             email,
             batch.reached.get(),
             batch_id,
-            Timestamp::now().as_micros()
+            Timestamp::now().as_micros(),
+            if batch.erase { batch.reached.get() } else { 0 },
         ])?;
     Ok(None)
 }

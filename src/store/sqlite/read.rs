@@ -1,71 +1,56 @@
 //! The reads, each within one transaction and so as of one instant.
 
-use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
-use crate::domain::{Change, Description, Seq, Task, TaskId, Timestamp, Title, UserId};
-use crate::store::{Changes, StoredUser};
+use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
+use crate::store::{KeyRecord, Recalled, StoredUser, tags_of_json};
 
 pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<StoredUser>> {
     let transaction = connection.transaction()?;
     let key = user.as_uuid().into_bytes();
     let found = transaction
-        .prepare_cached("SELECT subject, email, seq FROM users WHERE id = ?1")?
+        .prepare_cached("SELECT subject, email, seq, horizon FROM users WHERE id = ?1")?
         .query_row(params![key], |row| {
-            let seq = Seq::new(row.get(2)?);
-            Ok(StoredUser { subject: row.get(0)?, email: row.get(1)?, seq, tasks: Vec::new() })
+            let (seq, horizon) = (Seq::new(row.get(2)?), Seq::new(row.get(3)?));
+            let (tasks, tombstones) = (Vec::new(), Vec::new());
+            Ok(StoredUser { subject: row.get(0)?, email: row.get(1)?, seq, horizon, tasks, tombstones })
         })
         .optional()?;
     let Some(mut found) = found else { return Ok(None) };
     found.tasks = transaction
         .prepare_cached(
-            "SELECT id, title, description, completed, created_at, updated_at, version
+            "SELECT id, title, description, completed, created_at, updated_at, version,
+                priority, tags, due_date, completed_at, position
              FROM tasks WHERE user_id = ?1",
         )?
         .query_map(params![key], task)?
         .collect::<Result<_>>()?;
+    found.tombstones = transaction
+        .prepare_cached("SELECT id, seq FROM tombstones WHERE user_id = ?1 AND seq > ?2")?
+        .query_map(params![key, found.horizon.get()], |row| Ok((Seq::new(row.get(1)?), task_id(row)?)))?
+        .collect::<Result<_>>()?;
     Ok(Some(found))
 }
 
-pub(super) fn changes_since(
-    connection: &mut Connection,
-    user: UserId,
-    since: Seq,
-    limit: usize,
-) -> Result<Changes> {
-    let transaction = connection.transaction()?;
-    let key = user.as_uuid().into_bytes();
-    let seq = transaction
-        .prepare_cached("SELECT seq FROM users WHERE id = ?1")?
-        .query_row(params![key], |row| row.get(0))
-        .optional()?
-        .map_or(Seq::ZERO, Seq::new);
-    // A tombstone of a task that was made again tells of a state long gone.
-    let changes = transaction
+pub(super) fn recall(connection: &mut Connection, user: UserId, key: &str) -> Result<Recalled> {
+    let found = connection
         .prepare_cached(
-            "SELECT id, title, description, completed, created_at, updated_at, version
-             FROM tasks WHERE user_id = ?1 AND version > ?2
-             UNION ALL
-             SELECT s.id, NULL, NULL, NULL, NULL, s.deleted_at, s.seq FROM tombstones s
-             WHERE s.user_id = ?1 AND s.seq > ?2
-                AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.user_id = s.user_id AND t.id = s.id)
-             ORDER BY 7 LIMIT ?3",
+            "SELECT u.seq, k.fingerprint, k.answer, k.kept_at FROM users u
+             LEFT JOIN idempotency_keys k ON k.user_id = u.id AND k.key = ?2
+             WHERE u.id = ?1",
         )?
-        .query_map(params![key, since.get(), i64::try_from(limit).unwrap_or(i64::MAX)], change)?
-        .collect::<Result<_>>()?;
-    Ok(Changes { changes, seq })
-}
-
-fn change(row: &Row<'_>) -> Result<Change<Task>> {
-    // Only a deletion has no title.
-    if row.get::<_, Option<String>>(1)?.is_some() {
-        return task(row).map(Change::Put);
-    }
-    Ok(Change::Delete {
-        id: task_id(row)?,
-        seq: Seq::new(row.get(6)?),
-        at: Timestamp::from_micros(row.get(5)?),
-    })
+        .query_row(params![user.as_uuid().into_bytes(), key], |row| {
+            let record = |fingerprint| {
+                let (answer, at) = (row.get::<_, String>(2)?, Timestamp::from_micros(row.get(3)?));
+                Ok::<_, Error>(KeyRecord { key: key.into(), fingerprint, answer: answer.into(), at })
+            };
+            let record = row.get::<_, Option<[u8; 32]>>(1)?.map(record).transpose()?;
+            Ok(Recalled { seq: Seq::new(row.get(0)?), record })
+        })
+        .optional()?;
+    Ok(found.unwrap_or(Recalled { seq: Seq::ZERO, record: None }))
 }
 
 fn task(row: &Row<'_>) -> Result<Task> {
@@ -77,9 +62,24 @@ fn task(row: &Row<'_>) -> Result<Task> {
         created_at: Timestamp::from_micros(row.get(4)?),
         updated_at: Timestamp::from_micros(row.get(5)?),
         version: Seq::new(row.get(6)?),
+        priority: parsed(row, 7, Priority::parse)?,
+        tags: parsed(row, 8, tags_of_json)?.unwrap_or_default(),
+        due_date: parsed(row, 9, DueDate::parse)?,
+        completed_at: row.get::<_, Option<i64>>(10)?.map(Timestamp::from_micros),
+        position: parsed(row, 11, Position::parse)?,
     })
 }
 
 fn task_id(row: &Row<'_>) -> Result<TaskId> {
     row.get(0).map(|id| TaskId::from_uuid(Uuid::from_bytes(id)))
+}
+
+/// A text that only has a meaning when it is read again.
+fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
+    let unreadable = || {
+        let name = row.as_ref().column_name(column).unwrap_or_default().to_owned();
+        Error::InvalidColumnType(column, name, Type::Text)
+    };
+    let text = row.get_ref(column)?.as_str_or_null().map_err(|_| unreadable())?;
+    text.map(|text| parse(text).ok_or_else(unreadable)).transpose()
 }

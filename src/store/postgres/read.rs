@@ -1,0 +1,125 @@
+//! The reads, each of them one statement and so as of one instant.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+use super::{Inner, fault};
+use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
+use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
+
+/// Why a stored row cannot be read.
+struct Unreadable(String);
+
+impl From<Error> for Unreadable {
+    fn from(error: Error) -> Self {
+        Self(fault::describe(&error))
+    }
+}
+
+impl From<Unreadable> for StoreError {
+    fn from(Unreadable(reason): Unreadable) -> Self {
+        Self(format!("PostgreSQL: a stored row cannot be read: {reason}"))
+    }
+}
+
+impl Inner {
+    pub(super) async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
+        // The user's own row comes with an id of NULL, a tombstone without a title.
+        let rows = self
+            .query(
+                "SELECT NULL::uuid, subject, email, NULL::boolean, created_at, created_at, seq,
+                    NULL, NULL, NULL, NULL::timestamptz, NULL, horizon
+                 FROM users WHERE id = $1
+                 UNION ALL
+                 SELECT id, title, description, completed, created_at, updated_at, version,
+                    priority, tags::text, due_date, completed_at, position, NULL
+                 FROM tasks WHERE user_id = $1
+                 UNION ALL
+                 SELECT id, NULL, NULL, NULL, NULL, NULL, seq, NULL, NULL, NULL, NULL, NULL, NULL
+                 FROM tombstones WHERE user_id = $1",
+                &[&user.as_uuid()],
+            )
+            .await?;
+        Ok(stored_user(&rows)?)
+    }
+
+    pub(super) async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
+        let rows = self
+            .query(
+                "SELECT u.seq, k.fingerprint, k.answer, k.kept_at FROM users u
+                 LEFT JOIN idempotency_keys k ON k.user_id = u.id AND k.key = $2
+                 WHERE u.id = $1",
+                &[&user.as_uuid(), &key],
+            )
+            .await?;
+        let recalled = rows.first().map(|row| recalled(row, key)).transpose()?;
+        Ok(recalled.unwrap_or(Recalled { seq: Seq::ZERO, record: None }))
+    }
+}
+
+fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable> {
+    let mut stored = None;
+    let mut tasks = Vec::with_capacity(rows.len());
+    let mut tombstones = Vec::new();
+    for row in rows {
+        let seq = Seq::new(row.try_get(6)?);
+        let Some(id) = row.try_get(0)? else {
+            stored = Some((row.try_get(1)?, row.try_get(2)?, seq, Seq::new(row.try_get(12)?)));
+            continue;
+        };
+        match row.try_get(1)? {
+            Some(title) => tasks.push(task(id, title, seq, row)?),
+            None => tombstones.push((seq, TaskId::from_uuid(id))),
+        }
+    }
+    let user = |(subject, email, seq, horizon)| {
+        tombstones.retain(|(seq, _)| *seq > horizon);
+        StoredUser { subject, email, seq, horizon, tasks, tombstones }
+    };
+    Ok(stored.map(user))
+}
+
+fn task(id: Uuid, title: String, version: Seq, row: &Row) -> Result<Task, Unreadable> {
+    let (completed, updated_at) = (row.try_get(3)?, instant(row, 5)?);
+    let completed_at = row.try_get::<_, Option<DateTime<Utc>>>(10)?.map(Timestamp::from);
+    Ok(Task {
+        id: TaskId::from_uuid(id),
+        title: Title::from_store(title),
+        description: row.try_get::<_, Option<String>>(2)?.map(Description::from_store),
+        completed,
+        priority: parsed(row, 7, Priority::parse)?,
+        tags: parsed(row, 8, tags_of_json)?.unwrap_or_default(),
+        due_date: parsed(row, 9, DueDate::parse)?,
+        position: parsed(row, 11, Position::parse)?,
+        // A process of the first version, beside this one, changes `completed` alone.
+        completed_at: completed.then(|| completed_at.unwrap_or(updated_at)),
+        created_at: instant(row, 4)?,
+        updated_at,
+        version,
+    })
+}
+
+fn recalled(row: &Row, key: &str) -> Result<Recalled, Unreadable> {
+    let record = |fingerprint: &[u8]| {
+        let fingerprint = fingerprint.try_into().map_err(|_| Unreadable("column fingerprint".to_owned()))?;
+        let (answer, at) = (row.try_get::<_, String>(2)?.into(), instant(row, 3)?);
+        Ok::<_, Unreadable>(KeyRecord { key: key.into(), fingerprint, answer, at })
+    };
+    let record = row.try_get::<_, Option<&[u8]>>(1)?.map(record).transpose()?;
+    Ok(Recalled { seq: Seq::new(row.try_get(0)?), record })
+}
+
+fn instant(row: &Row, column: usize) -> Result<Timestamp, Error> {
+    row.try_get::<_, DateTime<Utc>>(column).map(Into::into)
+}
+
+/// A text that only has a meaning when it is read again.
+fn parsed<T>(
+    row: &Row,
+    column: usize,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Unreadable> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| parse(text).ok_or_else(|| Unreadable(format!("column {column}")))).transpose()
+}

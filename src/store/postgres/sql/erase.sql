@@ -1,0 +1,28 @@
+-- The second part of the statement for batches that erase: the users move on, and lose all they had.
+--
+-- One statement may touch a row only once: what the batch itself writes is left to apply.sql.
+updated AS (
+    UPDATE users u SET seq = f.reached, last_batch = f.batch, email = f.email, horizon = f.reached
+    FROM free f WHERE u.id = f.id AND u.seq = f.expected
+    RETURNING u.id
+),
+inserted AS (
+    INSERT INTO users (id, subject, email, seq, last_batch, horizon)
+    SELECT f.id, f.subject, f.email, f.reached, f.batch, f.reached FROM free f WHERE f.expected = 0
+    ORDER BY f.id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+),
+no_tasks AS (
+    DELETE FROM tasks t USING updated u WHERE t.user_id = u.id
+        AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($7::uuid[], $8::uuid[]))
+        AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($20::uuid[], $21::uuid[]))
+),
+no_tombstones AS (
+    DELETE FROM tombstones t USING updated u WHERE t.user_id = u.id
+        AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($20::uuid[], $21::uuid[]))
+),
+no_keys AS (
+    DELETE FROM idempotency_keys k USING updated u WHERE k.user_id = u.id
+        AND (k.user_id, k.key) NOT IN (SELECT * FROM unnest($24::uuid[], $25::text[]))
+),

@@ -1,0 +1,40 @@
+//! Forgetting what is old, a bounded part in each transaction.
+
+use rusqlite::{Connection, Result, TransactionBehavior, params};
+
+use crate::domain::Timestamp;
+
+/// Rows of one transaction: a commit waits for no more than these.
+pub(super) const CHUNK: u32 = 500;
+
+/// Forgets up to [`CHUNK`] tombstones made before `before` and moves the horizons past them. Says how
+/// many went.
+pub(super) fn tombstones(connection: &mut Connection, before: Timestamp) -> Result<u64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let old: Vec<([u8; 16], [u8; 16], i64)> = transaction
+        .prepare_cached(
+            "SELECT user_id, id, seq FROM tombstones WHERE deleted_at < ?1 ORDER BY deleted_at LIMIT ?2",
+        )?
+        .query_map(params![before.as_micros(), CHUNK], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_>>()?;
+    for (user, id, seq) in &old {
+        transaction
+            .prepare_cached("UPDATE users SET horizon = ?2 WHERE id = ?1 AND horizon < ?2")?
+            .execute(params![user, seq])?;
+        transaction
+            .prepare_cached("DELETE FROM tombstones WHERE user_id = ?1 AND id = ?2")?
+            .execute(params![user, id])?;
+    }
+    transaction.commit().map(|()| old.len() as u64)
+}
+
+/// Forgets up to [`CHUNK`] keys kept before `before`. Says how many went.
+pub(super) fn keys(connection: &mut Connection, before: Timestamp) -> Result<u64> {
+    connection
+        .prepare_cached(
+            "DELETE FROM idempotency_keys WHERE (user_id, key) IN
+                (SELECT user_id, key FROM idempotency_keys WHERE kept_at < ?1 ORDER BY kept_at LIMIT ?2)",
+        )?
+        .execute(params![before.as_micros(), CHUNK])
+        .map(|gone| gone as u64)
+}
