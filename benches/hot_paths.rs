@@ -83,7 +83,13 @@ fn lanes(tasks: usize) -> (Registry, Runtime, actix_rt::SystemRunner) {
     let registry = system.block_on(async {
         let store = Arc::new(NullStore(tasks));
         let (committer, _) = Committer::start(store.clone(), runtime.handle(), 1024);
-        Registry::start(store, committer, Limits::default(), vec![Arbiter::new().handle()], runtime.handle().clone())
+        Registry::start(
+            store,
+            committer,
+            Limits::default(),
+            vec![Arbiter::new().handle()],
+            runtime.handle().clone(),
+        )
     });
     (registry, runtime, system)
 }
@@ -92,7 +98,8 @@ fn tokens(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let secret = Secret::new("a secret of thirty-two bytes, at least".into());
     let verifier = Verifier::start(Some(&secret), None, &Expected::default(), runtime.handle()).unwrap();
-    let token = issue(&secret, "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1", Some("ann@example.org"), Duration::from_hours(1));
+    let token =
+        issue(&secret, "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1", Some("ann@example.org"), Duration::from_hours(1));
     c.bench_function("token/cold", |b| {
         b.iter(|| runtime.block_on(verifier.verify(black_box(&token))).unwrap());
     });
@@ -120,7 +127,9 @@ fn reads(c: &mut Criterion) {
             }
         }
     });
-    c.bench_function("read/snapshot_contended", |b| b.iter(|| registry.cached(black_box(&who)).unwrap().seq()));
+    c.bench_function("read/snapshot_contended", |b| {
+        b.iter(|| registry.cached(black_box(&who)).unwrap().seq())
+    });
     stop.store(true, Ordering::Relaxed);
     reader.join().unwrap();
 }
@@ -142,7 +151,9 @@ fn lists(c: &mut Criterion) {
     let page = Query { limit: Some(50), ..Query::default() };
     c.bench_function("query/page_of_10000", |b| b.iter(|| large.select(black_box(&page)).body()));
     let one = task(1);
-    c.bench_function("json/task", |b| b.iter_batched(|| one.clone(), |task| Entry::new(task, "ann"), BatchSize::SmallInput));
+    c.bench_function("json/task", |b| {
+        b.iter_batched(|| one.clone(), |task| Entry::new(task, "ann"), BatchSize::SmallInput)
+    });
 }
 
 fn commands(c: &mut Criterion) {

@@ -43,13 +43,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// This error as that of the operation at `place`.
+    /// This error as that of the operation at `place` of a write that is given up as a whole: `seq` is
+    /// what it leaves in place.
     #[must_use]
-    pub fn at(self, place: usize) -> Self {
+    pub fn at(self, place: usize, seq: Seq) -> Self {
         match self {
-            Self::Refused { refusal, seq, current, .. } => {
-                Self::Refused { refusal, seq, current, operation: place }
-            }
+            Self::Refused { refusal, current, .. } => Self::Refused { refusal, seq, current, operation: place },
             other => other,
         }
     }

@@ -100,7 +100,7 @@ impl Plan {
                     if let Some(undo) = undo {
                         self.next = undo;
                     }
-                    return Err(error.at(place));
+                    return Err(error.at(place, self.next.seq()));
                 }
             }
         }

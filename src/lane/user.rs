@@ -20,7 +20,7 @@ use super::view::View;
 use super::write::{Answer, Write};
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
-use crate::store::committer::{Committer, Flight, Settled};
+use crate::store::committer::{Committer, Settled};
 use crate::store::{Batch, KeyRecord, Recalled, Store, StoreError, StoredUser};
 use crate::telemetry::metrics;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tasklane::error::Error;
-use tasklane::lane::{Effect, Limits};
+use tasklane::lane::Limits;
 
 use crate::memory_store::Fault;
 use crate::support::{create, flip, user, world};
@@ -16,7 +16,7 @@ fn a_lost_answer_is_asked_for_again_and_the_write_happens_once() {
             let who = user("ann");
             let id = world.task(&who, "one").await;
             world.store.fail(&[fault, Fault::LoseRequest, Fault::Refuse]);
-            let written = world.lanes.submit(&who, flip(id)).await.unwrap();
+            let written = world.lanes.submit(&who, flip(id).into()).await.unwrap();
             assert_eq!(written.seq.get(), 2, "{fault:?}");
             assert!(world.store.tasks(who.user())[0].completed, "{fault:?}: flipped once");
             world.assert_readers_see_the_store(&who).await;
@@ -30,9 +30,9 @@ fn a_lost_answer_that_another_process_overtook_is_called_unknown_and_readers_see
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.fail(&[Fault::LoseAnswerThenOvertake]);
-        assert!(matches!(world.lanes.submit(&who, flip(id)).await, Err(Error::OutcomeUnknown)));
+        assert!(matches!(world.lanes.submit(&who, flip(id).into()).await, Err(Error::OutcomeUnknown)));
         // The lane is not stuck: the next write meets the state as it is now.
-        assert_eq!(world.lanes.submit(&who, flip(id)).await.unwrap().seq.get(), 4);
+        assert_eq!(world.lanes.submit(&who, flip(id).into()).await.unwrap().seq.get(), 4);
         world.assert_readers_see_the_store(&who).await;
     });
 }
@@ -43,10 +43,10 @@ fn a_write_overtaken_by_another_process_runs_again_on_the_newer_state() {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.fail(&[Fault::Overtake, Fault::Overtake, Fault::Overtake]);
-        let written = world.lanes.submit(&who, flip(id)).await.unwrap();
+        let written = world.lanes.submit(&who, flip(id).into()).await.unwrap();
         assert_eq!(written.seq.get(), 5);
         // Three flips by the other process, then ours.
-        assert!(matches!(written.effect, Effect::Updated(entry) if !entry.task.completed));
+        assert!(!world.store.tasks(who.user())[0].completed);
         world.assert_readers_see_the_store(&who).await;
     });
 }
@@ -57,9 +57,9 @@ fn a_write_overtaken_again_and_again_is_given_up_unapplied() {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.fail(&[Fault::Overtake; 6]);
-        assert!(matches!(world.lanes.submit(&who, flip(id)).await, Err(Error::StoreUnavailable(_))));
+        assert!(matches!(world.lanes.submit(&who, flip(id).into()).await, Err(Error::StoreUnavailable(_))));
         assert_eq!(world.store.seq(who.user()), 7, "six writes of the other process and none of ours");
-        world.lanes.submit(&who, flip(id)).await.unwrap();
+        world.lanes.submit(&who, flip(id).into()).await.unwrap();
         world.assert_readers_see_the_store(&who).await;
     });
 }
@@ -70,12 +70,12 @@ fn a_store_that_is_down_fails_writes_serves_warm_reads_and_is_found_again() {
         let (who, cold) = (user("ann"), user("bob"));
         let id = world.task(&who, "one").await;
         world.store.down.store(true, Ordering::SeqCst);
-        assert!(matches!(world.lanes.submit(&who, flip(id)).await, Err(Error::StoreUnavailable(_))));
+        assert!(matches!(world.lanes.submit(&who, flip(id).into()).await, Err(Error::StoreUnavailable(_))));
         assert_eq!(world.lanes.snapshot(&who).await.unwrap().len(), 1);
         assert!(matches!(world.lanes.snapshot(&cold).await, Err(Error::StoreUnavailable(_))));
         world.store.down.store(false, Ordering::SeqCst);
         assert_eq!(
-            world.lanes.submit(&who, flip(id)).await.unwrap().seq.get(),
+            world.lanes.submit(&who, flip(id).into()).await.unwrap().seq.get(),
             2,
             "the failed one was not applied"
         );
@@ -88,7 +88,7 @@ fn a_rejected_batch_is_an_error_of_ours_and_the_lane_goes_on() {
     world(Limits::default(), |world| async move {
         let who = user("ann");
         world.store.fail(&[Fault::Reject]);
-        assert!(matches!(world.lanes.submit(&who, create("one")).await, Err(Error::Internal(_))));
+        assert!(matches!(world.lanes.submit(&who, create("one").into()).await, Err(Error::Internal(_))));
         world.task(&who, "two").await;
         world.assert_readers_see_the_store(&who).await;
     });
@@ -115,7 +115,7 @@ fn while_a_commit_hangs_its_caller_hears_unknown_and_those_behind_it_hear_not_ap
             "the one in flight was applied, those that heard no were not"
         );
         world.assert_readers_see_the_store(&who).await;
-        assert_eq!(world.lanes.submit(&who, flip(id)).await.unwrap().seq.get(), 3);
+        assert_eq!(world.lanes.submit(&who, flip(id).into()).await.unwrap().seq.get(), 3);
     });
 }
 
@@ -127,9 +127,9 @@ fn a_lane_whose_actor_died_is_made_anew_from_the_store() {
         // Overtaken, the actor reloads, and the reload panics in its very context.
         world.store.fail(&[Fault::Overtake]);
         world.store.panic_at_load.store(true, Ordering::SeqCst);
-        assert!(matches!(world.lanes.submit(&who, flip(id)).await, Err(Error::OutcomeUnknown)));
+        assert!(matches!(world.lanes.submit(&who, flip(id).into()).await, Err(Error::OutcomeUnknown)));
         world.assert_readers_see_the_store(&who).await;
-        assert_eq!(world.lanes.submit(&who, flip(id)).await.unwrap().seq.get(), 3);
+        assert_eq!(world.lanes.submit(&who, flip(id).into()).await.unwrap().seq.get(), 3);
         world.assert_readers_see_the_store(&who).await;
     });
 }
@@ -143,7 +143,7 @@ fn another_subject_of_the_same_user_id_is_turned_away() {
         let thief = user(&who.user().to_string());
         assert_eq!(thief.user(), who.user());
         assert!(matches!(world.lanes.snapshot(&thief).await, Err(Error::ForeignSubject)));
-        assert!(matches!(world.lanes.submit(&thief, create("x")).await, Err(Error::ForeignSubject)));
+        assert!(matches!(world.lanes.submit(&thief, create("x").into()).await, Err(Error::ForeignSubject)));
         assert!(world.lanes.cached(&thief).is_none());
     });
 }

@@ -16,7 +16,7 @@ fn a_users_flood_is_turned_away_at_the_users_limit_and_others_go_on() {
         *world.store.latency.lock().unwrap() = Duration::from_secs(1);
         let writes: Vec<_> = (0..20).map(|_| world.spawn(&flood, create("x"))).collect();
         tokio::task::yield_now().await;
-        world.lanes.submit(&other, create("y")).await.unwrap();
+        world.lanes.submit(&other, create("y").into()).await.unwrap();
         let (mut done, mut refused) = (0, 0);
         for write in writes {
             match write.await.unwrap() {
@@ -27,7 +27,7 @@ fn a_users_flood_is_turned_away_at_the_users_limit_and_others_go_on() {
         }
         assert_eq!((done, refused), (8, 12));
         assert_eq!(world.store.seq(flood.user()), 8, "what was refused was not applied");
-        world.lanes.submit(&flood, create("z")).await.unwrap();
+        world.lanes.submit(&flood, create("z").into()).await.unwrap();
     });
 }
 
@@ -46,7 +46,7 @@ fn all_users_together_are_bounded_and_recover() {
             }
         }
         assert_eq!(done, 10);
-        world.lanes.submit(&user("late"), create("x")).await.unwrap();
+        world.lanes.submit(&user("late"), create("x").into()).await.unwrap();
     });
 }
 
@@ -56,7 +56,7 @@ fn a_user_with_as_many_tasks_as_allowed_gets_no_more() {
         let who = user("ann");
         world.task(&who, "one").await;
         world.task(&who, "two").await;
-        match world.lanes.submit(&who, create("three")).await {
+        match world.lanes.submit(&who, create("three").into()).await {
             Err(Error::Refused { refusal: Refusal::QuotaExceeded { limit }, .. }) => assert_eq!(limit, 2),
             other => panic!("{other:?}"),
         }
@@ -73,6 +73,6 @@ fn draining_waits_for_the_writes_under_way_and_takes_no_more() {
         assert_eq!(world.lanes.drain(Duration::from_millis(100)).await, Err(1));
         assert_eq!(world.lanes.drain(Duration::from_secs(5)).await, Ok(()));
         write.await.unwrap().unwrap();
-        assert!(matches!(world.lanes.submit(&who, create("y")).await, Err(Error::Overloaded(_))));
+        assert!(matches!(world.lanes.submit(&who, create("y").into()).await, Err(Error::Overloaded(_))));
     });
 }

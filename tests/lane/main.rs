@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 
 mod faults;
+mod feed;
+mod keys;
 mod limits;
 mod memory_store;
 mod order;

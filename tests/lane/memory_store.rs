@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tasklane::domain::{Change, Seq, Task, TaskId, UserId};
-use tasklane::store::{Batch, Changes, Outcome, PoolState, Store, StoreError, StoredUser};
+use tasklane::domain::{Change, Seq, Task, TaskId, Timestamp, UserId};
+use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use uuid::Uuid;
 
 /// What happens to one commit call.
@@ -33,7 +33,10 @@ struct Row {
     email: Option<String>,
     seq: i64,
     last_batch: Option<Uuid>,
+    horizon: i64,
     tasks: BTreeMap<TaskId, Task>,
+    tombstones: BTreeMap<TaskId, Seq>,
+    keys: HashMap<Arc<str>, KeyRecord>,
 }
 
 #[derive(Default)]
@@ -95,16 +98,21 @@ impl MemoryStore {
         if row.seq != batch.expected.get() {
             return Outcome::Conflict;
         }
+        if batch.erase {
+            *row = Row { subject: row.subject.clone(), horizon: batch.reached.get(), ..Row::default() };
+        }
         for change in &batch.changes {
             match change {
                 Change::Put(task) => {
                     row.tasks.insert(task.id, (**task).clone());
                 }
-                Change::Delete { id, .. } => {
+                Change::Delete { id, seq, .. } => {
                     row.tasks.remove(id);
+                    row.tombstones.insert(*id, *seq);
                 }
             }
         }
+        row.keys.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), record.clone())));
         row.seq = batch.reached.get();
         row.last_batch = Some(batch.id);
         if let Some(email) = &batch.email {
@@ -127,7 +135,9 @@ impl Store for MemoryStore {
             subject: row.subject.clone(),
             email: row.email.clone(),
             seq: Seq::new(row.seq),
+            horizon: Seq::new(row.horizon),
             tasks: row.tasks.values().cloned().collect(),
+            tombstones: row.tombstones.iter().map(|(id, seq)| (*seq, *id)).collect(),
         }))
     }
 
@@ -174,8 +184,20 @@ impl Store for MemoryStore {
         outcomes
     }
 
-    async fn changes_since(&self, _: UserId, _: Seq, _: usize) -> Result<Changes, StoreError> {
-        Err(StoreError("the lanes do not ask for changes".into()))
+    async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError("down, on command".into()));
+        }
+        let found = |row: &Row| Recalled { seq: Seq::new(row.seq), record: row.keys.get(key).cloned() };
+        let nothing = Recalled { seq: Seq::ZERO, record: None };
+        let recalled = self.rows.lock().unwrap().get(&user).map_or(nothing, found);
+        // The answer is on its way for a while, and may be old when it comes.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Ok(recalled)
+    }
+
+    async fn purge(&self, _: Timestamp, _: Timestamp) -> Result<u64, StoreError> {
+        Err(StoreError("the lanes do not purge".into()))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -41,7 +41,7 @@ fn passivation_under_fire_loses_nothing() {
             let lanes = &world.lanes;
             async move {
                 for round in 0..40 {
-                    lanes.submit(who, create("one")).await.unwrap();
+                    lanes.submit(who, create("one").into()).await.unwrap();
                     // Out of step with one another and with the sweeper.
                     tokio::time::sleep(Duration::from_millis((n as u64 * 37 + round * 101) % 900)).await;
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Arbiter, System};
 use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
 use tasklane::error::Error;
-use tasklane::lane::{Effect, Limits, Registry, Written};
+use tasklane::lane::{Answer, Effect, Limits, Registry, Write};
 use tasklane::store::committer::Committer;
 
 use crate::memory_store::MemoryStore;
@@ -34,12 +34,19 @@ pub fn user(name: &str) -> Identity {
 }
 
 pub fn create(title: &str) -> Command {
-    let title = Title::parse(title).unwrap();
-    Command::CreateTask(NewTask { id: TaskId::generate(), title, description: None, completed: false })
+    Command::CreateTask(Box::new(NewTask::titled(TaskId::generate(), Title::parse(title).unwrap())))
 }
 
 pub const fn flip(id: TaskId) -> Command {
     Command::CompleteTask { id, completed: None }
+}
+
+/// The one thing an answer says was done.
+pub fn effect(answer: &Answer) -> &Effect {
+    match &answer.effects[..] {
+        [effect] => effect,
+        other => panic!("{other:?}"),
+    }
 }
 
 impl World {
@@ -47,16 +54,16 @@ impl World {
     pub fn spawn(
         &self,
         who: &Identity,
-        command: Command,
-    ) -> actix_rt::task::JoinHandle<Result<Written, Error>> {
-        let (lanes, who) = (self.lanes.clone(), who.clone());
-        actix_rt::spawn(async move { lanes.submit(&who, command).await })
+        write: impl Into<Write>,
+    ) -> actix_rt::task::JoinHandle<Result<Answer, Error>> {
+        let (lanes, who, write) = (self.lanes.clone(), who.clone(), write.into());
+        actix_rt::spawn(async move { lanes.submit(&who, write).await })
     }
 
     /// Makes a task and says which.
     pub async fn task(&self, who: &Identity, title: &str) -> TaskId {
-        match self.lanes.submit(who, create(title)).await.unwrap().effect {
-            Effect::Created(entry) => entry.task.id,
+        match effect(&self.lanes.submit(who, create(title).into()).await.unwrap()) {
+            Effect::Created(task) => task.id,
             other => panic!("{other:?}"),
         }
     }
@@ -72,7 +79,7 @@ impl World {
 }
 
 /// The seqs of accepted writes, in order.
-pub fn seqs(written: &[Written]) -> Vec<i64> {
+pub fn seqs(written: &[Answer]) -> Vec<i64> {
     let mut seqs: Vec<_> = written.iter().map(|written| written.seq.get()).collect();
     seqs.sort_unstable();
     seqs

@@ -1,0 +1,137 @@
+//! Idempotency keys: a write sent twice happens once, whatever goes wrong in between.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tasklane::domain::{Command, Identity};
+use tasklane::error::Error;
+use tasklane::lane::{Answer, IdempotencyKey, Limits, Registry, Work, Write};
+
+use crate::memory_store::Fault;
+use crate::support::{World, create, flip, user, world};
+
+fn keyed(key: &str, request: u8, command: Command) -> Write {
+    let key = IdempotencyKey { key: key.into(), fingerprint: [request; 32] };
+    Write { key: Some(key), ..command.into() }
+}
+
+async fn send(lanes: &Registry, who: &Identity, write: Write) -> Answer {
+    lanes.submit(who, write).await.unwrap()
+}
+
+#[test]
+fn two_hundred_duplicates_at_once_make_one_task() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        *world.store.latency.lock().unwrap() = Duration::from_millis(20);
+        let writes = (0..200).map(|n| world.spawn(&who, keyed("k", 1, create(&format!("attempt {n}")))));
+        let answers: Vec<_> = join_all(writes).await.into_iter().map(|done| done.unwrap().unwrap()).collect();
+        assert_eq!(world.store.seq(who.user()), 1);
+        assert_eq!(world.store.tasks(who.user()).len(), 1);
+        assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+        assert!(
+            answers
+                .iter()
+                .all(|answer| (answer.seq, &answer.effects) == (answers[0].seq, &answers[0].effects))
+        );
+    });
+}
+
+#[test]
+fn a_key_is_known_after_the_lane_was_made_anew() {
+    world(Limits { idle: Duration::from_mins(1), ..Limits::default() }, |world| async move {
+        let who = user("ann");
+        let first = send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
+        tokio::time::sleep(Duration::from_mins(3)).await;
+        assert!(world.lanes.cached(&who).is_none(), "it was passivated");
+        let again = send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
+        assert_eq!(again, Answer { replayed: true, ..first });
+    });
+}
+
+#[test]
+fn another_request_under_a_used_key_is_refused() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
+        let other = world.lanes.submit(&who, keyed("k", 2, create("two"))).await;
+        assert!(matches!(other, Err(Error::KeyReused { .. })), "{other:?}");
+        // Side by side, the one that comes second is refused as well.
+        let both =
+            [world.spawn(&who, keyed("j", 1, create("a"))), world.spawn(&who, keyed("j", 2, create("b")))];
+        let outcomes: Vec<_> = join_all(both).await.into_iter().map(|done| done.unwrap().is_ok()).collect();
+        assert_eq!(outcomes, [true, false]);
+        assert_eq!(world.store.seq(who.user()), 2);
+        // Another user's keys are another user's.
+        assert!(!send(&world.lanes, &user("bob"), keyed("k", 2, create("x"))).await.replayed);
+    });
+}
+
+#[test]
+fn a_refused_write_leaves_its_key_free() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        let id = world.task(&who, "one").await;
+        let delete = || keyed("k", 1, Command::DeleteTask { id });
+        send(&world.lanes, &who, Command::DeleteTask { id }.into()).await;
+        assert!(matches!(world.lanes.submit(&who, delete()).await, Err(Error::Refused { .. })));
+        assert!(matches!(world.lanes.submit(&who, delete()).await, Err(Error::Refused { .. })));
+        assert!(!send(&world.lanes, &who, keyed("k", 2, create("two"))).await.replayed);
+    });
+}
+
+/// A retry after any outcome: the toggle must have happened exactly once in the end.
+async fn retry(world: World, faults: &[Fault]) {
+    let who = user("ann");
+    let id = world.task(&who, "one").await;
+    world.store.fail(faults);
+    for _ in 0..10 {
+        match world.lanes.submit(&who, keyed("k", 1, flip(id))).await {
+            Ok(_) => break,
+            Err(Error::OutcomeUnknown | Error::StoreUnavailable(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let again = send(&world.lanes, &who, keyed("k", 1, flip(id))).await;
+    assert!(again.replayed, "{faults:?}");
+    world.assert_readers_see_the_store(&who).await;
+}
+
+#[test]
+fn a_retry_with_its_key_never_applies_twice_whatever_the_store_did() {
+    for faults in [
+        &[Fault::LoseAnswer][..],
+        &[Fault::LoseRequest],
+        &[Fault::Refuse, Fault::Overtake],
+        &[Fault::LoseAnswerThenOvertake],
+        &[Fault::Overtake; 6],
+    ] {
+        world(Limits::default(), move |world| async move {
+            let who = user("ann");
+            let store = world.store.clone();
+            retry(world, faults).await;
+            let overtaken = faults
+                .iter()
+                .filter(|fault| matches!(fault, Fault::Overtake | Fault::LoseAnswerThenOvertake));
+            let flips = 1 + overtaken.count() as i64;
+            assert_eq!(store.seq(who.user()), 1 + flips, "{faults:?}: one write of ours");
+            assert_eq!(store.tasks(who.user())[0].completed, flips % 2 == 1, "{faults:?}");
+        });
+    }
+}
+
+#[test]
+fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
+        let erased = send(&world.lanes, &who, Write { work: Work::Erase, key: None }).await;
+        assert_eq!(erased.seq.get(), 2);
+        let snapshot = world.lanes.snapshot(&who).await.unwrap();
+        assert!(snapshot.is_empty() && snapshot.changes(erased.seq, 10).is_some());
+        assert!(snapshot.changes(tasklane::domain::Seq::new(1), 10).is_none(), "before the horizon");
+        let again = send(&world.lanes, &who, keyed("k", 2, create("new"))).await;
+        assert_eq!((again.replayed, again.seq.get()), (false, 3));
+        world.assert_readers_see_the_store(&who).await;
+    });
+}
