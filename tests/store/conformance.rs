@@ -1,31 +1,22 @@
 //! What every store promises: each case runs on every one of them.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tasklane::domain::{Change, Description, Seq, Task, TaskId, Timestamp, Title};
-use tasklane::store::{Changes, Outcome};
+use tasklane::domain::{Description, DueDate, Position, Priority, Seq, Tags, Task, TaskId, Timestamp, Title};
+use tasklane::store::{Outcome, Recalled};
 
-use crate::fixture::{Database, User, commit, delete, load, put, run, task};
-
-macro_rules! on_both_stores {
-    ($($case:ident)*) => {
-        mod on_sqlite {
-            $(#[test] fn $case() { super::run(super::$case(super::Database::sqlite())); })*
-        }
-        mod on_postgres {
-            $(#[test] fn $case() { super::run(super::$case(super::Database::postgres())); })*
-        }
-    };
-}
+use crate::fixture::{Database, User, commit, delete, load, put, recall, run, task, tombstones};
 
 on_both_stores! {
-    a_user_who_never_wrote_is_unknown_and_has_no_changes
+    a_user_who_never_wrote_is_unknown
     tasks_are_made_changed_deleted_and_made_again
     every_value_comes_back_as_it_went_in
-    changes_come_in_order_with_tombstones_and_stop_at_the_limit
+    every_field_that_can_be_unset_is_unset_again
+    a_load_tells_every_deletion_by_its_seq
     only_the_expected_seq_passes_the_fence
     a_batch_sent_again_is_applied_once
     five_changes_of_one_task_are_one_row_and_five_steps
@@ -39,12 +30,11 @@ on_both_stores! {
     a_closed_store_refuses_and_does_not_hang
 }
 
-async fn a_user_who_never_wrote_is_unknown_and_has_no_changes(database: Database) {
+async fn a_user_who_never_wrote_is_unknown(database: Database) {
     let store = database.open().await;
     let user = User::new();
     assert_eq!(load(&*store, &user).await, None);
-    let changes = store.changes_since(user.id, Seq::ZERO, 10).await.unwrap();
-    assert_eq!(changes, Changes { changes: vec![], seq: Seq::ZERO });
+    assert_eq!(recall(&*store, &user, "key").await, Recalled { seq: Seq::ZERO, record: None });
     store.ping().await.unwrap();
     assert!(store.pool().size >= 1);
 }
@@ -67,17 +57,18 @@ async fn tasks_are_made_changed_deleted_and_made_again(database: Database) {
     assert_eq!(commit(&*store, batch).await, Outcome::Committed);
     let stored = load(&*store, &user).await.unwrap();
     assert_eq!((stored.seq, stored.tasks), (Seq::new(4), vec![changed.clone()]));
-    let feed = store.changes_since(user.id, Seq::new(2), 10).await.unwrap();
-    assert_eq!(feed.changes, [Change::Put(changed.clone()), delete(b, 4)]);
+    assert_eq!(stored.tombstones, tombstones(&[(4, b)]));
 
     // A new life with another time of birth, then a second death and a third life.
     let again = Task { created_at: Timestamp::from_micros(5), ..task(b, "again", 5) };
     assert_eq!(commit(&*store, user.batch(4, vec![put(&again)])).await, Outcome::Committed);
-    let feed = store.changes_since(user.id, Seq::ZERO, 10).await.unwrap();
-    assert_eq!(feed.changes, [Change::Put(changed.clone()), Change::Put(again)]);
+    let stored = load(&*store, &user).await.unwrap();
+    let mut tasks = vec![changed.clone(), again];
+    tasks.sort_by_key(|task| task.id);
+    assert_eq!((stored.tasks, stored.tombstones), (tasks, vec![]));
     assert_eq!(commit(&*store, user.batch(5, vec![delete(b, 6)])).await, Outcome::Committed);
-    let feed = store.changes_since(user.id, Seq::ZERO, 10).await.unwrap();
-    assert_eq!(feed.changes, [Change::Put(changed), delete(b, 6)]);
+    let stored = load(&*store, &user).await.unwrap();
+    assert_eq!((stored.tasks, stored.tombstones), (vec![changed], tombstones(&[(6, b)])));
 }
 
 async fn every_value_comes_back_as_it_went_in(database: Database) {
@@ -85,14 +76,26 @@ async fn every_value_comes_back_as_it_went_in(database: Database) {
     let user = User::new();
     let title = "\u{1F980}".repeat(Title::MAX);
     let long = "\u{10FFFF}".repeat(Description::MAX);
+    let tags: Vec<String> = (10..30).map(|n| format!("{n}{}", "\u{1F980}".repeat(48))).collect();
+    let odd = ["\"\\'{}[],", "null", "\u{1}\u{7f}\u{2028}", "NULL"].map(str::to_owned).to_vec();
+    let due = ["2026-02-28", "2026-02-28t10:30:00z", "2026-02-28T10:30:00.123456789+05:30"];
+    let due: Vec<_> = due.iter().map(|text| DueDate::parse(text)).chain([None]).collect();
+    let positions =
+        [None, Position::parse("a"), Position::parse(&" ~\"\\'".repeat(12)), Position::parse("0")];
     let descriptions = [None, Some(String::new()), Some("'\"\\{},\n\u{1}NULL null".to_owned()), Some(long)];
     let mut tasks = Vec::new();
-    for (at, description) in (1..).zip(descriptions) {
+    for (place, description) in descriptions.into_iter().enumerate() {
+        let at = i64::try_from(place).unwrap() + 1;
         tasks.push(Task {
             id: TaskId::generate(),
             title: Title::parse(&title).unwrap(),
             description: description.map(|text| Description::parse(&text).unwrap()),
             completed: at % 2 == 0,
+            priority: Priority::ALL.get(place).copied(),
+            tags: Tags::from_store([vec![], tags.clone(), odd.clone(), vec!["x".to_owned()]][place].clone()),
+            due_date: due[place].clone(),
+            position: positions[place].clone(),
+            completed_at: (at % 2 == 0).then_some(Timestamp::from_micros(-1_234_567)),
             created_at: Timestamp::from_micros(-1),
             updated_at: Timestamp::from_micros(253_402_300_799_999_999),
             version: Seq::new(at),
@@ -104,36 +107,54 @@ async fn every_value_comes_back_as_it_went_in(database: Database) {
     assert_eq!(load(&*store, &user).await.unwrap().tasks, tasks);
 }
 
-async fn changes_come_in_order_with_tombstones_and_stop_at_the_limit(database: Database) {
+async fn every_field_that_can_be_unset_is_unset_again(database: Database) {
     let store = database.open().await;
     let user = User::new();
+    let full = Task {
+        priority: Some(Priority::High),
+        tags: Tags::from_store(vec!["b".to_owned(), "a".to_owned()]),
+        due_date: DueDate::parse("2026-02-28"),
+        position: Position::parse("a0"),
+        completed: true,
+        completed_at: Some(Timestamp::from_micros(7)),
+        ..task(TaskId::generate(), "full", 1)
+    };
+    let bare = Task {
+        priority: None,
+        tags: Tags::default(),
+        due_date: None,
+        position: None,
+        completed: false,
+        completed_at: None,
+        description: None,
+        version: Seq::new(2),
+        ..full.clone()
+    };
+    let again = Task { version: Seq::new(3), ..full.clone() };
+    for (expected, state) in (0..).zip([full, bare, again]) {
+        assert_eq!(commit(&*store, user.batch(expected, vec![put(&state)])).await, Outcome::Committed);
+        assert_eq!(load(&*store, &user).await.unwrap().tasks, [state]);
+    }
+}
+
+async fn a_load_tells_every_deletion_by_its_seq(database: Database) {
+    let store = database.open().await;
+    let (user, stranger) = (User::new(), User::new());
     let ids: Vec<_> = (0..6).map(|_| TaskId::generate()).collect();
     let made: Vec<_> = (1..).zip(&ids).map(|(seq, id)| task(*id, "made", seq)).collect();
-    let batch = user.batch(0, made.iter().map(put).collect());
-    assert_eq!(commit(&*store, batch).await, Outcome::Committed);
+    for user in [&user, &stranger] {
+        let batch = user.batch(0, made.iter().map(put).collect());
+        assert_eq!(commit(&*store, batch).await, Outcome::Committed);
+    }
     let moved = task(ids[0], "moved", 9);
     let batch = user.batch(6, vec![delete(ids[3], 7), delete(ids[1], 8), put(&moved)]);
     assert_eq!(commit(&*store, batch).await, Outcome::Committed);
-
-    let all = [
-        Change::Put(made[2].clone()),
-        Change::Put(made[4].clone()),
-        Change::Put(made[5].clone()),
-        delete(ids[3], 7),
-        delete(ids[1], 8),
-        Change::Put(moved),
-    ];
-    let seqs = [3, 5, 6, 7, 8, 9];
-    for since in 0..10 {
-        for limit in 0..8 {
-            let found = store.changes_since(user.id, Seq::new(since), limit).await.unwrap();
-            let after = seqs.iter().position(|seq| *seq > since).unwrap_or(seqs.len());
-            let expected: Vec<_> = all[after..].iter().take(limit).cloned().collect();
-            assert_eq!(found, Changes { changes: expected, seq: Seq::new(9) }, "since {since}, {limit}");
-        }
-    }
-    let stranger = store.changes_since(User::new().id, Seq::ZERO, 10).await.unwrap();
-    assert!(stranger.changes.is_empty());
+    let stored = load(&*store, &user).await.unwrap();
+    assert_eq!(stored.tombstones, tombstones(&[(7, ids[3]), (8, ids[1])]));
+    let versions: BTreeSet<_> = stored.tasks.iter().map(|task| task.version.get()).collect();
+    assert_eq!(versions, BTreeSet::from([3, 5, 6, 9]));
+    assert_eq!(stored.horizon, Seq::ZERO);
+    assert_eq!(load(&*store, &stranger).await.unwrap().tombstones, []);
 }
 
 async fn only_the_expected_seq_passes_the_fence(database: Database) {
@@ -150,9 +171,8 @@ async fn only_the_expected_seq_passes_the_fence(database: Database) {
         assert_eq!(commit(&*store, batch).await, Outcome::Conflict);
     }
     let stored = load(&*store, &user).await.unwrap();
-    assert_eq!((stored.seq, stored.tasks), (Seq::new(1), vec![kept]));
-    let changes = store.changes_since(user.id, Seq::new(1), 10).await.unwrap();
-    assert!(changes.changes.is_empty(), "a conflict leaves no tombstone behind");
+    assert_eq!((stored.seq, &stored.tasks), (Seq::new(1), &vec![kept]));
+    assert_eq!(stored.tombstones, [], "a conflict leaves no tombstone behind");
 }
 
 async fn a_batch_sent_again_is_applied_once(database: Database) {
@@ -180,9 +200,7 @@ async fn five_changes_of_one_task_are_one_row_and_five_steps(database: Database)
     batch.reached = Seq::new(5);
     assert_eq!(commit(&*store, batch).await, Outcome::Committed);
     let stored = load(&*store, &user).await.unwrap();
-    assert_eq!((stored.seq, stored.tasks), (Seq::new(5), vec![last.clone()]));
-    let changes = store.changes_since(user.id, Seq::new(2), 10).await.unwrap();
-    assert_eq!(changes, Changes { changes: vec![Change::Put(last)], seq: Seq::new(5) });
+    assert_eq!((stored.seq, stored.tasks), (Seq::new(5), vec![last]));
 }
 
 async fn a_bad_batch_fails_alone(database: Database) {
@@ -346,8 +364,8 @@ async fn everything_is_there_after_reopening(database: Database) {
 
     let store = database.open().await;
     assert_eq!(load(&*store, &user).await, before);
-    let changes = store.changes_since(user.id, Seq::ZERO, 10).await.unwrap();
-    assert_eq!(changes.changes, [Change::Put(kept), delete(id, 2)]);
+    let stored = before.clone().unwrap();
+    assert_eq!((stored.tasks, stored.tombstones), (vec![kept], tombstones(&[(2, id)])));
     assert_eq!(commit(&*store, last).await, Outcome::Committed, "the last batch is known again");
     assert_eq!(load(&*store, &user).await, before);
 }
@@ -357,6 +375,8 @@ async fn a_closed_store_refuses_and_does_not_hang(database: Database) {
     let user = User::new();
     store.close().await;
     store.load(user.id).await.unwrap_err();
+    store.recall(user.id, "key").await.unwrap_err();
+    store.purge(Timestamp::now(), Timestamp::now()).await.unwrap_err();
     store.ping().await.unwrap_err();
     let batch = user.batch(0, vec![put(&task(TaskId::generate(), "too late", 1))]);
     let outcome = commit(&*store, batch).await;

@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 
-use tasklane::domain::{Change, Description, Seq, Task, TaskId, Timestamp, Title, UserId};
+use tasklane::domain::{
+    Change, Description, DueDate, Position, Priority, Seq, Tags, Task, TaskId, Timestamp, Title, UserId,
+};
 use tasklane::store::postgres::{PostgresOptions, PostgresStore};
 use tasklane::store::sqlite::SqliteStore;
-use tasklane::store::{Batch, Outcome, Store, StoredUser};
+use tasklane::store::{Batch, KeyRecord, Outcome, Recalled, Store, StoredUser};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls};
@@ -153,20 +155,32 @@ impl User {
             email: None,
             expected: Seq::new(expected),
             reached: Seq::new(reached),
+            erase: false,
             changes,
+            keys: Vec::new(),
         }
     }
 }
 
-/// A task with this title and version; its times are those of the version.
+/// A task with this title and version; the version also says what its other fields are.
 pub fn task(id: TaskId, title: &str, version: i64) -> Task {
+    let pick = |count: i64| usize::try_from(version.rem_euclid(count)).unwrap();
+    let due = [None, Some("2026-02-28"), Some("2026-02-28T10:30:00.5+05:30")][pick(3)];
+    let tags = [vec![], vec!["home", title], vec!["työ"]][pick(3)].clone();
+    let updated_at = Timestamp::from_micros(1_770_000_000_000_001 + version);
+    let completed = version % 2 == 0;
     Task {
         id,
         title: Title::from_store(title.to_owned()),
         description: Some(Description::from_store(format!("about {title}"))),
-        completed: version % 2 == 0,
+        completed,
+        priority: Priority::ALL.get(pick(4)).copied(),
+        tags: Tags::from_store(tags.into_iter().map(ToOwned::to_owned).collect()),
+        due_date: due.map(|text| DueDate::parse(text).unwrap()),
+        position: Position::parse(&"p".repeat(pick(5))),
+        completed_at: completed.then_some(Timestamp::from_micros(1_769_999_999_999_999)),
         created_at: Timestamp::from_micros(1_770_000_000_000_001),
-        updated_at: Timestamp::from_micros(1_770_000_000_000_001 + version),
+        updated_at,
         version: Seq::new(version),
     }
 }
@@ -176,7 +190,23 @@ pub fn put(task: &Task) -> Change<Arc<Task>> {
 }
 
 pub fn delete<T>(id: TaskId, seq: i64) -> Change<T> {
-    Change::Delete { id, seq: Seq::new(seq), at: Timestamp::from_micros(1_780_000_000_000_000 + seq) }
+    Change::Delete { id, seq: Seq::new(seq), at: at(seq) }
+}
+
+/// When what has this seq is deleted or kept.
+pub fn at(seq: i64) -> Timestamp {
+    Timestamp::from_micros(1_780_000_000_000_000 + seq)
+}
+
+/// An answer kept under `key` by the change that has this seq.
+pub fn record(key: &str, seq: i64) -> KeyRecord {
+    let fingerprint = [u8::try_from(seq.rem_euclid(251)).unwrap(); 32];
+    let answer = format!("{{\"seq\":{seq},\"text\":\"'\\\\ \u{1F980}\"}}");
+    KeyRecord { key: key.into(), fingerprint, answer: answer.into(), at: at(seq) }
+}
+
+pub async fn recall(store: &dyn Store, user: &User, key: &str) -> Recalled {
+    store.recall(user.id, key).await.unwrap()
 }
 
 pub async fn commit(store: &dyn Store, batch: Batch) -> Outcome {
@@ -185,9 +215,17 @@ pub async fn commit(store: &dyn Store, batch: Batch) -> Outcome {
     outcomes.into_iter().next().unwrap()
 }
 
-/// The user as stored, the tasks in the order of their ids.
+/// The user as stored: the tasks in the order of their ids, the tombstones in that of their seqs, without
+/// those of tasks that were made again, which a store may give or not.
 pub async fn load(store: &dyn Store, user: &User) -> Option<StoredUser> {
     let mut stored = store.load(user.id).await.unwrap()?;
     stored.tasks.sort_by_key(|task| task.id);
+    stored.tombstones.retain(|(_, id)| !stored.tasks.iter().any(|task| task.id == *id));
+    stored.tombstones.sort_unstable();
     Some(stored)
+}
+
+/// The seq of each deletion that is remembered, and of which task.
+pub fn tombstones(deleted: &[(i64, TaskId)]) -> Vec<(Seq, TaskId)> {
+    deleted.iter().map(|(seq, id)| (Seq::new(*seq), *id)).collect()
 }

@@ -3,9 +3,25 @@
 // A panic is a test's way to fail, in shared code too.
 #![allow(clippy::unwrap_used)]
 
+/// Runs each case on every store.
+macro_rules! on_both_stores {
+    ($($case:ident)*) => {
+        mod on_sqlite {
+            $(#[test] fn $case() { crate::fixture::run(super::$case(crate::fixture::Database::sqlite())); })*
+        }
+        mod on_postgres {
+            $(#[test] fn $case() { crate::fixture::run(super::$case(crate::fixture::Database::postgres())); })*
+        }
+    };
+}
+
 mod conformance;
 mod fixture;
+mod forgetting;
+mod keys;
+mod migration;
 mod model;
+mod plans;
 mod postgres;
 mod proxy;
 mod sqlite;

@@ -1,26 +1,39 @@
 //! Random batches on a store and on a plain model of it, which must agree after every group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tasklane::domain::{Change, Seq, Task, TaskId, Timestamp};
-use tasklane::store::{Batch, Changes, Outcome, Store};
+use tasklane::store::{Batch, KeyRecord, Outcome, Recalled, Store, StoredUser};
 use uuid::Uuid;
 
-use crate::fixture::{Database, User, delete, load, put, run, task};
+use crate::fixture::{Database, User, at, delete, load, put, recall, record, run, task};
 
 const USERS: usize = 4;
 const TASKS: usize = 5;
+const KEYS: [&str; 3] = ["a", "b", "c"];
+
+/// What is done next.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A group of batches, one of each user.
+    Commit([Plan; USERS]),
+    /// A purge of the deletions, and of the keys, that are older than these seqs make them.
+    Purge(i64, i64),
+}
 
 /// What one user's batch of a group is to be.
 #[derive(Clone, Debug)]
 enum Plan {
     Nothing,
-    /// Deletes or puts these tasks, at a seq that is off by so much.
+    /// Deletes or puts these tasks and keeps these keys, at a seq that is off by so much.
     Write {
         touched: BTreeMap<usize, bool>,
+        keys: BTreeSet<usize>,
+        email: bool,
+        erase: bool,
         extra: i64,
         off: i64,
     },
@@ -30,25 +43,35 @@ enum Plan {
 
 fn plan() -> impl Strategy<Value = Plan> {
     let touched = prop::collection::btree_map(0..TASKS, any::<bool>(), 1..=TASKS);
+    let keys = prop::collection::btree_set(0..KEYS.len(), 0..=KEYS.len());
+    let (email, erase) = (prop::bool::weighted(0.3), prop::bool::weighted(0.15));
     let off = prop_oneof![8 => Just(0_i64), 1 => Just(1), 1 => Just(-1)];
     prop_oneof![
         2 => Just(Plan::Nothing),
-        6 => (touched, 0..3_i64, off).prop_map(|(touched, extra, off)| Plan::Write { touched, extra, off }),
+        6 => (touched, keys, email, erase, 0..3_i64, off).prop_map(
+            |(touched, keys, email, erase, extra, off)| Plan::Write { touched, keys, email, erase, extra, off }),
         1 => any::<Index>().prop_map(Plan::Again),
     ]
 }
 
-fn groups() -> impl Strategy<Value = Vec<[Plan; USERS]>> {
-    prop::collection::vec([plan(), plan(), plan(), plan()], 1..12)
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => [plan(), plan(), plan(), plan()].prop_map(Step::Commit),
+        1 => (0..30_i64, 0..30_i64).prop_map(|(deletions, keys)| Step::Purge(deletions, keys)),
+    ];
+    prop::collection::vec(step, 1..14)
 }
 
 /// One user as the contract has it.
 #[derive(Default)]
 struct Model {
     seq: i64,
+    horizon: i64,
+    email: Option<String>,
     last: Option<Uuid>,
     tasks: BTreeMap<TaskId, Task>,
-    gone: BTreeMap<TaskId, Change<Task>>,
+    gone: BTreeMap<TaskId, i64>,
+    keys: BTreeMap<String, KeyRecord>,
     sent: Vec<Arc<Batch>>,
 }
 
@@ -62,6 +85,17 @@ impl Model {
         }
         self.seq = batch.reached.get();
         self.last = Some(batch.id);
+        if batch.erase {
+            self.tasks.clear();
+            self.gone.clear();
+            self.keys.clear();
+            self.email = None;
+            self.horizon = self.seq;
+        }
+        if let Some(email) = &batch.email {
+            self.email = Some(email.to_string());
+        }
+        self.keys.extend(batch.keys.iter().map(|record| (record.key.to_string(), record.clone())));
         for change in &batch.changes {
             match change {
                 Change::Put(task) => {
@@ -69,25 +103,33 @@ impl Model {
                 }
                 Change::Delete { id, seq, .. } => {
                     self.tasks.remove(id);
-                    self.gone.insert(*id, delete(*id, seq.get()));
+                    self.gone.insert(*id, seq.get());
                 }
             }
         }
         Outcome::Committed
     }
 
-    fn changes_since(&self, since: i64, limit: usize) -> Changes {
-        let mut found: BTreeMap<i64, Change<Task>> = BTreeMap::new();
-        for task in self.tasks.values() {
-            found.insert(task.version.get(), Change::Put(task.clone()));
+    fn purge(&mut self, deletions: i64, keys: i64) {
+        for (_, seq) in self.gone.extract_if(.., |_, seq| *seq < deletions) {
+            self.horizon = self.horizon.max(seq);
         }
-        for (id, change) in &self.gone {
-            if let (false, Change::Delete { seq, .. }) = (self.tasks.contains_key(id), change) {
-                found.insert(seq.get(), change.clone());
-            }
-        }
-        let after = found.into_iter().filter(|(seq, _)| *seq > since).take(limit);
-        Changes { changes: after.map(|(_, change)| change).collect(), seq: Seq::new(self.seq) }
+        self.keys.retain(|_, record| record.at >= at(keys));
+    }
+
+    fn stored(&self, user: &User) -> Option<StoredUser> {
+        self.last?;
+        let mut tombstones: Vec<_> = self.gone.iter().map(|(id, seq)| (Seq::new(*seq), *id)).collect();
+        tombstones.retain(|(seq, id)| seq.get() > self.horizon && !self.tasks.contains_key(id));
+        tombstones.sort_unstable();
+        Some(StoredUser {
+            subject: user.subject.clone(),
+            email: self.email.clone(),
+            seq: Seq::new(self.seq),
+            horizon: Seq::new(self.horizon),
+            tasks: self.tasks.values().cloned().collect(),
+            tombstones,
+        })
     }
 
     /// The batch a plan comes to.
@@ -95,7 +137,7 @@ impl Model {
         match plan {
             Plan::Nothing => None,
             Plan::Again(which) => (!self.sent.is_empty()).then(|| Arc::clone(which.get(&self.sent))),
-            Plan::Write { touched, extra, off } => {
+            Plan::Write { touched, keys, email, erase, extra, off } => {
                 let expected = (self.seq + off).max(0);
                 let change = |(version, (at, stays)): (i64, (&usize, &bool))| {
                     let mut task = task(ids[*at], &format!("state {version}"), version);
@@ -105,36 +147,44 @@ impl Model {
                 let mut batch =
                     user.batch(expected, (expected + 1 + extra..).zip(touched).map(change).collect());
                 batch.reached = Seq::new(batch.reached.get() + extra);
+                batch.erase = *erase;
+                batch.email = email.then(|| format!("{}-{expected}@example.com", user.id).into());
+                batch.keys = keys.iter().map(|place| record(KEYS[*place], batch.reached.get())).collect();
                 Some(Arc::new(batch))
             }
         }
     }
 }
 
-async fn agree(store: &dyn Store, groups: Vec<[Plan; USERS]>) {
+async fn agree(store: &dyn Store, steps: Vec<Step>) {
     let users: [User; USERS] = std::array::from_fn(|_| User::new());
     // The same task ids for all users: what is one user's must never be another's.
     let ids: [TaskId; TASKS] = std::array::from_fn(|_| TaskId::generate());
     let mut models: [Model; USERS] = std::array::from_fn(|_| Model::default());
-    for group in groups {
-        let mut batches = Vec::new();
-        let mut expected = Vec::new();
-        for ((model, plan), user) in models.iter_mut().zip(&group).zip(&users) {
-            if let Some(batch) = model.batch(plan, user, &ids) {
-                expected.push(model.commit(&batch));
-                model.sent.push(Arc::clone(&batch));
-                batches.push(batch);
+    for step in steps {
+        match step {
+            Step::Commit(plans) => {
+                let mut batches = Vec::new();
+                let mut expected = Vec::new();
+                for ((model, plan), user) in models.iter_mut().zip(&plans).zip(&users) {
+                    if let Some(batch) = model.batch(plan, user, &ids) {
+                        expected.push(model.commit(&batch));
+                        model.sent.push(Arc::clone(&batch));
+                        batches.push(batch);
+                    }
+                }
+                assert_eq!(store.commit(&batches).await, expected);
+            }
+            Step::Purge(deletions, keys) => {
+                store.purge(at(deletions), at(keys)).await.unwrap();
+                models.iter_mut().for_each(|model| model.purge(deletions, keys));
             }
         }
-        assert_eq!(store.commit(&batches).await, expected);
         for (model, user) in models.iter().zip(&users) {
-            let stored = load(store, user).await;
-            assert_eq!(stored.is_some(), model.last.is_some());
-            let stored = stored.map(|stored| (stored.seq.get(), stored.tasks)).unwrap_or_default();
-            assert_eq!(stored, (model.seq, model.tasks.values().cloned().collect()));
-            for (since, limit) in [(0, 100), (model.seq / 2, 2), (model.seq, 100)] {
-                let found = store.changes_since(user.id, Seq::new(since), limit).await.unwrap();
-                assert_eq!(found, model.changes_since(since, limit));
+            assert_eq!(load(store, user).await, model.stored(user));
+            for key in KEYS {
+                let (seq, record) = (Seq::new(model.seq), model.keys.get(key).cloned());
+                assert_eq!(recall(store, user, key).await, Recalled { seq, record });
             }
         }
     }
@@ -142,8 +192,8 @@ async fn agree(store: &dyn Store, groups: Vec<[Plan; USERS]>) {
 
 fn agrees_with_the_model(database: &Database) {
     let store = run(database.open());
-    proptest!(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() }, |(groups in groups())| {
-        run(agree(&*store, groups));
+    proptest!(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() }, |(steps in steps())| {
+        run(agree(&*store, steps));
     });
 }
 

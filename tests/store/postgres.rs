@@ -11,7 +11,10 @@ use tasklane::store::postgres::{PostgresOptions, PostgresStore};
 use tasklane::store::{Batch, Outcome, Store};
 use tokio_postgres::Client;
 
-use crate::fixture::{PostgresDatabase, STORE_RUNTIME, User, commit, load, on_store_runtime, put, run, task};
+use crate::fixture::{
+    PostgresDatabase, STORE_RUNTIME, User, at, commit, delete, load, on_store_runtime, put, recall, record,
+    run, task,
+};
 use crate::proxy::Proxy;
 
 fn first_batch(user: &User) -> Batch {
@@ -39,7 +42,7 @@ fn stores_that_start_at_once_migrate_once() {
     let rows = on_store_runtime(async move {
         client.query("SELECT version FROM refinery_schema_history", &[]).await.unwrap()
     });
-    assert_eq!(rows.len(), 1);
+    assert_eq!(rows.len(), 2, "each migration once");
 }
 
 #[test]
@@ -76,7 +79,11 @@ fn killed_connections_leave_outcomes_open_and_sending_again_settles_each_batch_o
     for seq in 0..BATCHES {
         let mut batches: Vec<_> = users
             .iter()
-            .map(|user| Arc::new(user.batch(seq, vec![put(&task(TaskId::generate(), "once", seq + 1))])))
+            .map(|user| {
+                let mut batch = user.batch(seq, vec![put(&task(TaskId::generate(), "once", seq + 1))]);
+                batch.keys = vec![record(&seq.to_string(), seq)];
+                Arc::new(batch)
+            })
             .collect();
         for round in 0.. {
             assert!(round < 1000, "the batches never settled");
@@ -106,6 +113,10 @@ fn killed_connections_leave_outcomes_open_and_sending_again_settles_each_batch_o
         versions.sort_unstable();
         assert_eq!(stored.seq, Seq::new(BATCHES));
         assert_eq!(versions, (1..=BATCHES).collect::<Vec<_>>());
+        for seq in 0..BATCHES {
+            let key = seq.to_string();
+            assert_eq!(run(recall(&store, user, &key)).record, Some(record(&key, seq)));
+        }
     }
 }
 
@@ -409,30 +420,27 @@ fn a_connection_is_set_up_as_promised() {
 }
 
 #[test]
-fn the_commit_goes_by_key_whatever_the_planner_knows() {
+fn a_purge_passes_by_whom_a_commit_holds_and_waits_for_nobody() {
     let database = PostgresDatabase::create();
-    run(run(database.connect(|_| ())).close());
-    let client = database.client();
-    let prepare = format!("PREPARE c AS {}", include_str!("../../src/store/postgres/commit.sql"));
-    let plan: Vec<String> = on_store_runtime(async move {
-        client
-            .batch_execute(
-                "INSERT INTO users (id, subject, seq)
-                    SELECT md5('u' || g)::uuid, 'subject ' || g, 1 FROM generate_series(1, 50000) g;
-                 INSERT INTO tasks SELECT id, id, now(), now(), 1, false, 'x' FROM users;
-                 ANALYZE; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off",
-            )
-            .await
-            .unwrap();
-        client.batch_execute(&prepare).await.unwrap();
-        let nothing = vec!["'{}'"; 18].join(", ");
-        let rows = client.query(&format!("EXPLAIN EXECUTE c({nothing})"), &[]).await.unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    });
-    let plan = plan.join("\n");
-    assert!(plan.contains("Index Scan using users_pkey") && plan.contains("tasks_pkey"), "{plan}");
-    assert!(plan.contains("Index Scan using users_email_key"), "{plan}");
-    for slow in ["Seq Scan", "Hash Join", "Merge Join"] {
-        assert!(!plan.contains(slow), "{plan}");
+    let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
+    let users = [User::new(), User::new(), User::new()];
+    for user in &users {
+        let mut batch = user.batch(0, vec![delete(TaskId::generate(), 1)]);
+        batch.keys = vec![record("key", 1)];
+        assert_eq!(run(commit(&store, batch)), Outcome::Committed);
     }
+    let (holder, held) = (database.client(), users[1].id.as_uuid());
+    let holder = on_store_runtime(async move {
+        holder.batch_execute("BEGIN").await.unwrap();
+        for table in ["users WHERE id", "idempotency_keys WHERE user_id"] {
+            holder.query(&format!("SELECT FROM {table} = $1 FOR UPDATE"), &[&held]).await.unwrap();
+        }
+        holder
+    });
+    assert_eq!(run(store.purge(at(9), at(9))).unwrap(), 4);
+    let horizons = || users.each_ref().map(|user| run(load(&store, user)).unwrap().horizon.get());
+    assert_eq!(horizons(), [1, 0, 1]);
+    on_store_runtime(async move { holder.batch_execute("ROLLBACK").await.unwrap() });
+    assert_eq!(run(store.purge(at(9), at(9))).unwrap(), 2);
+    assert_eq!(horizons(), [1, 1, 1]);
 }

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Change, Task, TaskId, Timestamp, Title};
+use crate::domain::{Change, NewTask, Seq, TaskId, Title};
 
 fn open() -> (TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -14,14 +14,9 @@ fn open() -> (TempDir, SqliteStore) {
 
 /// A new user's first batch of `count` tasks.
 fn batch(subject: &str, count: i64) -> Arc<Batch> {
-    let task = |version| Task {
-        id: TaskId::generate(),
-        title: Title::from_store("x".repeat(200)),
-        description: None,
-        completed: false,
-        created_at: Timestamp::from_micros(1),
-        updated_at: Timestamp::from_micros(2),
-        version: Seq::new(version),
+    let task = |version| {
+        let new = NewTask::titled(TaskId::generate(), Title::from_store("x".repeat(200)));
+        new.make(Timestamp::from_micros(1), Seq::new(version))
     };
     Arc::new(Batch {
         id: Uuid::new_v4(),
@@ -30,7 +25,9 @@ fn batch(subject: &str, count: i64) -> Arc<Batch> {
         email: None,
         expected: Seq::ZERO,
         reached: Seq::new(count),
+        erase: false,
         changes: (1..=count).map(|version| Change::Put(Arc::new(task(version)))).collect(),
+        keys: Vec::new(),
     })
 }
 

@@ -1,0 +1,67 @@
+//! The plans of PostgreSQL for statements that must stay cheap however much is stored.
+
+use crate::fixture::{PostgresDatabase, on_store_runtime, run};
+
+/// The plans of statements, as a session of the store has them, each with so many arguments.
+fn plans(statements: &[(String, String)]) -> Vec<String> {
+    let database = PostgresDatabase::create();
+    run(async {
+        use tasklane::store::Store;
+        database.connect(|_| ()).await.close().await;
+    });
+    let (client, statements) = (database.client(), statements.to_vec());
+    on_store_runtime(async move {
+        client
+            .batch_execute(
+                "INSERT INTO users (id, subject, seq)
+                    SELECT md5('u' || g)::uuid, 'subject ' || g, 1 FROM generate_series(1, 50000) g;
+                 INSERT INTO tasks (user_id, id, created_at, updated_at, version, completed, title)
+                    SELECT id, id, now(), now(), 1, false, 'x' FROM users;
+                 INSERT INTO tombstones SELECT id, id, 1, now() FROM users;
+                 INSERT INTO idempotency_keys
+                    SELECT id, 'key', decode(repeat('00', 32), 'hex'), 'x', now() FROM users;
+                 ANALYZE; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off",
+            )
+            .await
+            .unwrap();
+        let mut plans = Vec::new();
+        for (sql, arguments) in statements {
+            client.batch_execute(&format!("PREPARE s AS {sql}")).await.unwrap();
+            let rows = client.query(&format!("EXPLAIN EXECUTE s({arguments})"), &[]).await.unwrap();
+            plans.push(rows.iter().map(|row| row.get(0)).collect::<Vec<&str>>().join("\n"));
+            client.batch_execute("DEALLOCATE s").await.unwrap();
+        }
+        plans
+    })
+}
+
+#[test]
+fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
+    macro_rules! sql {
+        ($($part:literal)*) => {
+            concat!($(include_str!(concat!("../../src/store/postgres/sql/", $part))),*).to_owned()
+        };
+    }
+    let nothing = vec!["'{}'"; 28].join(", ");
+    let plans = plans(&[
+        (sql!("fence.sql" "advance.sql" "apply.sql"), nothing.clone()),
+        (sql!("fence.sql" "erase.sql" "apply.sql"), nothing),
+        (sql!("purge_tombstones.sql"), "now()".to_owned()),
+        (sql!("purge_keys.sql"), "now()".to_owned()),
+    ]);
+    let indexes: [&[&str]; 4] = [
+        &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey", "idempotency_keys_pkey"],
+        &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey", "idempotency_keys_pkey"],
+        &["users_pkey", "tombstones_deleted_at_idx", "tombstones_pkey"],
+        &["idempotency_keys_kept_at_idx", "idempotency_keys_pkey"],
+    ];
+    for (plan, indexes) in plans.iter().zip(indexes) {
+        for index in indexes {
+            assert!(plan.contains(index), "{index}: {plan}");
+        }
+        // As a join with all rows would need.
+        for slow in ["Seq Scan", "Hash Join", "Merge Join"] {
+            assert!(!plan.contains(slow), "{plan}");
+        }
+    }
+}
