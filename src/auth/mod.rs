@@ -6,4 +6,5 @@ mod token_cache;
 mod verify;
 
 pub use token::{development_secret, issue};
+pub use token_cache::Session;
 pub use verify::{AuthError, Verifier, is_subject};

@@ -1,7 +1,7 @@
 //! Remembers verified tokens, so that each is verified once and not at every request.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use quick_cache::Weighter;
@@ -23,11 +23,28 @@ type Digest = [u8; digest::SHA256_OUTPUT_LEN];
 const TRUST: i64 = 600;
 
 /// A token that passed: whose it is and until when.
-#[derive(Clone)]
-struct Session {
-    identity: Arc<Identity>,
-    exp: i64,
-    verified: i64,
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub(super) identity: Arc<Identity>,
+    pub(super) exp: i64,
+    pub(super) verified: i64,
+}
+
+impl Session {
+    /// Whose it is.
+    #[must_use]
+    pub const fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// How long what it opens now may stay open: until its token's `exp`; should that be past already,
+    /// for as long as the token is still taken.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        let now = now();
+        let end = if self.exp > now { self.exp } else { self.exp.saturating_add_unsigned(LEEWAY) };
+        Duration::from_secs(u64::try_from(end.saturating_sub(now)).unwrap_or(0))
+    }
 }
 
 #[derive(Clone)]
@@ -53,19 +70,19 @@ impl Default for TokenCache {
 }
 
 impl TokenCache {
-    pub(super) fn get(&self, token: &str) -> Option<Arc<Identity>> {
+    pub(super) fn get(&self, token: &str) -> Option<Session> {
         self.get_at(token, now())
     }
 
-    fn get_at(&self, token: &str, now: i64) -> Option<Arc<Identity>> {
+    fn get_at(&self, token: &str, now: i64) -> Option<Session> {
         let session = self.sessions.get(&key(token))?;
         // A clock that was put back makes nothing last longer.
         let trusted = (0..TRUST).contains(&now.saturating_sub(session.verified));
-        (trusted && now <= session.exp.saturating_add_unsigned(LEEWAY)).then_some(session.identity)
+        (trusted && now <= session.exp.saturating_add_unsigned(LEEWAY)).then_some(session)
     }
 
-    pub(super) fn put(&self, token: &str, identity: Arc<Identity>, exp: i64) {
-        self.sessions.insert(key(token), Session { identity, exp, verified: now() });
+    pub(super) fn put(&self, token: &str, session: Session) {
+        self.sessions.insert(key(token), session);
     }
 }
 
@@ -89,9 +106,9 @@ mod tests {
     fn a_token_is_remembered_until_it_expires_and_ten_minutes_at_the_most() {
         let cache = TokenCache::default();
         let began = now();
-        let ann = || Arc::new(Identity::new("ann", None));
-        cache.put("short", ann(), began + 60);
-        cache.put("endless", ann(), i64::MAX);
+        let ann = |exp| Session { identity: Arc::new(Identity::new("ann", None)), exp, verified: began };
+        cache.put("short", ann(began + 60));
+        cache.put("endless", ann(i64::MAX));
         for (token, last) in [("short", 60 + 30), ("endless", TRUST - 1)] {
             assert!(cache.get_at(token, began + last).is_some(), "{token}");
             // A second may have passed since the test began.
@@ -106,7 +123,8 @@ mod tests {
         let cache = TokenCache::default();
         let subject = "s".repeat(128);
         for number in 0..60_000 {
-            cache.put(&number.to_string(), Arc::new(Identity::new(&subject, None)), i64::MAX);
+            let identity = Arc::new(Identity::new(&subject, None));
+            cache.put(&number.to_string(), Session { identity, exp: i64::MAX, verified: now() });
         }
         assert!(cache.sessions.weight() <= BUDGET, "{} bytes", cache.sessions.weight());
         assert!(cache.sessions.len() > 1000);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::jwks::Jwks;
-use super::token_cache::{TokenCache, now};
+use super::token_cache::{Session, TokenCache, now};
 use crate::config::{Expected, Secret};
 use crate::domain::Identity;
 
@@ -83,9 +83,9 @@ impl Verifier {
         Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default() })
     }
 
-    /// The identity of a token that was verified before and has not expired since: no wait.
+    /// The session of a token that was verified before and has not expired since: no wait.
     #[must_use]
-    pub fn cached(&self, token: &str) -> Option<Arc<Identity>> {
+    pub fn cached(&self, token: &str) -> Option<Session> {
         self.cache.get(token)
     }
 
@@ -93,7 +93,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`AuthError`] says why it was refused.
-    pub async fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+    pub async fn verify(&self, token: &str) -> Result<Session, AuthError> {
         let header = check_header(token)?;
         let claims = match (&header, &self.hs256, &self.jwks) {
             (Header { alg: Algorithm::HS256, .. }, Some((key, validation)), _) => {
@@ -120,8 +120,9 @@ impl Verifier {
             return Err(AuthError::Expired);
         }
         #[expect(clippy::cast_possible_truncation, reason = "a float beyond the range becomes its end")]
-        self.cache.put(token, Arc::clone(&identity), claims.exp as i64);
-        Ok(identity)
+        let session = Session { identity, exp: claims.exp as i64, verified: now() };
+        self.cache.put(token, session.clone());
+        Ok(session)
     }
 }
 

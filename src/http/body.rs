@@ -12,11 +12,28 @@ use std::future::{Ready, ready};
 use tokio::time::timeout;
 
 use super::api;
-use super::error::{ApiError, Code};
+use super::error::{ApiError, Code, FieldError};
 use super::forms::{Form, parse};
 
 /// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a large body is allowed.
+#[derive(Clone, Copy)]
+pub(super) struct Allowance {
+    /// Its bytes at the most, unless the setting for all bodies allows more.
+    pub(super) bytes: usize,
+    /// How long it may take to arrive.
+    pub(super) time: Duration,
+}
+
+/// A body that was read.
+pub(super) struct Sent<T> {
+    /// What it says.
+    pub(super) form: T,
+    /// What it is.
+    pub(super) bytes: Bytes,
+}
 
 /// A body that has not been read yet: the handler reads it once it knows the caller.
 pub struct Body {
@@ -35,29 +52,46 @@ impl FromRequest for Body {
 
 impl Body {
     /// Reads the body as a form.
-    pub(super) async fn read<T: Form>(self) -> Result<T, ApiError> {
-        check_type(self.request.headers())?;
-        let bytes = self.bytes().await?;
-        parse(&bytes).map_err(ApiError::invalid)
+    pub(super) async fn read<T: Form>(self) -> Result<Sent<T>, ApiError> {
+        let allowance = self.usual();
+        self.read_large(allowance, parse).await
     }
 
     /// Reads the body as a form, unless it is empty, whatever its type is then said to be.
-    pub(super) async fn read_unless_empty<T: Form>(self) -> Result<Option<T>, ApiError> {
+    pub(super) async fn read_unless_empty<T: Form>(self) -> Result<Sent<Option<T>>, ApiError> {
         let right_type = check_type(self.request.headers());
-        let bytes = self.bytes().await?;
+        let allowance = self.usual();
+        let bytes = self.bytes(allowance).await?;
         if bytes.trim_ascii().is_empty() {
-            return Ok(None);
+            return Ok(Sent { form: None, bytes });
         }
         right_type?;
-        parse(&bytes).map(Some).map_err(ApiError::invalid)
+        let form = parse(&bytes).map_err(ApiError::invalid)?;
+        Ok(Sent { form: Some(form), bytes })
     }
 
-    async fn bytes(mut self) -> Result<Bytes, ApiError> {
-        let limit = api(&self.request).max_body_bytes;
+    /// Reads the body by an allowance of its own.
+    pub(super) async fn read_large<T>(
+        self,
+        allowance: Allowance,
+        parse: fn(&[u8]) -> Result<T, Vec<FieldError>>,
+    ) -> Result<Sent<T>, ApiError> {
+        check_type(self.request.headers())?;
+        let bytes = self.bytes(allowance).await?;
+        let form = parse(&bytes).map_err(ApiError::invalid)?;
+        Ok(Sent { form, bytes })
+    }
+
+    fn usual(&self) -> Allowance {
+        Allowance { bytes: api(&self.request).max_body_bytes, time: DEADLINE }
+    }
+
+    async fn bytes(mut self, allowance: Allowance) -> Result<Bytes, ApiError> {
+        let limit = allowance.bytes.max(api(&self.request).max_body_bytes);
         if announced(self.request.headers()).is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
-        let all = timeout(DEADLINE, collect(&mut self.payload, limit)).await;
+        let all = timeout(allowance.time, collect(&mut self.payload, limit)).await;
         all.map_err(|_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time"))?
     }
 }

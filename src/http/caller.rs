@@ -1,31 +1,29 @@
-//! Who is asking: the one extractor of everything under `/api`, and the answers made for its caller.
+//! Who is asking: the one extractor of everything under `/api`, and what its caller may do.
 
 use std::borrow::Cow;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LOCATION};
-use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev, web};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
 use futures_util::future::{Either, LocalBoxFuture};
 use percent_encoding::percent_decode_str;
 
 use super::api;
-use super::error::{ApiError, FieldError};
-use super::headers::{JSON, SEQ, Tag};
-use crate::domain::{Command, Identity, Seq, TaskId, UserId};
+use super::error::ApiError;
+use super::headers::if_match;
+use super::idempotency::key_of;
+use crate::auth::Session;
+use crate::domain::{Command, Identity, Operation, TaskId, UserId};
 use crate::error::Error;
-use crate::lane::{Effect, Entry, Registry, Snapshot, Written, list_body};
+use crate::lane::{Answer, Registry, Snapshot, Subscription, Work, Write};
 
 /// Bytes of a token at the most.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
-/// Tasks of one page at the most.
-const LARGEST_PAGE: usize = 500;
-
 /// A request's caller: its token is verified, and its path names the same user.
 pub struct Caller {
-    who: Arc<Identity>,
+    session: Session,
     request: HttpRequest,
 }
 
@@ -41,32 +39,43 @@ impl FromRequest for Caller {
             Ok(token) => token,
             Err(error) => return Either::Left(ready(Err(error.into()))),
         };
-        if let Some(who) = api(request).verifier.cached(token) {
-            return Either::Left(ready(Self::new(who, request).map_err(Into::into)));
+        if let Some(session) = api(request).verifier.cached(token) {
+            return Either::Left(ready(Self::new(session, request).map_err(Into::into)));
         }
         let (token, request) = (token.to_owned(), request.clone());
         Either::Right(Box::pin(async move {
-            let who = api(&request).verifier.verify(&token).await.map_err(ApiError::from)?;
-            Ok(Self::new(who, &request)?)
+            let session = api(&request).verifier.verify(&token).await.map_err(ApiError::from)?;
+            Ok(Self::new(session, &request)?)
         }))
     }
 }
 
 impl Caller {
-    fn new(who: Arc<Identity>, request: &HttpRequest) -> Result<Self, ApiError> {
+    fn new(session: Session, request: &HttpRequest) -> Result<Self, ApiError> {
+        let who = session.identity();
         match user_segment(request.uri().path()) {
-            Some(named) if !names(named, who.subject()) => Err(crossing(&who, named)),
+            Some(named) if !names(named, who.subject()) => Err(crossing(who, named)),
             _ => {
                 // For the edge: the log line and the seq of answers that have none yet.
-                request.extensions_mut().insert(Arc::clone(&who));
-                Ok(Self { who, request: request.clone() })
+                request.extensions_mut().insert(Arc::clone(who));
+                Ok(Self { session, request: request.clone() })
             }
         }
     }
 
     /// Who it is.
     pub(super) fn who(&self) -> &Identity {
-        &self.who
+        self.session.identity()
+    }
+
+    /// What the caller's token opened.
+    pub(super) const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The request.
+    pub(super) const fn request(&self) -> &HttpRequest {
+        &self.request
     }
 
     fn registry(&self) -> &Registry {
@@ -75,67 +84,48 @@ impl Caller {
 
     /// The caller's tasks as they are.
     pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
-        self.registry().snapshot(&self.who).await
+        self.registry().snapshot(self.who()).await
     }
 
-    /// Carries out a write.
-    pub(super) async fn submit(&self, command: Command) -> Result<Written, Error> {
-        self.registry().submit(&self.who, command).await
+    /// Carries out one operation, if the request's condition holds; `body` is what it was sent as.
+    pub(super) async fn change(&self, command: Command, body: &[u8]) -> Result<Answer, ApiError> {
+        let if_match = match command {
+            Command::CreateTask(_) | Command::ImportTask(_) => None,
+            _ => if_match(self.request.headers()),
+        };
+        self.submit(Work::Operations(vec![Operation { command, if_match }]), body).await
+    }
+
+    /// Carries out a write, once for each idempotency key.
+    pub(super) async fn submit(&self, work: Work, body: &[u8]) -> Result<Answer, ApiError> {
+        let key = key_of(&self.request, body)?;
+        Ok(self.registry().submit(self.who(), Write { work, key }).await?)
+    }
+
+    /// Carries out operations, once for each idempotency key. A refusal says which one it is of.
+    pub(super) async fn submit_all(
+        &self,
+        operations: Vec<Operation>,
+        body: &[u8],
+    ) -> Result<Answer, ApiError> {
+        let write = Write { work: Work::Operations(operations), key: key_of(&self.request, body)? };
+        self.registry().submit(self.who(), write).await.map_err(ApiError::of_operation)
+    }
+
+    /// Follows the caller's changes from now on.
+    pub(super) async fn follow(&self) -> Result<Subscription, Error> {
+        self.registry().follow(self.who()).await
     }
 
     /// The task the path names. One whose id is no UUID does not exist.
     pub(super) fn task_id(&self) -> Result<TaskId, ApiError> {
-        let id = segment(self.request.uri().path(), 4).and_then(|id| TaskId::parse(&decoded(id)?));
-        id.ok_or_else(|| ApiError::no_task(None))
+        task_of(&self.request).ok_or_else(|| ApiError::no_task(None))
     }
+}
 
-    /// How many tasks the query asks for; `None` for all of them.
-    pub(super) fn limit(&self) -> Result<Option<usize>, ApiError> {
-        limit(self.request.query_string())
-    }
-
-    /// A task's answer.
-    pub(super) fn task(&self, entry: &Entry, seq: Seq) -> HttpResponse {
-        let tag = Tag::strong(entry.task.version);
-        if tag.is_named_in(self.request.headers()) {
-            return unmodified(&tag, seq);
-        }
-        found(StatusCode::OK, &tag, seq, entry.json.clone())
-    }
-
-    /// A list's answer.
-    pub(super) fn list(&self, snapshot: &Snapshot, limit: Option<usize>) -> HttpResponse {
-        let (tag, seq) = (Tag::weak(snapshot.seq()), snapshot.seq());
-        if tag.is_named_in(self.request.headers()) {
-            return unmodified(&tag, seq);
-        }
-        let body = match limit {
-            Some(limit) if limit < snapshot.len() => list_body(snapshot.newest_first().take(limit)),
-            _ => snapshot.list(),
-        };
-        found(StatusCode::OK, &tag, seq, body)
-    }
-
-    /// A write's answer.
-    pub(super) fn written(&self, written: &Written) -> HttpResponse {
-        let (status, entry) = match &written.effect {
-            Effect::Created(entry) => (StatusCode::CREATED, entry),
-            Effect::Exists(entry) | Effect::Updated(entry) => (StatusCode::OK, entry),
-            Effect::Deleted => {
-                let mut response = HttpResponse::new(StatusCode::NO_CONTENT);
-                response.headers_mut().insert(SEQ, written.seq.get().into());
-                return response;
-            }
-        };
-        let mut response = found(status, &Tag::strong(entry.task.version), written.seq, entry.json.clone());
-        if matches!(written.effect, Effect::Created(_)) {
-            // In the form the client gave the path: its own user id, or `me`.
-            let place = format!("{}/{}", self.request.uri().path().trim_end_matches('/'), entry.task.id);
-            // A path that was parsed as a URI's is visible ASCII.
-            response.headers_mut().insert(LOCATION, place.try_into().expect("a URI's path fits a header"));
-        }
-        response
-    }
+/// The task a request's path names, if it names one.
+pub(super) fn task_of(request: &HttpRequest) -> Option<TaskId> {
+    segment(request.uri().path(), 4).and_then(|id| TaskId::parse(&decoded(id)?))
 }
 
 /// Refuses a request under `/api` that has no valid token: whatever else is wrong with it, that comes
@@ -146,24 +136,6 @@ pub(super) async fn check_access(request: &HttpRequest) -> Result<(), actix_web:
         Caller::extract(request).await?;
     }
     Ok(())
-}
-
-/// An answer with a body and its tag.
-fn found(status: StatusCode, tag: &Tag, seq: Seq, body: web::Bytes) -> HttpResponse {
-    let mut response = HttpResponse::with_body(status, actix_web::body::BoxBody::new(body));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(ETAG, tag.value());
-    headers.insert(SEQ, HeaderValue::from(seq.get()));
-    response
-}
-
-/// The answer to a client whose copy is still good.
-fn unmodified(tag: &Tag, seq: Seq) -> HttpResponse {
-    let mut response = HttpResponse::new(StatusCode::NOT_MODIFIED);
-    response.headers_mut().insert(ETAG, tag.value());
-    response.headers_mut().insert(SEQ, HeaderValue::from(seq.get()));
-    response
 }
 
 /// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1).
@@ -212,23 +184,6 @@ fn crossing(who: &Identity, segment: &str) -> ApiError {
     let named = decoded(segment).map(|named| UserId::of_subject(&named).to_string());
     let named = named.as_deref().unwrap_or("nobody");
     ApiError::unauthorized("Unauthorized access", format!("user {} asked as user {named}", who.user()))
-}
-
-/// The `limit` of a query string.
-fn limit(query: &str) -> Result<Option<usize>, ApiError> {
-    let mut limit = None;
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if name == "limit" {
-            let digits = Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
-            let number = digits.and_then(|digits| digits.parse().ok());
-            let number = number.filter(|number| (1..=LARGEST_PAGE).contains(number) && limit.is_none());
-            limit = Some(number.ok_or_else(|| {
-                ApiError::invalid(vec![FieldError::new("limit", "must be given once, from 1 to 500")])
-            })?);
-        }
-    }
-    Ok(limit)
 }
 
 #[cfg(test)]
@@ -297,24 +252,5 @@ mod tests {
         assert_eq!(user_segment("/api/alice"), Some("alice"));
         assert_eq!(user_segment("/api/"), None);
         assert_eq!(user_segment("/api"), None);
-    }
-
-    #[test]
-    fn a_limit_is_one_number_from_1_to_500() {
-        assert_eq!(limit("").unwrap(), None);
-        assert_eq!(limit("sort=x&limits=0").unwrap(), None);
-        assert_eq!(limit("a=b&limit=500").unwrap(), Some(500));
-        for query in [
-            "limit=0",
-            "limit=501",
-            "limit=",
-            "limit",
-            "limit=+5",
-            "limit=-1",
-            "limit=1&limit=2",
-            "limit=1e2",
-        ] {
-            assert!(limit(query).is_err(), "{query}");
-        }
     }
 }

@@ -8,13 +8,18 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, ResponseError};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::headers::{JSON, PROBLEM, SEQ};
 use crate::auth::AuthError;
 use crate::domain::{Refusal, Seq};
 use crate::error::Error;
+
+/// Wrong fields that an error's message tells of; its `details` list them all.
+const TOLD: usize = 8;
 
 /// The machine-readable half of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -34,12 +39,18 @@ pub enum Code {
     Conflict,
     /// 409: the user has as many tasks as allowed.
     QuotaExceeded,
-    /// 412.
+    /// 410: what changed since this seq cannot be told any more; read the whole list.
+    ResyncRequired,
+    /// 412: `details` is the task as it is.
     PreconditionFailed,
     /// 413.
     PayloadTooLarge,
     /// 415.
     UnsupportedMediaType,
+    /// 422: the idempotency key was used for another request.
+    IdempotencyKeyReused,
+    /// 428: `X-Confirm-Delete` must confirm it.
+    PreconditionRequired,
     /// 408: the body did not arrive in time.
     RequestTimeout,
     /// 429.
@@ -61,7 +72,9 @@ impl Code {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ValidationError => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ValidationError | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ResyncRequired => StatusCode::GONE,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::Conflict | Self::QuotaExceeded => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -84,6 +97,7 @@ impl Code {
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::CONFLICT => Self::Conflict,
             StatusCode::PRECONDITION_FAILED => Self::PreconditionFailed,
+            StatusCode::PRECONDITION_REQUIRED => Self::PreconditionRequired,
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::ValidationError,
@@ -98,7 +112,7 @@ impl Code {
 /// What is wrong with one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldError {
-    /// The field's name; `body` for the body as a whole.
+    /// The field's name; `body` for the body as a whole; a parameter's or a header's name.
     pub field: Cow<'static, str>,
     /// What is wrong with it. It never repeats the value.
     pub message: Cow<'static, str>,
@@ -110,12 +124,47 @@ impl FieldError {
     }
 }
 
+/// What an error has to say beyond its message.
+#[derive(Debug)]
+pub(super) enum Details {
+    Nothing,
+    /// Every field that is wrong.
+    Fields(Vec<FieldError>),
+    /// The JSON of the task the request was about, as it is.
+    Task(Bytes),
+    /// Which operation of a batch it was, and the JSON of its task, as it is.
+    Operation {
+        place: usize,
+        task: Option<Bytes>,
+    },
+}
+
+impl Serialize for Details {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Operation<'a> {
+            operation: usize,
+            task: Option<&'a RawValue>,
+        }
+        // The JSON is the lane's own.
+        let raw = |json| serde_json::from_slice::<&RawValue>(json).ok();
+        match self {
+            Self::Nothing => to.serialize_none(),
+            Self::Fields(fields) => fields.serialize(to),
+            Self::Task(json) => raw(json).serialize(to),
+            Self::Operation { place, task } => {
+                Operation { operation: *place, task: task.as_deref().and_then(raw) }.serialize(to)
+            }
+        }
+    }
+}
+
 /// A request that failed, as the client is told; what only the log may know is apart.
 #[derive(Debug)]
 pub(super) struct ApiError {
     pub(super) code: Code,
     pub(super) message: Cow<'static, str>,
-    pub(super) details: Vec<FieldError>,
+    pub(super) details: Details,
     /// The seq at which this answer is true.
     pub(super) seq: Option<Seq>,
     /// The methods that would do, with a 405.
@@ -126,7 +175,8 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), details: Vec::new(), seq: None, allow: None, cause: None }
+        let (message, details) = (message.into(), Details::Nothing);
+        Self { code, message, details, seq: None, allow: None, cause: None }
     }
 
     /// The error in an answer the framework made by itself.
@@ -139,11 +189,28 @@ impl ApiError {
         Self { seq, ..Self::new(Code::NotFound, "Task not found") }
     }
 
-    /// Fields that are wrong.
-    pub(super) fn invalid(details: Vec<FieldError>) -> Self {
-        let parts: Vec<_> =
-            details.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-        Self { details, ..Self::new(Code::ValidationError, parts.join("; ")) }
+    /// Fields that are wrong. The message tells the first of them.
+    pub(super) fn invalid(fields: Vec<FieldError>) -> Self {
+        let told = fields.iter().take(TOLD).map(|error| format!("{} {}", error.field, error.message));
+        let mut told = told.collect::<Vec<_>>().join("; ");
+        if fields.len() > TOLD {
+            told = format!("{told}; and {} more", fields.len() - TOLD);
+        }
+        Self { details: Details::Fields(fields), ..Self::new(Code::ValidationError, told) }
+    }
+
+    /// One parameter, or one header, that is wrong.
+    pub(super) fn wrong(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::invalid(vec![FieldError::new(name, message)])
+    }
+
+    /// A refusal as that of one operation of a batch.
+    pub(super) fn of_operation(error: Error) -> Self {
+        let place = if let Error::Refused { operation, .. } = error { Some(operation) } else { None };
+        let error = Self::from(error);
+        let Some(place) = place else { return error };
+        let task = if let Details::Task(task) = error.details { Some(task) } else { None };
+        Self { details: Details::Operation { place, task }, ..error }
     }
 
     /// A refusal of the caller, with the reason the log gets.
@@ -163,11 +230,7 @@ impl ApiError {
     /// The contract's JSON form.
     pub(super) fn body(&self, status: StatusCode, request_id: &str) -> Vec<u8> {
         let form = ErrorBody {
-            error: ErrorObject {
-                code: self.code,
-                message: &self.message,
-                details: (!self.details.is_empty()).then_some(&self.details),
-            },
+            error: ErrorObject { code: self.code, message: &self.message, details: &self.details },
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
@@ -206,9 +269,28 @@ struct ErrorObject<'a> {
     code: Code,
     /// For people.
     message: &'a str,
-    /// With `VALIDATION_ERROR`, every field that is wrong.
-    #[schema(required)]
-    details: Option<&'a Vec<FieldError>>,
+    #[schema(required, value_type = Option<ErrorDetails>)]
+    details: &'a Details,
+}
+
+/// What the code has to say beyond the message; null if nothing.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its form is used")]
+enum ErrorDetails {
+    /// With `VALIDATION_ERROR`: every field that is wrong.
+    Fields(Vec<FieldError>),
+    /// With `PRECONDITION_FAILED`: the task as it is.
+    Task(Box<super::schemas::Task>),
+    /// With a refused batch: which operation it was, from 0, and with `PRECONDITION_FAILED` its task.
+    Operation {
+        /// The operation's place in the list, from 0.
+        #[schema(minimum = 0)]
+        operation: i64,
+        /// The task as it is.
+        #[schema(required)]
+        task: Option<Box<super::schemas::Task>>,
+    },
 }
 
 impl fmt::Display for ApiError {
@@ -231,15 +313,24 @@ impl ResponseError for ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Refused { refusal, seq } => {
+            Error::Refused { refusal, seq, current, operation: _ } => {
                 let refused = match refusal {
                     Refusal::NotFound => Self::no_task(None),
                     Refusal::IdTaken => Self::new(Code::Conflict, "This id belongs to another task"),
+                    Refusal::PreconditionFailed => {
+                        let details = current.map_or(Details::Nothing, Details::Task);
+                        let message = "The task is not in the version that If-Match names";
+                        Self { details, ..Self::new(Code::PreconditionFailed, message) }
+                    }
                     Refusal::QuotaExceeded { limit } => {
                         Self::new(Code::QuotaExceeded, format!("There can be no more than {limit} tasks"))
                     }
                 };
                 Self { seq: Some(seq), ..refused }
+            }
+            Error::KeyReused { seq } => {
+                let message = "This idempotency key was used for another request";
+                Self { seq: Some(seq), ..Self::new(Code::IdempotencyKeyReused, message) }
             }
             Error::Overloaded(what) => {
                 Self::new(Code::Overloaded, "The service is overloaded; try again soon").because(what)

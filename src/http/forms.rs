@@ -1,17 +1,17 @@
-//! What request bodies say: from JSON text to domain types, with every fault listed.
+//! What request bodies say of a task: from JSON text to domain types, with every fault listed.
 //!
 //! A body is read in two steps. The first takes it apart into the known fields, each still as raw
 //! text; it refuses what is no JSON object and a field given twice, and ignores unknown fields. The
 //! second checks each field by itself, so that one answer can list all that is wrong.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::depth::is_too_deep;
 use super::error::FieldError;
-use crate::domain::{Description, NewTask, Patch, TaskId, TextError, Title};
+use super::fields::{self, Faults, given, is_null, take_apart};
+use crate::domain::{NewTask, Patch, Seq, Task, TaskId};
 
-/// The known fields of any body, as given. `null` is a value like any other here.
+/// The known fields of a task in any body, as given. `null` is a value like any other here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Fields<'a> {
@@ -23,19 +23,26 @@ pub(super) struct Fields<'a> {
     description: Option<&'a RawValue>,
     #[serde(borrow, deserialize_with = "given")]
     completed: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    priority: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    tags: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    due_date: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    position: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    created_at: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    updated_at: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    completed_at: Option<&'a RawValue>,
 }
 
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
-}
-
-/// Something a body can be read as.
+/// Something a task's fields can be read as.
 pub(super) trait Form: Sized {
-    /// Reads it from the fields.
-    ///
-    /// # Errors
-    /// Every field that is wrong.
-    fn read(fields: &Fields) -> Result<Self, Vec<FieldError>>;
+    /// Reads it from the fields, or notes every one that is wrong.
+    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self>;
 }
 
 /// Reads a body.
@@ -43,57 +50,91 @@ pub(super) trait Form: Sized {
 /// # Errors
 /// Every field that is wrong, or what is wrong with the body as a whole.
 pub(super) fn parse<T: Form>(body: &[u8]) -> Result<T, Vec<FieldError>> {
-    let whole = |message: String| vec![FieldError::new("body", message)];
-    let text = std::str::from_utf8(body).map_err(|_| whole("must be UTF-8".into()))?;
-    if !text.trim_ascii_start().starts_with('{') {
-        // The derived reader would take an array, too.
-        return Err(whole("must be a JSON object".into()));
-    }
-    if is_too_deep(text) {
-        return Err(whole("must not be nested deeper than 64 levels".into()));
-    }
-    let fields: Fields = serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            return whole("must not give a field twice".into());
-        }
-        whole(format!("is not valid JSON at line {}, column {}", error.line(), error.column()))
-    })?;
-    T::read(&fields)
+    let mut faults = Faults::of_body();
+    let form = fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
+    faults.or(form)
+}
+
+/// Reads a JSON object as a form.
+pub(super) fn read<T: Form>(text: &str, faults: &mut Faults) -> Option<T> {
+    T::read(&take_apart(text, faults)?, faults)
 }
 
 impl Form for NewTask {
-    fn read(fields: &Fields) -> Result<Self, Vec<FieldError>> {
-        let mut faults = Faults::default();
-        let id = faults.check("id", fields.id.filter(|raw| !is_null(raw)), id);
-        let title = faults.check("title", fields.title, title);
-        if fields.title.is_none() {
-            faults.0.push(FieldError::new("title", "is required"));
-        }
-        let description = faults.check("description", fields.description, description).flatten();
-        let completed = faults.check("completed", fields.completed, boolean).unwrap_or(false);
-        let id = id.unwrap_or_else(TaskId::generate);
-        match title {
-            Some(title) if faults.0.is_empty() => Ok(Self { id, title, description, completed }),
-            _ => Err(faults.0),
-        }
+    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
+        let id = faults.check("id", fields.id.filter(|raw| !is_null(raw)), fields::id);
+        let title = faults.require("title", fields.title, fields::title);
+        let new = Self {
+            id: id.unwrap_or_else(TaskId::generate),
+            description: faults.check("description", fields.description, fields::description).flatten(),
+            completed: faults.check("completed", fields.completed, fields::boolean).unwrap_or(false),
+            priority: faults.check("priority", fields.priority, fields::priority).flatten(),
+            tags: faults.check("tags", fields.tags, fields::tags).unwrap_or_default(),
+            due_date: faults.check("due_date", fields.due_date, fields::due_date).flatten(),
+            position: faults.check("position", fields.position, fields::position).flatten(),
+            title: title?,
+        };
+        Some(new)
     }
 }
 
 impl Form for Patch {
-    fn read(fields: &Fields) -> Result<Self, Vec<FieldError>> {
-        let mut faults = Faults::default();
+    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
+        let before = faults.count();
         let patch = Self {
-            title: faults.check("title", fields.title, title),
-            description: faults.check("description", fields.description, description),
-            completed: faults.check("completed", fields.completed, boolean),
+            title: faults.check("title", fields.title, fields::title),
+            description: faults.check("description", fields.description, fields::description),
+            completed: faults.check("completed", fields.completed, fields::boolean),
+            priority: faults.check("priority", fields.priority, fields::priority),
+            tags: faults.check("tags", fields.tags, fields::tags),
+            due_date: faults.check("due_date", fields.due_date, fields::due_date),
+            position: faults.check("position", fields.position, fields::position),
         };
-        if !faults.0.is_empty() {
-            return Err(faults.0);
+        if patch == Self::default() && faults.count() == before {
+            faults.note_whole(
+                "must have `title`, `description`, `completed`, `priority`, `tags`, `due_date` or `position`",
+            );
         }
-        if patch == Self::default() {
-            return Err(vec![FieldError::new("body", "must have `title`, `description` or `completed`")]);
+        Some(patch)
+    }
+}
+
+/// A task of an export. Its owner and version are the importer's, whatever it says of them.
+impl Form for Task {
+    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
+        let id = faults.require("id", fields.id, fields::id);
+        let title = faults.require("title", fields.title, fields::title);
+        let description = faults.check("description", fields.description, fields::description).flatten();
+        let completed = faults.check("completed", fields.completed, fields::boolean).unwrap_or(false);
+        let priority = faults.check("priority", fields.priority, fields::priority).flatten();
+        let tags = faults.check("tags", fields.tags, fields::tags).unwrap_or_default();
+        let due_date = faults.check("due_date", fields.due_date, fields::due_date).flatten();
+        let position = faults.check("position", fields.position, fields::position).flatten();
+        let completed_at = fields.completed_at.filter(|raw| !is_null(raw));
+        let completed_at = faults.check("completed_at", completed_at, fields::instant);
+        let created_at = faults.require("created_at", fields.created_at, fields::instant);
+        let updated_at = faults.require("updated_at", fields.updated_at, fields::instant);
+        if completed_at.is_some() && !completed {
+            faults.note("completed_at", "must be null unless `completed` is true");
         }
-        Ok(patch)
+        let (id, title, created_at, updated_at) = (id?, title?, created_at?, updated_at?);
+        // Since when a task has been done is not known of every old one: its last change is when it can
+        // have been done at the latest.
+        let completed_at = completed.then(|| completed_at.unwrap_or(updated_at));
+        Some(Self {
+            id,
+            title,
+            description,
+            completed,
+            priority,
+            tags,
+            due_date,
+            position,
+            completed_at,
+            created_at,
+            updated_at,
+            version: Seq::ZERO,
+        })
     }
 }
 
@@ -101,81 +142,9 @@ impl Form for Patch {
 pub(super) struct Completed(pub(super) bool);
 
 impl Form for Completed {
-    fn read(fields: &Fields) -> Result<Self, Vec<FieldError>> {
-        let mut faults = Faults::default();
-        match faults.check("completed", fields.completed, boolean) {
-            Some(completed) => Ok(Self(completed)),
-            None if fields.completed.is_none() => Err(vec![FieldError::new("completed", "is required")]),
-            None => Err(faults.0),
-        }
+    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
+        faults.require("completed", fields.completed, fields::boolean).map(Self)
     }
-}
-
-/// The faults found so far.
-#[derive(Default)]
-struct Faults(Vec<FieldError>);
-
-impl Faults {
-    /// Reads a field that was given; `None` if it was not, or is wrong.
-    fn check<T>(
-        &mut self,
-        field: &'static str,
-        raw: Option<&RawValue>,
-        read: fn(&RawValue) -> Result<T, Fault>,
-    ) -> Option<T> {
-        match read(raw?) {
-            Ok(value) => Some(value),
-            Err(Fault::Type(message)) => self.note(FieldError::new(field, message)),
-            Err(Fault::Text(error)) => self.note(FieldError::new(field, error.to_string())),
-        }
-    }
-
-    fn note<T>(&mut self, error: FieldError) -> Option<T> {
-        self.0.push(error);
-        None
-    }
-}
-
-/// What can be wrong with a field.
-enum Fault {
-    Type(&'static str),
-    Text(TextError),
-}
-
-impl From<TextError> for Fault {
-    fn from(error: TextError) -> Self {
-        Self::Text(error)
-    }
-}
-
-fn is_null(raw: &RawValue) -> bool {
-    raw.get() == "null"
-}
-
-fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, Fault> {
-    let is_string = raw.get().starts_with('"');
-    // A string can still hold half of a surrogate pair, which is no Unicode text.
-    let wrong = if is_string { "must not hold a lone surrogate" } else { otherwise };
-    serde_json::from_str(raw.get()).map_err(|_| Fault::Type(wrong))
-}
-
-fn id(raw: &RawValue) -> Result<TaskId, Fault> {
-    TaskId::parse(&string(raw, "must be a UUID")?).ok_or(Fault::Type("must be a UUID"))
-}
-
-fn title(raw: &RawValue) -> Result<Title, Fault> {
-    Ok(Title::parse(&string(raw, "must be a string")?)?)
-}
-
-fn description(raw: &RawValue) -> Result<Option<Description>, Fault> {
-    if is_null(raw) {
-        return Ok(None);
-    }
-    Ok(Some(Description::parse(&string(raw, "must be a string or null")?)?))
-}
-
-fn boolean(raw: &RawValue) -> Result<bool, Fault> {
-    serde_json::from_str(raw.get()).map_err(|_| Fault::Type("must be true or false"))
 }
 
 #[cfg(test)]
@@ -206,11 +175,17 @@ mod tests {
 
     #[test]
     fn every_bad_field_is_listed_not_just_the_first() {
-        let body = r#"{"id":"x","title":"  ","description":5,"completed":null}"#;
-        assert_eq!(fields::<NewTask>(body), ["id", "title", "description", "completed"]);
-        assert_eq!(fields::<Patch>(body), ["title", "description", "completed"]);
+        let body = r#"{"id":"x","title":"  ","description":5,"completed":null,"priority":"urgent",
+            "tags":[1],"due_date":"soon","position":""}"#;
+        let all = ["description", "completed", "priority", "tags", "due_date", "position"];
+        assert_eq!(fields::<NewTask>(body), [&["id", "title"], &all[..]].concat());
+        assert_eq!(fields::<Patch>(body), [&["title"], &all[..]].concat());
         assert_eq!(fields::<NewTask>(r#"{"completed":"yes"}"#), ["title", "completed"]);
         assert_eq!(fields::<NewTask>("{}"), ["title"]);
+        let import =
+            format!("{},\"completed_at\":7,\"created_at\":\"2026-01-01\"}}", &body[..body.len() - 1]);
+        let more = ["completed_at", "created_at", "updated_at"];
+        assert_eq!(fields::<Task>(&import), [&["id", "title"], &all[..], &more].concat());
     }
 
     #[test]
@@ -223,10 +198,54 @@ mod tests {
 
     #[test]
     fn an_update_keeps_absent_clears_null_and_needs_a_known_field() {
-        let patch: Patch = parse(br#"{"description":null}"#).unwrap();
-        assert_eq!(patch, Patch { description: Some(None), ..Patch::default() });
+        let patch: Patch = parse(br#"{"description":null,"priority":null,"tags":null}"#).unwrap();
+        let expected = Patch {
+            description: Some(None),
+            priority: Some(None),
+            tags: Some(crate::domain::Tags::default()),
+            ..Patch::default()
+        };
+        assert_eq!(patch, expected);
+        let patch: Patch = parse(br#"{"due_date":null,"position":null}"#).unwrap();
+        assert_eq!(patch, Patch { due_date: Some(None), position: Some(None), ..Patch::default() });
         assert_eq!(fields::<Patch>("{}"), ["body"]);
         assert_eq!(fields::<Patch>(r#"{"titel":"x","id":3}"#), ["body"]);
+    }
+
+    #[test]
+    fn the_smaller_fields_are_read_and_tags_trimmed_and_never_twice() {
+        let body = r#"{"title":"a","priority":"high","tags":[" x ","y","x"],"due_date":"2026-03-01",
+            "position":"a0"}"#;
+        let new: NewTask = parse(body.as_bytes()).unwrap();
+        assert_eq!(new.priority.unwrap().as_str(), "high");
+        assert_eq!(new.tags.as_slice().iter().map(|tag| &**tag).collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(new.due_date.unwrap().as_str(), "2026-03-01");
+        assert_eq!(new.position.unwrap().as_str(), "a0");
+        for tags in [r#""x""#, "{}", "[null]", r#"["\ud800"]"#, r#"[" "]"#, r#"["a\u0000"]"#, "7"] {
+            let body = format!(r#"{{"title":"a","tags":{tags}}}"#);
+            assert_eq!(fields::<NewTask>(&body), ["tags"], "{tags}");
+        }
+    }
+
+    #[test]
+    fn an_imported_task_keeps_its_instants_and_is_done_since_its_last_change_at_the_latest() {
+        let body = |more: &str| {
+            format!(
+                r#"{{"id":"6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77","title":"a","version":9,"user_id":"bob",
+                "created_at":"2026-01-01T00:00:00.000001Z","updated_at":"2026-01-02T01:00:00+01:00"{more}}}"#
+            )
+        };
+        let task: Task = parse(body("").as_bytes()).unwrap();
+        assert_eq!(task.created_at.to_rfc3339(), "2026-01-01T00:00:00.000001Z");
+        assert_eq!(task.updated_at.to_rfc3339(), "2026-01-02T00:00:00.000000Z");
+        assert_eq!((task.completed_at, task.version), (None, Seq::ZERO));
+        let task: Task = parse(body(r#","completed":true"#).as_bytes()).unwrap();
+        assert_eq!(task.completed_at, Some(task.updated_at));
+        let done = r#","completed":true,"completed_at":"2026-01-01T12:00:00Z""#;
+        let task: Task = parse(body(done).as_bytes()).unwrap();
+        assert_eq!(task.completed_at.unwrap().to_rfc3339(), "2026-01-01T12:00:00.000000Z");
+        let open = r#","completed_at":"2026-01-01T12:00:00Z""#;
+        assert_eq!(fields::<Task>(&body(open)), ["completed_at"]);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 use std::io::Write;
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
-use crate::domain::Seq;
+use crate::domain::{Match, Seq};
 
 pub(super) const SEQ: HeaderName = HeaderName::from_static("x-tasklane-seq");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const CONFIRM: HeaderName = HeaderName::from_static("x-confirm-delete");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -57,23 +61,62 @@ fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// Whether a list of tags holds `wanted`, or is `*`. A quoted tag may itself hold commas.
-fn names(mut list: &[u8], wanted: &[u8]) -> bool {
-    if list.trim_ascii() == b"*" {
-        return true;
-    }
-    loop {
-        while let [b' ' | b'\t' | b',', rest @ ..] = list {
-            list = rest;
+/// Whether a list of tags is `*`.
+fn is_star(list: &[u8]) -> bool {
+    list.trim_ascii() == b"*"
+}
+
+/// Whether a list of tags holds `wanted`, or is `*`.
+fn names(list: &[u8], wanted: &[u8]) -> bool {
+    is_star(list) || Tags(list).any(|tag| opaque(tag) == wanted)
+}
+
+/// The tags of a list, up to the first thing in it that is none. A quoted tag may itself hold commas.
+struct Tags<'a>(&'a [u8]);
+
+impl<'a> Iterator for Tags<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while let [b' ' | b'\t' | b',', rest @ ..] = self.0 {
+            self.0 = rest;
         }
-        let tag = opaque(list);
-        let [b'"', inner @ ..] = tag else { return false };
-        let Some(end) = inner.iter().position(|byte| *byte == b'"') else { return false };
-        if &tag[..end + 2] == wanted {
-            return true;
-        }
-        list = &tag[end + 2..];
+        let mark = self.0.len() - opaque(self.0).len();
+        let [b'"', inner @ ..] = &self.0[mark..] else { return None };
+        let end = inner.iter().position(|byte| *byte == b'"')?;
+        let (tag, rest) = self.0.split_at(mark + end + 2);
+        self.0 = rest;
+        Some(tag)
     }
+}
+
+/// The condition `If-Match` states, if it is there (strongly compared, RFC 9110, section 13.1.1): a weak
+/// tag, and one that no task ever has, match nothing.
+pub(super) fn if_match(headers: &HeaderMap) -> Option<Match> {
+    let mut lines = headers.get_all(IF_MATCH).peekable();
+    lines.peek()?;
+    let mut all = Vec::new();
+    for line in lines {
+        match matching(line.as_bytes()) {
+            Match::Any => return Some(Match::Any),
+            Match::Versions(versions) => all.extend(versions),
+        }
+    }
+    Some(Match::Versions(all))
+}
+
+/// What a list of tags matches.
+pub(super) fn matching(list: &[u8]) -> Match {
+    if is_star(list) {
+        return Match::Any;
+    }
+    let version = |tag: &[u8]| {
+        let digits = std::str::from_utf8(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?;
+        let version = Seq::new(digits.parse().ok()?);
+        // A tag is compared as it is: `"007"` is none of ours.
+        (Tag::strong(version).as_bytes() == tag).then_some(version)
+    };
+    Match::Versions(Tags(list).filter_map(version).collect())
 }
 
 #[cfg(test)]
@@ -105,6 +148,27 @@ mod tests {
         for list in ["", "12", "\"1\"", "\"123\"", "\"12", "w/\"12\"", "\"x\"*", "\"1,12\"", "**", "'12'"] {
             assert!(!names(list.as_bytes(), b"\"12\""), "{list}");
         }
+    }
+
+    #[test]
+    fn if_match_is_a_list_of_strong_tags_or_a_star_and_nothing_else_matches() {
+        let versions = |list: &str| match matching(list.as_bytes()) {
+            Match::Any => vec![-1],
+            Match::Versions(versions) => versions.into_iter().map(Seq::get).collect(),
+        };
+        assert_eq!(versions(" * "), [-1]);
+        assert_eq!(versions("\"12\""), [12]);
+        assert_eq!(versions("\"1\", W/\"2\" ,\"3\",\"x\",\"4\""), [1, 3, 4]);
+        for list in ["", "12", "W/\"12\"", "\"012\"", "\"+12\"", "\"12", "'12'", "\"\"", "w/\"12\""] {
+            assert_eq!(versions(list), [0; 0], "{list}");
+        }
+        let mut headers = HeaderMap::new();
+        assert_eq!(if_match(&headers), None);
+        headers.append(IF_MATCH, HeaderValue::from_static("\"1\""));
+        headers.append(IF_MATCH, HeaderValue::from_static("W/\"2\""));
+        assert_eq!(if_match(&headers), Some(Match::Versions(vec![Seq::new(1)])));
+        headers.append(IF_MATCH, HeaderValue::from_static("*"));
+        assert_eq!(if_match(&headers), Some(Match::Any));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use actix_web::web::Json;
 
 use super::api;
 use super::caller::Caller;
-use super::error::{ApiError, Code, ErrorBody, FieldError};
-use super::openapi::{Refused, UserPath};
+use super::error::{ApiError, Code, Details, ErrorBody, FieldError};
+use super::schemas::{Refused, UserPath};
 use crate::domain::Timestamp;
 
 /// A sign of life.
@@ -56,11 +56,11 @@ pub(super) struct Readiness {
 pub(super) async fn get_ready(request: HttpRequest) -> Result<Json<Readiness>, ApiError> {
     let api = api(&request);
     if api.draining.load(Ordering::Relaxed) {
-        let details = vec![FieldError::new("server", "is stopping")];
+        let details = Details::Fields(vec![FieldError::new("server", "is stopping")]);
         return Err(ApiError { details, ..ApiError::new(Code::Overloaded, "The service is stopping") });
     }
     api.registry.ping().await.map_err(|error| {
-        let details = vec![FieldError::new("store", "is not available")];
+        let details = Details::Fields(vec![FieldError::new("store", "is not available")]);
         ApiError { details, ..ApiError::from(error) }
     })?;
     Ok(Json(Readiness { status: "ready" }))

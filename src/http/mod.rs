@@ -4,6 +4,7 @@
 //! that gives every answer its form. [`run`] serves it. Signals are the caller's: [`Api::drain`], then
 //! stop the server.
 
+mod answers;
 mod body;
 mod caller;
 mod cors;
@@ -11,11 +12,16 @@ mod depth;
 mod docs;
 mod edge;
 mod error;
+mod fields;
 mod forms;
 mod headers;
 mod health;
+mod idempotency;
+mod list_query;
 pub mod openapi;
+mod parameters;
 mod route;
+mod schemas;
 mod tasks;
 mod unread;
 

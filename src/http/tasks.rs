@@ -1,63 +1,106 @@
 //! The task operations. Each extracts, parses, makes one call and maps what came of it.
 
-use actix_web::HttpResponse;
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpResponse, error::BlockingError};
 
-use super::body::Body;
+use super::answers::{listed, unmodified};
+use super::body::{Body, Sent};
 use super::caller::Caller;
-use super::error::ApiError;
+use super::error::{ApiError, Code, ErrorBody};
 use super::forms::Completed;
-use super::openapi::{
-    BodyRefused, CompleteTask, CreateTask, Refused, Task, TaskList, TaskMissing, TaskPath, TaskQuery,
-    UpdateTask, UserPath,
+use super::headers::Tag;
+use super::list_query;
+use super::parameters::with_cursor;
+use super::schemas::{
+    BodyRefused, CompleteTask, ConditionFailed, CreateTask, IfMatch, KeyHeader, KeyRefused, Refused, Task,
+    TaskList, TaskMissing, TaskPath, TaskQuery, UpdateTask, UserPath,
 };
-use crate::domain::Command;
+use crate::domain::{Command, NewTask, Patch};
+use crate::lane::{Query, Snapshot};
 
 /// What a handler comes to.
-type Answer = Result<HttpResponse, ApiError>;
+pub(super) type Answer = Result<HttpResponse, ApiError>;
+
+/// A user with more tasks than this has them searched and sorted aside, where no other request waits.
+const MANY: usize = 2000;
 
 /// List the tasks
 ///
-/// Newest first: by `created_at`, then `id`, descending. All of them, unless `limit` is given.
-/// `If-None-Match` with the list's `ETag` spares an unchanged list.
+/// All of them, newest first (by `created_at`, then `id`, descending), unless parameters say otherwise;
+/// never silently capped. With `limit` the answer is a page: `next_cursor`, and `Link` with
+/// `rel="next"`, lead to the next one, whatever is added or removed meanwhile. `If-None-Match` with the
+/// list's `ETag` spares an unchanged list, whatever its parameters. Unknown parameters are ignored.
 #[utoipa::path(
     get, path = "/api/{user_id}/tasks", tag = "tasks", params(UserPath, TaskQuery),
     responses(
         (status = 200, description = "The tasks", body = TaskList, headers(
             ("ETag" = String, description = "`W/\"<seq>\"`"),
+            ("Link" = String, description = "`<…>; rel=\"next\"`, if there is a next page"),
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
         (status = 304, description = "The client's copy is still good"),
-        (status = 422, description = "`limit` is wrong", body = super::error::ErrorBody),
+        (status = 422, description = "Parameters are wrong; `details` lists every one", body = ErrorBody),
         Refused,
     )
 )]
 pub(super) async fn list_tasks(caller: Caller) -> Answer {
-    let limit = caller.limit()?;
+    let request = caller.request();
+    let query = list_query::parse(request.query_string())?;
     let snapshot = caller.snapshot().await?;
-    Ok(caller.list(&snapshot, limit))
+    let seq = snapshot.seq();
+    if let Some(unmodified) = unmodified(request, &Tag::weak(seq), seq) {
+        return Ok(unmodified);
+    }
+    let whole = query.limit.is_none_or(|limit| limit >= snapshot.len());
+    if whole && query == (Query { limit: query.limit, ..Query::default() }) {
+        return Ok(listed(seq, snapshot.list(), None));
+    }
+    let (body, cursor) = if snapshot.len() > MANY {
+        web::block(move || page(&snapshot, &query)).await?
+    } else {
+        page(&snapshot, &query)
+    };
+    let uri = request.uri();
+    let next = cursor.map(|cursor| with_cursor(uri.path(), uri.query().unwrap_or_default(), &cursor));
+    Ok(listed(seq, body, next))
+}
+
+fn page(snapshot: &Snapshot, query: &Query) -> (Bytes, Option<String>) {
+    let page = snapshot.select(query);
+    (page.body(), page.next_cursor())
+}
+
+impl From<BlockingError> for ApiError {
+    fn from(error: BlockingError) -> Self {
+        Self {
+            cause: Some(error.to_string().into()),
+            ..Self::new(Code::InternalServerError, "Internal server error")
+        }
+    }
 }
 
 /// Create a task
 ///
 /// A client may choose the `id`, which makes the request safe to send again: the same create answers
-/// 200 with the stored task, and writes nothing.
+/// 200 with the stored task, and writes nothing. An `Idempotency-Key` does so without an `id`.
 #[utoipa::path(
-    post, path = "/api/{user_id}/tasks", tag = "tasks", params(UserPath), request_body = CreateTask,
+    post, path = "/api/{user_id}/tasks", tag = "tasks", params(UserPath, KeyHeader), request_body = CreateTask,
     responses(
         (status = 201, description = "The new task", body = Task, headers(
             ("Location" = String, description = "The task's path"),
             ("ETag" = String, description = "`\"<version>\"`"),
+            ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
             ("X-Tasklane-Seq" = i64, description = "This write's own seq: the task's version"))),
         (status = 200, description = "The same create came before; the stored task", body = Task, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
-        (status = 409, description = "The id belongs to another task (`CONFLICT`), or there are as many tasks as allowed (`QUOTA_EXCEEDED`)", body = super::error::ErrorBody),
+        (status = 409, description = "The id belongs to another task (`CONFLICT`), or there are as many tasks as allowed (`QUOTA_EXCEEDED`)", body = ErrorBody),
         BodyRefused, Refused,
     )
 )]
 pub(super) async fn create_task(caller: Caller, body: Body) -> Answer {
-    let new = body.read().await?;
-    let written = caller.submit(Command::CreateTask(new)).await?;
-    Ok(caller.written(&written))
+    let Sent { form, bytes } = body.read::<NewTask>().await?;
+    let answer = caller.change(Command::CreateTask(Box::new(form)), &bytes).await?;
+    Ok(caller.written(&answer))
 }
 
 /// Read a task
@@ -80,54 +123,60 @@ pub(super) async fn get_task(caller: Caller) -> Answer {
 
 /// Change a task
 ///
-/// What is left out stays; `"description": null` clears it. `PUT` and `PATCH` do the same.
+/// What is left out stays; `null` clears (for `tags` it is the same as `[]`). `PUT` and `PATCH` do the
+/// same. With `If-Match` the task changes only if it is still in that version.
 #[utoipa::path(
-    patch, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath), request_body = UpdateTask,
+    patch, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
+    request_body = UpdateTask,
     responses(
         (status = 200, description = "The task as it is now", body = Task, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
+            ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
             ("X-Tasklane-Seq" = i64, description = "This write's own seq: the task's version"))),
-        TaskMissing, BodyRefused, Refused,
+        TaskMissing, ConditionFailed, BodyRefused, Refused,
     )
 )]
 pub(super) async fn update_task(caller: Caller, body: Body) -> Answer {
     let id = caller.task_id()?;
-    let patch = body.read().await?;
-    let written = caller.submit(Command::UpdateTask { id, patch }).await?;
-    Ok(caller.written(&written))
+    let Sent { form, bytes } = body.read::<Patch>().await?;
+    let answer = caller.change(Command::UpdateTask { id, patch: Box::new(form) }, &bytes).await?;
+    Ok(caller.written(&answer))
 }
 
 /// Tick or untick a task
 ///
-/// With an empty body the state is flipped.
+/// With an empty body the state is flipped. `completed_at` is set and cleared with it.
 #[utoipa::path(
-    patch, path = "/api/{user_id}/tasks/{id}/complete", tag = "tasks", params(TaskPath),
+    patch, path = "/api/{user_id}/tasks/{id}/complete", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
     request_body = CompleteTask,
     responses(
         (status = 200, description = "The task as it is now", body = Task, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
+            ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
             ("X-Tasklane-Seq" = i64, description = "This write's own seq: the task's version"))),
-        TaskMissing, BodyRefused, Refused,
+        TaskMissing, ConditionFailed, BodyRefused, Refused,
     )
 )]
 pub(super) async fn complete_task(caller: Caller, body: Body) -> Answer {
     let id = caller.task_id()?;
-    let completed = body.read_unless_empty().await?.map(|Completed(completed)| completed);
-    let written = caller.submit(Command::CompleteTask { id, completed }).await?;
-    Ok(caller.written(&written))
+    let Sent { form, bytes } = body.read_unless_empty().await?;
+    let completed = form.map(|Completed(completed)| completed);
+    let answer = caller.change(Command::CompleteTask { id, completed }, &bytes).await?;
+    Ok(caller.written(&answer))
 }
 
 /// Delete a task
 #[utoipa::path(
-    delete, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath),
+    delete, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
     responses(
         (status = 204, description = "The task is gone", headers(
+            ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
             ("X-Tasklane-Seq" = i64, description = "This deletion's own seq"))),
-        TaskMissing, Refused,
+        TaskMissing, ConditionFailed, KeyRefused, Refused,
     )
 )]
 pub(super) async fn delete_task(caller: Caller) -> Answer {
     let id = caller.task_id()?;
-    let written = caller.submit(Command::DeleteTask { id }).await?;
-    Ok(caller.written(&written))
+    let answer = caller.change(Command::DeleteTask { id }, b"").await?;
+    Ok(caller.written(&answer))
 }

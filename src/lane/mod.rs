@@ -14,7 +14,7 @@ mod view;
 mod write;
 
 pub use entry::{Entry, Shown};
-pub use page::{Page, Query, parse_cursor};
+pub use page::{Page, Query, cursor, parse_cursor};
 pub use registry::{Limits, Registry, Subscription};
 pub use snapshot::{Changes, Event, Snapshot};
 pub use summary::Summary;

@@ -13,9 +13,9 @@ use std::time::Duration;
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 
 /// The statuses told apart; anything else is counted as the last. 499: the client went away.
-const STATUSES: [u16; 22] = [
-    200, 201, 204, 304, 400, 401, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 431, 499, 500, 503, 504,
-    0,
+const STATUSES: [u16; 23] = [
+    200, 201, 204, 304, 400, 401, 404, 405, 408, 409, 410, 412, 413, 415, 422, 428, 429, 431, 499, 500, 503,
+    504, 0,
 ];
 
 /// Upper bounds of a request's duration, in microseconds.
