@@ -17,6 +17,7 @@ use crate::greeting::greeting;
 use crate::http::{self, Api};
 use crate::lane::{Limits, Registry};
 use crate::store::committer::Committer;
+use crate::store::maintenance::maintain;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
@@ -173,6 +174,7 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let verifier = Verifier::start(config.secret.as_ref(), jwks_url, &config.expected, runtime.handle())
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
     let api = Api::new(lanes.clone(), Arc::new(verifier), &config);
+    let maintenance = runtime.spawn(maintain(Arc::clone(&store)));
     runtime.spawn(async {
         loop {
             sleep(UPKEEP).await;
@@ -220,6 +222,7 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
         arbiter.stop();
         let _ = arbiter.join();
     }
+    maintenance.abort();
     let in_doubt = timeout(left(), settled).await.is_err();
     let _ = timeout(left().max(Duration::from_secs(1)), store.close()).await;
     if unanswered || unsettled > 0 || in_doubt {

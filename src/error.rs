@@ -48,7 +48,9 @@ impl Error {
     #[must_use]
     pub fn at(self, place: usize, seq: Seq) -> Self {
         match self {
-            Self::Refused { refusal, current, .. } => Self::Refused { refusal, seq, current, operation: place },
+            Self::Refused { refusal, current, .. } => {
+                Self::Refused { refusal, seq, current, operation: place }
+            }
             other => other,
         }
     }

@@ -1,5 +1,7 @@
 //! Instants in microseconds, the precision both stores keep.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// An instant in UTC, in microseconds since the Unix epoch. Cut to that precision before anything
@@ -12,6 +14,12 @@ impl Timestamp {
     #[must_use]
     pub fn now() -> Self {
         Self(Utc::now().timestamp_micros())
+    }
+
+    /// The instant so long before this one.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// An instant from microseconds since the epoch.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::domain::{Change, Seq, Tags, Task, TaskId, Timestamp, UserId};
 
 pub mod committer;
+pub mod maintenance;
 pub mod postgres;
 pub mod sqlite;
 
