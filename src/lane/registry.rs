@@ -203,7 +203,10 @@ impl Registry {
     #[must_use]
     pub fn cached(&self, who: &Identity) -> Option<Arc<Snapshot>> {
         let lane = self.inner.lanes.get(&who.user())?;
-        let view = lane.view.get().filter(|_| lane.who.subject() == who.subject())?;
+        let view = lane.view.get().filter(|view| !view.is_abandoned())?;
+        if lane.who.subject() != who.subject() {
+            return None;
+        }
         lane.touch(&self.inner.clock);
         Some(view.snapshot())
     }
@@ -218,7 +221,7 @@ impl Registry {
             return Ok(snapshot);
         }
         metrics().cache_miss();
-        let lane = self.inner.lane(who)?;
+        let lane = self.inner.living(who).await?;
         Ok(self.inner.view(&lane).await?.snapshot())
     }
 
@@ -249,7 +252,7 @@ impl Registry {
     pub async fn follow(&self, who: &Identity) -> Result<Subscription, Error> {
         let of_all = Arc::clone(&self.inner.followers).try_acquire_owned();
         let of_all = of_all.map_err(|_| Error::Overloaded("too many event streams are open"))?;
-        let lane = self.inner.lane(who)?;
+        let lane = self.inner.living(who).await?;
         let view = Arc::clone(self.inner.view(&lane).await?);
         let before = lane.followers.fetch_add(1, Ordering::Relaxed);
         let news = view.follow();
@@ -299,6 +302,16 @@ impl Inner {
         }
         lane.touch(&self.clock);
         Ok(lane)
+    }
+
+    /// The user's lane, made anew if its actor has died.
+    async fn living(&self, who: &Identity) -> Result<Arc<Lane>, Error> {
+        let lane = self.lane(who)?;
+        if lane.view.get().is_none_or(|view| !view.is_abandoned()) {
+            return Ok(lane);
+        }
+        self.retire(lane).await;
+        self.lane(who)
     }
 
     /// The lane's view, read from the store by the first who asks, while all others wait. Should that
@@ -378,7 +391,7 @@ impl Inner {
         looked_up: Seq,
         claim: Claim,
     ) -> Result<(Arc<Lane>, Reply), Error> {
-        let lane = self.lane(who)?;
+        let lane = self.living(who).await?;
         let (reply, answer) = oneshot::channel();
         let permit = self.admit(&lane)?;
         let submit = Submit { who: who.clone(), write, looked_up, claim, reply, planned: false, permit };
@@ -405,9 +418,6 @@ impl Inner {
         // On a task of its own, since the caller may give up waiting.
         let retired = self.runtime.spawn(async move {
             let _settled = lane.flight.lock().await;
-            if let Some(view) = lane.view.get() {
-                view.end();
-            }
             lanes.remove_if(&lane.who.user(), |_, current| Arc::ptr_eq(current, &lane));
         });
         // It cannot panic; and were it cancelled, the process would be ending.

@@ -132,7 +132,7 @@ impl Snapshot {
     #[must_use]
     pub fn weight(&self) -> usize {
         const DELETION: usize = size_of::<(Seq, Event)>() * 3 / 2;
-        let deletions = self.feed.len() - self.by_id.len();
+        let deletions = self.feed.len().saturating_sub(self.by_id.len());
         size_of::<Self>() + self.entries_weight + deletions * DELETION
     }
 

@@ -281,6 +281,14 @@ impl Actor for UserActor {
     type Context = Context<Self>;
 }
 
+impl Drop for UserActor {
+    /// An actor goes with its lane, or it has died of a panic: then whoever uses the lane next must not
+    /// trust what it shows.
+    fn drop(&mut self) {
+        self.view.abandon();
+    }
+}
+
 impl Handler<Submit> for UserActor {
     type Result = ();
 

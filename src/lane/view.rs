@@ -1,6 +1,6 @@
 //! The newest committed snapshot of one user: written by the user's actor, read by everybody.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -20,6 +20,8 @@ const LANE: usize = 1024;
 pub(super) struct View {
     snapshot: ArcSwap<Snapshot>,
     sum: CachedBytes,
+    /// Set when the actor that published here is gone: the state may be older than the store's.
+    abandoned: AtomicBool,
     /// Wakes those who follow the user; made by the first of them.
     news: OnceLock<watch::Sender<News>>,
 }
@@ -36,7 +38,12 @@ pub(super) enum News {
 impl View {
     pub(super) fn new(snapshot: Snapshot, sum: CachedBytes) -> Self {
         sum.fetch_add(LANE + snapshot.weight(), Ordering::Relaxed);
-        Self { snapshot: ArcSwap::from_pointee(snapshot), sum, news: OnceLock::new() }
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            sum,
+            abandoned: AtomicBool::new(false),
+            news: OnceLock::new(),
+        }
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
@@ -51,9 +58,15 @@ impl View {
         self.tell(News::Published);
     }
 
-    /// Tells followers that this view has come to its end.
-    pub(super) fn end(&self) {
+    /// Notes that nobody will publish here any more, and tells the followers.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
         self.tell(News::Ended);
+    }
+
+    /// Whether its actor is gone, so that the lane has to be made anew.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
     /// A receiver that is woken by every newer snapshot.

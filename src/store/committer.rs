@@ -125,7 +125,7 @@ async fn commit(store: &dyn Store, group: impl Iterator<Item = Job>, again: bool
                 in_doubt.push(job);
                 continue;
             }
-            Outcome::Conflict | Outcome::Rejected(_) if again => Settled::Unknown,
+            Outcome::Conflict if again => Settled::Unknown,
             Outcome::Conflict => Settled::Conflict,
             Outcome::Rejected(reason) => Settled::Rejected(reason),
             Outcome::Unavailable(reason) => Settled::Unavailable(reason),

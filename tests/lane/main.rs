@@ -4,9 +4,11 @@
 
 mod faults;
 mod feed;
+mod history;
 mod keys;
 mod limits;
 mod memory_store;
 mod order;
 mod passivation;
+mod simulation;
 mod support;

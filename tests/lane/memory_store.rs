@@ -1,6 +1,6 @@
 //! A store in memory that keeps the contract of `tasklane::store::Store`, and fails on command.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use tasklane::domain::{Change, Seq, Task, TaskId, Timestamp, UserId};
 use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use uuid::Uuid;
+
+use crate::history::Ending;
 
 /// What happens to one commit call.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,8 @@ pub enum Fault {
     LoseAnswerThenOvertake,
     /// The store will never take it.
     Reject,
+    /// The answer is lost, and it is applied only after so long, if the fence still lets it pass.
+    ApplyLater(Duration),
 }
 
 #[derive(Clone, Default)]
@@ -33,16 +37,21 @@ struct Row {
     email: Option<String>,
     seq: i64,
     last_batch: Option<Uuid>,
+    rejected: HashSet<Uuid>,
     horizon: i64,
     tasks: BTreeMap<TaskId, Task>,
     tombstones: BTreeMap<TaskId, Seq>,
+    /// The seqs another process took.
+    foreign: BTreeSet<i64>,
+    /// How often another process turned over each task.
+    turned: BTreeMap<TaskId, usize>,
     keys: HashMap<Arc<str>, KeyRecord>,
 }
 
 #[derive(Default)]
 pub struct MemoryStore {
-    rows: Mutex<HashMap<UserId, Row>>,
-    faults: Mutex<VecDeque<Fault>>,
+    rows: Arc<Mutex<HashMap<UserId, Row>>>,
+    faults: Mutex<VecDeque<Option<Fault>>>,
     /// How long a commit takes.
     pub latency: Mutex<Duration>,
     /// Everything is refused while this is set.
@@ -51,6 +60,9 @@ pub struct MemoryStore {
     pub stuck: AtomicBool,
     /// The next load panics.
     pub panic_at_load: AtomicBool,
+    /// The next load that a conflict causes, which is one by an actor, panics.
+    pub panic_at_reload: AtomicBool,
+    conflicted: Mutex<HashSet<UserId>>,
     pub loads: AtomicUsize,
     pub commits: AtomicUsize,
     pub flying: Mutex<Vec<UserId>>,
@@ -59,7 +71,25 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// The faults of the next commit calls, one each.
     pub fn fail(&self, faults: &[Fault]) {
-        self.faults.lock().unwrap().extend(faults);
+        self.faults.lock().unwrap().extend(faults.iter().copied().map(Some));
+    }
+
+    /// The fault of one more commit call, or none.
+    pub fn fail_or_pass(&self, fault: Option<Fault>) {
+        self.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// From now on nothing fails.
+    pub fn heal(&self) {
+        self.faults.lock().unwrap().clear();
+        self.panic_at_reload.store(false, Ordering::SeqCst);
+    }
+
+    /// What is there in the end.
+    pub fn ending(&self, user: UserId) -> Ending {
+        let row = self.rows.lock().unwrap().get(&user).cloned().unwrap_or_default();
+        let deleted = row.tombstones.into_keys().collect();
+        Ending { seq: row.seq, tasks: row.tasks, deleted, foreign: row.foreign, turned: row.turned }
     }
 
     pub fn seq(&self, user: UserId) -> i64 {
@@ -79,47 +109,78 @@ impl MemoryStore {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.entry(user).or_default();
         subject.clone_into(&mut row.subject);
-        row.seq += 1;
         row.last_batch = Some(Uuid::now_v7());
-        let version = Seq::new(row.seq);
+        let (seq, foreign) = (&mut row.seq, &mut row.foreign);
+        let mut next = || {
+            *seq += 1;
+            foreign.insert(*seq);
+            Seq::new(*seq)
+        };
+        if row.tasks.is_empty() {
+            // It made a task and deleted it again.
+            next();
+        }
         for task in row.tasks.values_mut() {
-            *task = Task { completed: !task.completed, version, ..task.clone() };
+            *task = Task { completed: !task.completed, version: next(), ..task.clone() };
+            *row.turned.entry(task.id).or_default() += 1;
         }
     }
 
     fn apply(&self, batch: &Batch) -> Outcome {
-        let mut rows = self.rows.lock().unwrap();
-        let row = rows
-            .entry(batch.user)
-            .or_insert_with(|| Row { subject: batch.subject.to_string(), ..Row::default() });
-        if row.last_batch == Some(batch.id) {
-            return Outcome::Committed;
-        }
-        if row.seq != batch.expected.get() {
-            return Outcome::Conflict;
-        }
-        if batch.erase {
-            *row = Row { subject: row.subject.clone(), horizon: batch.reached.get(), ..Row::default() };
-        }
-        for change in &batch.changes {
-            match change {
-                Change::Put(task) => {
-                    row.tasks.insert(task.id, (**task).clone());
-                }
-                Change::Delete { id, seq, .. } => {
-                    row.tasks.remove(id);
-                    row.tombstones.insert(*id, *seq);
-                }
+        apply(&mut self.rows.lock().unwrap(), batch)
+    }
+}
+
+fn apply(rows: &mut HashMap<UserId, Row>, batch: &Batch) -> Outcome {
+    let row = rows
+        .entry(batch.user)
+        .or_insert_with(|| Row { subject: batch.subject.to_string(), ..Row::default() });
+    if row.last_batch == Some(batch.id) {
+        return Outcome::Committed;
+    }
+    if row.rejected.contains(&batch.id) {
+        return Outcome::Rejected("rejected, as before".into());
+    }
+    if row.seq != batch.expected.get() {
+        return Outcome::Conflict;
+    }
+    if batch.erase {
+        let (subject, foreign) = (row.subject.clone(), row.foreign.clone());
+        *row = Row { subject, foreign, horizon: batch.reached.get(), ..Row::default() };
+    }
+    for change in &batch.changes {
+        match change {
+            Change::Put(task) => {
+                row.tasks.insert(task.id, (**task).clone());
+            }
+            Change::Delete { id, seq, .. } => {
+                row.tasks.remove(id);
+                row.tombstones.insert(*id, *seq);
             }
         }
-        row.keys.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), record.clone())));
-        row.seq = batch.reached.get();
-        row.last_batch = Some(batch.id);
-        if let Some(email) = &batch.email {
-            row.email = Some(email.to_string());
-        }
-        Outcome::Committed
     }
+    row.keys.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), record.clone())));
+    row.seq = batch.reached.get();
+    row.last_batch = Some(batch.id);
+    if let Some(email) = &batch.email {
+        row.email = Some(email.to_string());
+    }
+    Outcome::Committed
+}
+
+/// Rejects a batch for ever, unless it is applied already or comes too late to be looked at.
+fn reject(rows: &mut HashMap<UserId, Row>, batch: &Batch) -> Outcome {
+    let row = rows
+        .entry(batch.user)
+        .or_insert_with(|| Row { subject: batch.subject.to_string(), ..Row::default() });
+    if row.last_batch == Some(batch.id) {
+        return Outcome::Committed;
+    }
+    if row.seq != batch.expected.get() {
+        return Outcome::Conflict;
+    }
+    row.rejected.insert(batch.id);
+    Outcome::Rejected("rejected, on command".into())
 }
 
 #[async_trait]
@@ -127,6 +188,9 @@ impl Store for MemoryStore {
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         assert!(!self.panic_at_load.swap(false, Ordering::SeqCst), "a load that panics, on command");
+        if self.conflicted.lock().unwrap().remove(&user) {
+            assert!(!self.panic_at_reload.swap(false, Ordering::SeqCst), "a reload that panics, on command");
+        }
         tokio::task::yield_now().await;
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError("down, on command".into()));
@@ -156,30 +220,48 @@ impl Store for MemoryStore {
         let latency = *self.latency.lock().unwrap();
         tokio::time::sleep(latency).await;
         let all = |outcome: Outcome| batches.iter().map(|_| outcome.clone()).collect::<Vec<_>>();
-        let apply = || batches.iter().map(|batch| self.apply(batch)).collect::<Vec<_>>();
+        let apply_all = || batches.iter().map(|batch| self.apply(batch)).collect::<Vec<_>>();
         let overtake = || batches.iter().for_each(|batch| self.overtake(batch.user, &batch.subject));
         let lost = || Outcome::Unknown("lost, on command".into());
         let fault = self.faults.lock().unwrap().pop_front();
         let outcomes = match fault {
             _ if self.down.load(Ordering::SeqCst) => all(Outcome::Unavailable("down, on command".into())),
-            None => apply(),
-            Some(Fault::Refuse) => all(Outcome::Unavailable("refused, on command".into())),
-            Some(Fault::Reject) => all(Outcome::Rejected("rejected, on command".into())),
-            Some(Fault::LoseRequest) => all(lost()),
-            Some(Fault::LoseAnswer) => {
-                apply();
+            None | Some(None) => apply_all(),
+            Some(Some(Fault::Refuse)) => all(Outcome::Unavailable("refused, on command".into())),
+            Some(Some(Fault::Reject)) => {
+                let mut rows = self.rows.lock().unwrap();
+                batches.iter().map(|batch| reject(&mut rows, batch)).collect()
+            }
+            Some(Some(Fault::LoseRequest)) => all(lost()),
+            Some(Some(Fault::ApplyLater(delay))) => {
+                let (rows, batches) = (Arc::clone(&self.rows), batches.to_vec());
+                tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    for batch in &batches {
+                        apply(&mut rows.lock().unwrap(), batch);
+                    }
+                });
                 all(lost())
             }
-            Some(Fault::LoseAnswerThenOvertake) => {
-                apply();
+            Some(Some(Fault::LoseAnswer)) => {
+                apply_all();
+                all(lost())
+            }
+            Some(Some(Fault::LoseAnswerThenOvertake)) => {
+                apply_all();
                 overtake();
                 all(lost())
             }
-            Some(Fault::Overtake) => {
+            Some(Some(Fault::Overtake)) => {
                 overtake();
-                apply()
+                apply_all()
             }
         };
+        for (batch, outcome) in batches.iter().zip(&outcomes) {
+            if *outcome == Outcome::Conflict {
+                self.conflicted.lock().unwrap().insert(batch.user);
+            }
+        }
         self.flying.lock().unwrap().retain(|user| !batches.iter().any(|batch| batch.user == *user));
         outcomes
     }

@@ -1,0 +1,187 @@
+//! Simulation: seeded clients, a store with seeded faults, virtual time, one thread. Every history is
+//! checked. A seed that fails is named and fails again: `SEED=<n> cargo test --test lane simulation`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::cell::{Cell, RefCell};
+use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
+use tasklane::error::Error;
+use tasklane::lane::{IdempotencyKey, Limits, Write};
+
+use crate::history::{Action, Operation, Outcome, check};
+use crate::memory_store::Fault;
+use crate::support::{World, flip, user, world};
+
+/// Seeds of the usual run, and of the long one.
+const SEEDS: u64 = 2_000;
+const MANY_SEEDS: u64 = 200_000;
+
+const USERS: usize = 3;
+const CLIENTS: usize = 4;
+const STEPS: usize = 12;
+
+/// What all clients of one run share.
+struct Run {
+    world: World,
+    people: Vec<Identity>,
+    clock: Cell<u64>,
+    histories: RefCell<Vec<Vec<Operation>>>,
+    tasks: RefCell<Vec<Vec<TaskId>>>,
+}
+
+impl Run {
+    fn tick(&self) -> u64 {
+        self.clock.set(self.clock.get() + 1);
+        self.clock.get()
+    }
+
+    async fn step(&self, random: &mut StdRng, name: &str) {
+        let who = random.random_range(0..USERS);
+        let known = self.tasks.borrow()[who].clone();
+        let id = (!known.is_empty()).then(|| known[random.random_range(0..known.len())]);
+        let (action, command) = match (random.random_range(0..10), id) {
+            (0..3, Some(_)) => (Action::Read, None),
+            (3..7, Some(id)) => (Action::Flip(id), Some(flip(id))),
+            (7, Some(id)) => (Action::Delete(id), Some(Command::DeleteTask { id })),
+            _ => {
+                let id = TaskId::generate();
+                let new = NewTask::titled(id, Title::parse("a task").unwrap());
+                (Action::Create(id), Some(Command::CreateTask(Box::new(new))))
+            }
+        };
+        let key = command.as_ref().filter(|_| random.random_bool(0.4)).map(|_| name.to_owned());
+        // A write with a key is sent until its outcome is certain; another one only once.
+        for _ in 0..8 {
+            let invoked = self.tick();
+            let outcome = self.send(&self.people[who], command.clone(), key.as_deref()).await;
+            let returned = self.tick();
+            self.histories.borrow_mut()[who].push(Operation {
+                action,
+                key: key.clone(),
+                invoked,
+                returned,
+                outcome,
+            });
+            if let (Action::Create(id), Outcome::Done(_)) = (action, outcome) {
+                self.tasks.borrow_mut()[who].push(id);
+            }
+            if key.is_none() || matches!(outcome, Outcome::Done(_) | Outcome::Refused(_)) {
+                return;
+            }
+        }
+    }
+
+    async fn send(&self, who: &Identity, command: Option<Command>, key: Option<&str>) -> Outcome {
+        let lanes = &self.world.lanes;
+        let Some(command) = command else {
+            return match lanes.snapshot(who).await {
+                Ok(snapshot) => Outcome::Done(snapshot.seq().get()),
+                Err(_) => Outcome::NotApplied,
+            };
+        };
+        let key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: [7; 32] });
+        match lanes.submit(who, Write { key, ..command.into() }).await {
+            Ok(answer) => Outcome::Done(answer.seq.get()),
+            Err(Error::Refused { seq, .. }) => Outcome::Refused(seq.get()),
+            Err(Error::OutcomeUnknown) => Outcome::Unknown,
+            Err(Error::StoreUnavailable(_) | Error::Overloaded(_) | Error::Internal(_)) => {
+                Outcome::NotApplied
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// One fault of those there are, or none.
+fn fault(random: &mut StdRng) -> Option<Fault> {
+    Some(match random.random_range(0..20) {
+        0 | 1 => Fault::Refuse,
+        2 | 3 => Fault::LoseAnswer,
+        4 | 5 => Fault::LoseRequest,
+        6 | 7 => Fault::Overtake,
+        8 => Fault::LoseAnswerThenOvertake,
+        9 => Fault::Reject,
+        10 | 11 => Fault::ApplyLater(Duration::from_millis(random.random_range(1..4_000))),
+        _ => return None,
+    })
+}
+
+fn limits(random: &mut StdRng) -> Limits {
+    let tight = random.random_bool(0.3);
+    Limits {
+        idle: if tight { Duration::ZERO } else { Duration::from_mins(10) },
+        cache_bytes: if tight { 1 } else { 64 << 20 },
+        waiting_per_user: random.random_range(2..40),
+        ..Limits::default()
+    }
+}
+
+fn simulate(seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let limits = limits(&mut random);
+    world(limits, move |world| async move {
+        let people: Vec<_> = (0..USERS).map(|n| user(&format!("user {n}"))).collect();
+        let (histories, tasks) = (vec![Vec::new(); USERS], vec![Vec::new(); USERS]);
+        let run = Rc::new(Run {
+            world,
+            people,
+            clock: Cell::new(0),
+            histories: RefCell::new(histories),
+            tasks: RefCell::new(tasks),
+        });
+        let store = run.world.store.clone();
+        *store.latency.lock().unwrap() = Duration::from_millis(random.random_range(0..300));
+        for _ in 0..random.random_range(0..60) {
+            store.fail_or_pass(fault(&mut random));
+        }
+        let clients = (0..CLIENTS).map(|client| {
+            let (run, mut random) = (Rc::clone(&run), StdRng::seed_from_u64(random.random()));
+            async move {
+                for step in 0..STEPS {
+                    run.step(&mut random, &format!("{client}/{step}")).await;
+                    tokio::time::sleep(Duration::from_millis(random.random_range(0..1_500))).await;
+                    // The next reload panics in the actor: it dies, and is made anew.
+                    if random.random_bool(0.02) {
+                        run.world.store.panic_at_reload.store(true, Ordering::SeqCst);
+                    }
+                }
+            }
+        });
+        join_all(clients.collect::<Vec<_>>()).await;
+        // Whatever is still under way comes to its end.
+        store.heal();
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        for (who, history) in run.people.iter().zip(run.histories.borrow().iter()) {
+            if let Err(complaint) = check(history, &store.ending(who.user())) {
+                let lines: BTreeMap<u64, String> =
+                    history.iter().map(|operation| (operation.invoked, format!("{operation:?}"))).collect();
+                let lines = lines.into_values().collect::<Vec<_>>().join("\n");
+                panic!("SEED={seed}: {}: {complaint}\n{lines}", who.subject());
+            }
+            let seen = run.world.lanes.snapshot(who).await.map(|snapshot| snapshot.seq().get());
+            let stored = store.seq(who.user());
+            assert_eq!(seen.ok(), Some(stored), "SEED={seed}: {} is shown an old state", who.subject());
+            run.world.assert_readers_see_the_store(who).await;
+        }
+    });
+}
+
+#[test]
+fn no_seeded_run_tells_a_client_what_is_not_true() {
+    if let Ok(seed) = std::env::var("SEED") {
+        return simulate(seed.parse().expect("SEED is a number"));
+    }
+    (0..SEEDS).for_each(simulate);
+}
+
+#[test]
+#[ignore = "the long form: some hours; run it with --ignored"]
+fn no_seeded_run_of_very_many_tells_a_client_what_is_not_true() {
+    (SEEDS..MANY_SEEDS).for_each(simulate);
+}
