@@ -14,59 +14,90 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tasklane::auth::{Verifier, issue};
 use tasklane::config::{Config, Expected, Secret, Settings};
-use tasklane::domain::{Change, Seq, Task, UserId};
+use tasklane::domain::{Change, Seq, Task, Timestamp, UserId};
 use tasklane::http::Api;
 use tasklane::lane::{Limits, Registry};
 use tasklane::store::committer::Committer;
-use tasklane::store::{Batch, Changes, Outcome, PoolState, Store, StoreError, StoredUser};
+use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use tokio::runtime::Handle;
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
+/// A user as the store in memory keeps it.
+struct Row {
+    stored: StoredUser,
+    keys: HashMap<Arc<str>, KeyRecord>,
+}
+
 /// A store in memory that can be told to fail.
 #[derive(Default)]
 pub struct Memory {
-    users: Mutex<HashMap<UserId, StoredUser>>,
+    users: Mutex<HashMap<UserId, Row>>,
     pub down: AtomicBool,
     pub panics: AtomicBool,
+}
+
+impl Memory {
+    fn apply(&self, batch: &Batch) {
+        let mut users = self.users.lock().unwrap();
+        let row = users.entry(batch.user).or_insert_with(|| Row {
+            stored: StoredUser {
+                subject: batch.subject.to_string(),
+                email: None,
+                seq: Seq::ZERO,
+                horizon: Seq::ZERO,
+                tasks: Vec::new(),
+                tombstones: Vec::new(),
+            },
+            keys: HashMap::new(),
+        });
+        if batch.erase {
+            row.keys.clear();
+            row.stored.tasks.clear();
+            row.stored.tombstones.clear();
+            row.stored.horizon = batch.reached;
+        }
+        for change in &batch.changes {
+            let id = match change {
+                Change::Put(task) => task.id,
+                Change::Delete { id, .. } => *id,
+            };
+            row.stored.tasks.retain(|task| task.id != id);
+            match change {
+                Change::Put(task) => row.stored.tasks.push(Task::clone(task)),
+                Change::Delete { id, seq, .. } => row.stored.tombstones.push((*seq, *id)),
+            }
+        }
+        row.keys.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), record.clone())));
+        row.stored.seq = batch.reached;
+    }
 }
 
 #[async_trait]
 impl Store for Memory {
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
         self.ping().await?;
-        Ok(self.users.lock().unwrap().get(&user).cloned())
+        Ok(self.users.lock().unwrap().get(&user).map(|row| row.stored.clone()))
     }
 
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         if self.down.load(Ordering::Relaxed) {
             return batches.iter().map(|_| Outcome::Unavailable("hunter2".into())).collect();
         }
-        let mut users = self.users.lock().unwrap();
-        for batch in batches {
-            let user = users.entry(batch.user).or_insert_with(|| StoredUser {
-                subject: batch.subject.to_string(),
-                email: None,
-                seq: Seq::ZERO,
-                tasks: Vec::new(),
-            });
-            for change in &batch.changes {
-                let id = match change {
-                    Change::Put(task) => task.id,
-                    Change::Delete { id, .. } => *id,
-                };
-                user.tasks.retain(|task| task.id != id);
-                if let Change::Put(task) = change {
-                    user.tasks.push(Task::clone(task));
-                }
-            }
-            user.seq = batch.reached;
-        }
+        batches.iter().for_each(|batch| self.apply(batch));
         batches.iter().map(|_| Outcome::Committed).collect()
     }
 
-    async fn changes_since(&self, _: UserId, _: Seq, _: usize) -> Result<Changes, StoreError> {
-        Err(StoreError("not asked for here".into()))
+    async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
+        self.ping().await?;
+        let users = self.users.lock().unwrap();
+        let row = users.get(&user);
+        let record = row.and_then(|row| row.keys.get(key).cloned());
+        Ok(Recalled { seq: row.map_or(Seq::ZERO, |row| row.stored.seq), record })
+    }
+
+    async fn purge(&self, _: Timestamp, _: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

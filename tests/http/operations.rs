@@ -43,7 +43,10 @@ async fn a_list_is_counted_limited_and_spared_when_unchanged() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let empty = send(&app, alice("GET", "/api/me/tasks")).await;
-    assert_eq!((empty.json(), empty.header("etag")), (json!({"tasks": [], "count": 0}), "W/\"0\""));
+    assert_eq!(
+        (empty.json(), empty.header("etag")),
+        (json!({"tasks": [], "count": 0, "total": 0, "next_cursor": null}), "W/\"0\"")
+    );
     for title in ["a", "b", "c"] {
         let created = send(&app, alice("POST", "/api/me/tasks/").set_json(json!({"title": title}))).await;
         assert!(created.header("location").starts_with("/api/me/tasks/0"));
