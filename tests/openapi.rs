@@ -63,17 +63,49 @@ fn every_operation_says_what_it_does_what_it_takes_and_how_it_fails() {
     ids.sort_unstable();
     let expected = [
         "complete_task",
+        "create_batch",
         "create_task",
+        "create_ticket",
         "delete_task",
+        "delete_user",
+        "export_tasks",
+        "get_events",
         "get_health",
         "get_ready",
+        "get_summary",
         "get_task",
         "get_test",
+        "import_tasks",
+        "list_changes",
         "list_tasks",
         "update_task",
         "update_task_by_put",
     ];
     assert_eq!(ids, expected);
+}
+
+#[test]
+fn every_body_has_an_example() {
+    let document: Value = serde_json::from_str(&document()).unwrap();
+    let mut seen = 0;
+    for (name, operation) in operations(&document) {
+        let answers = operation["responses"].as_object().unwrap();
+        let good = answers.iter().filter(|(status, _)| status.as_str() < "300").map(|(_, answer)| answer);
+        let bodies = good.chain(operation.get("requestBody"));
+        for content in bodies.filter_map(|body| body["content"].as_object()).flat_map(|map| map.values()) {
+            let schema = content["schema"]["$ref"].as_str().unwrap_or("#/nowhere");
+            let schema = document.pointer(&schema[1..]).unwrap_or(&Value::Null);
+            let property = |schema: &Value| {
+                schema["properties"]
+                    .as_object()
+                    .is_some_and(|all| all.values().any(|property| property.get("example").is_some()))
+            };
+            let has = content.get("example").is_some() || schema.get("example").is_some() || property(schema);
+            assert!(has, "{name} has a body without an example");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "only {seen} bodies were found");
 }
 
 #[test]

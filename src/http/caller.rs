@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
+use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
 use futures_util::future::{Either, LocalBoxFuture};
@@ -13,6 +14,8 @@ use super::api;
 use super::error::ApiError;
 use super::headers::if_match;
 use super::idempotency::key_of;
+use super::parameters::Parameters;
+use super::route::Route;
 use crate::auth::Session;
 use crate::domain::{Command, Identity, Operation, TaskId, UserId};
 use crate::error::Error;
@@ -37,7 +40,10 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
         let token = match bearer(request.headers()) {
             Ok(token) => token,
-            Err(error) => return Either::Left(ready(Err(error.into()))),
+            Err(error) => {
+                let caller = by_ticket(request).unwrap_or(Err(error));
+                return Either::Left(ready(caller.map_err(Into::into)));
+            }
         };
         if let Some(session) = api(request).verifier.cached(token) {
             return Either::Left(ready(Self::new(session, request).map_err(Into::into)));
@@ -123,6 +129,19 @@ impl Caller {
     }
 }
 
+/// The caller of an event stream who comes with a ticket instead of a token; `None` if there is no ticket.
+fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
+    let opens_stream = request.app_data() == Some(&Route::Events) && request.method() == Method::GET;
+    if !opens_stream || request.headers().contains_key(AUTHORIZATION) {
+        return None;
+    }
+    let ticket = Parameters::new(request.query_string()).one("ticket")?;
+    let session = api(request).tickets.take(&ticket);
+    let session = session
+        .ok_or_else(|| ApiError::unauthorized("Invalid token", "its ticket is unknown, used or too old"));
+    Some(session.and_then(|session| Caller::new(session, request)))
+}
+
 /// The task a request's path names, if it names one.
 pub(super) fn task_of(request: &HttpRequest) -> Option<TaskId> {
     segment(request.uri().path(), 4).and_then(|id| TaskId::parse(&decoded(id)?))
@@ -189,6 +208,7 @@ fn crossing(who: &Identity, segment: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::http::header::HeaderValue;
 
     fn headers(values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -39,6 +39,7 @@ impl Gate {
                 "idempotency-key",
                 "x-request-id",
                 "last-event-id",
+                "x-confirm-delete",
             ])
             .expose_headers([
                 "etag",
@@ -48,6 +49,7 @@ impl Gate {
                 "x-request-id",
                 "retry-after",
                 "idempotent-replayed",
+                "content-disposition",
             ])
             .supports_credentials()
             .max_age(PREFLIGHT_LIFETIME);

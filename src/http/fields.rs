@@ -72,11 +72,11 @@ impl Faults {
     }
 
     /// Reads a field that was given; `None` if it was not, or is wrong.
-    pub(super) fn check<T>(
+    pub(super) fn check<'a, T>(
         &mut self,
         field: &'static str,
-        raw: Option<&RawValue>,
-        read: fn(&RawValue) -> Result<T, Fault>,
+        raw: Option<&'a RawValue>,
+        read: fn(&'a RawValue) -> Result<T, Fault>,
     ) -> Option<T> {
         match read(raw?) {
             Ok(value) => return Some(value),
@@ -88,11 +88,11 @@ impl Faults {
     }
 
     /// Reads a field that must be given.
-    pub(super) fn require<T>(
+    pub(super) fn require<'a, T>(
         &mut self,
         field: &'static str,
-        raw: Option<&RawValue>,
-        read: fn(&RawValue) -> Result<T, Fault>,
+        raw: Option<&'a RawValue>,
+        read: fn(&'a RawValue) -> Result<T, Fault>,
     ) -> Option<T> {
         if raw.is_none() {
             self.note(field, "is required");
@@ -157,6 +157,10 @@ pub(super) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, 
     // A string can still hold half of a surrogate pair, which is no Unicode text.
     let wrong = if is_string { "must not hold a lone surrogate" } else { otherwise };
     serde_json::from_str(raw.get()).map_err(|_| Fault::Type(wrong))
+}
+
+pub(super) fn list(raw: &RawValue) -> Result<Vec<&RawValue>, Fault> {
+    serde_json::from_str(raw.get()).map_err(|_| Fault::Type("must be a list"))
 }
 
 pub(super) fn id(raw: &RawValue) -> Result<TaskId, Fault> {

@@ -5,6 +5,7 @@
 //! stop the server.
 
 mod answers;
+mod batch;
 mod body;
 mod caller;
 mod cors;
@@ -12,6 +13,7 @@ mod depth;
 mod docs;
 mod edge;
 mod error;
+mod events;
 mod fields;
 mod forms;
 mod headers;
@@ -22,7 +24,11 @@ pub mod openapi;
 mod parameters;
 mod route;
 mod schemas;
+mod sync;
+mod sync_schemas;
 mod tasks;
+mod tickets;
+mod transfer;
 mod unread;
 
 use std::io;
@@ -34,10 +40,12 @@ use std::time::Duration;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use tokio::sync::{Semaphore, watch};
 
 use self::caller::check_access;
 use self::error::{ApiError, Code};
 use self::route::Route;
+use self::tickets::Tickets;
 use crate::auth::Verifier;
 use crate::config::{Config, Environment, LogRequests};
 use crate::lane::Registry;
@@ -59,6 +67,10 @@ pub struct Api {
     /// Whether `/metrics` is a route of the main listener.
     serves_metrics: bool,
     draining: AtomicBool,
+    /// Tells event streams to end.
+    stopping: watch::Sender<bool>,
+    tickets: Tickets,
+    imports: Semaphore,
     traffic: Traffic,
 }
 
@@ -74,13 +86,18 @@ impl Api {
             log_requests: config.log_requests,
             serves_metrics: config.environment == Environment::Development && config.metrics_listen.is_none(),
             draining: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            tickets: Tickets::default(),
+            imports: Semaphore::new(transfer::IMPORTS),
             traffic: Traffic::new(&route::PATTERNS),
         })
     }
 
-    /// From now on `/ready` says no, and every answer closes its connection. All else is still served.
+    /// From now on `/ready` says no, every answer closes its connection, and event streams end. All else is
+    /// still served.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.stopping.send_replace(true);
     }
 
     /// Requests that have arrived and whose answers have not begun.
@@ -139,6 +156,18 @@ pub fn configure(routes: &mut web::ServiceConfig, api: &Arc<Api>) {
                 resource(&path(Route::Complete), Route::Complete)
                     .route(web::patch().to(tasks::complete_task)),
             )
+            .service(read(&path(Route::Changes), Route::Changes, sync::list_changes))
+            .service(read(&path(Route::Summary), Route::Summary, sync::get_summary))
+            .service(resource(&path(Route::Batch), Route::Batch).route(web::post().to(batch::create_batch)))
+            .service(resource(&path(Route::Events), Route::Events).route(web::get().to(events::get_events)))
+            .service(
+                resource(&path(Route::Ticket), Route::Ticket).route(web::post().to(events::create_ticket)),
+            )
+            .service(read(&path(Route::Export), Route::Export, transfer::export_tasks))
+            .service(
+                resource(&path(Route::Import), Route::Import).route(web::post().to(transfer::import_tasks)),
+            )
+            .service(resource(&path(Route::User), Route::User).route(web::delete().to(transfer::delete_user)))
             .service(read(&path(Route::Test), Route::Test, health::get_test))
             .service(read(&path(Route::Health), Route::Health, health::get_health))
             .service(read(&path(Route::Ready), Route::Ready, health::get_ready))

@@ -2,11 +2,11 @@
 //!
 //! `tests/openapi.rs` holds it to its golden file.
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, tasks};
+use super::{batch, events, health, schemas, sync, tasks, transfer};
 
 /// The document as pretty-printed JSON, with a newline at its end.
 ///
@@ -30,12 +30,15 @@ pub fn document() -> String {
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
     servers((url = "/", description = "This server")),
-    tags((name = "tasks", description = "A user's tasks"), (name = "health", description = "Signs of life")),
+    tags((name = "tasks", description = "A user's tasks"), (name = "sync", description = "Staying in step"),
+        (name = "account", description = "All of a user's data"), (name = "health", description = "Signs of life")),
     security(("bearer" = [])),
     paths(
         tasks::list_tasks, tasks::create_task, tasks::get_task, tasks::update_task, tasks::complete_task,
-        tasks::delete_task, health::get_test, health::get_health, health::get_ready,
+        tasks::delete_task, batch::create_batch, sync::get_summary, sync::list_changes, events::get_events,
+        events::create_ticket, transfer::export_tasks, transfer::import_tasks, transfer::delete_user, health::get_test, health::get_health, health::get_ready,
     ),
+    components(schemas(schemas::Status, schemas::Sort)),
     modifiers(&Finish),
 )]
 struct Document;
@@ -48,6 +51,8 @@ impl Modify for Finish {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let ticket = ApiKeyValue::with_description("ticket", "A ticket of `POST /events/ticket`, good once.");
+        components.add_security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
         let complete = document.paths.paths.get_mut("/api/{user_id}/tasks/{id}/complete");
         let complete = complete.and_then(|item| item.patch.as_mut()?.request_body.as_mut());
         if let Some(RefOr::T(body)) = complete {

@@ -74,6 +74,11 @@ impl<'a> Parameters<'a> {
         self.faults.push(FieldError::new(name, message));
     }
 
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_fine(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// Goes on unless something is wrong.
     pub(super) fn check(self) -> Result<(), ApiError> {
         if self.faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.faults)) }

@@ -6,6 +6,14 @@ pub(super) enum Route {
     Tasks,
     Task,
     Complete,
+    Batch,
+    Summary,
+    Changes,
+    Events,
+    Ticket,
+    Export,
+    Import,
+    User,
     Test,
     Health,
     Ready,
@@ -17,10 +25,18 @@ pub(super) enum Route {
 }
 
 /// The routes' patterns, in the order of [`Route`]: the labels of the metrics.
-pub(super) const PATTERNS: [&str; 10] = [
+pub(super) const PATTERNS: [&str; 18] = [
     "/api/{user_id}/tasks",
     "/api/{user_id}/tasks/{id}",
     "/api/{user_id}/tasks/{id}/complete",
+    "/api/{user_id}/batch",
+    "/api/{user_id}/summary",
+    "/api/{user_id}/changes",
+    "/api/{user_id}/events",
+    "/api/{user_id}/events/ticket",
+    "/api/{user_id}/export",
+    "/api/{user_id}/import",
+    "/api/{user_id}",
     "/api/{user_id}/test",
     "/health",
     "/ready",
@@ -47,6 +63,9 @@ impl Route {
             Self::Tasks => "GET, HEAD, POST",
             Self::Task => "GET, HEAD, PUT, PATCH, DELETE",
             Self::Complete => "PATCH",
+            Self::Batch | Self::Ticket | Self::Import => "POST",
+            Self::Events => "GET",
+            Self::User => "DELETE",
             _ => "GET, HEAD",
         }
     }

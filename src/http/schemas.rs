@@ -155,7 +155,6 @@ pub(super) struct KeyHeader {
     "tags": ["home", "shop"], "due_date": "2026-02-14", "completed_at": null, "position": "a0",
     "created_at": "2026-02-08T10:30:00.123456Z", "updated_at": "2026-02-08T10:30:00.123456Z", "version": 1
 }))]
-#[expect(dead_code, reason = "only its form is used")]
 pub(super) struct Task {
     id: Uuid,
     /// The owner: the token's subject.
@@ -208,12 +207,11 @@ pub(super) struct TaskList {
 }
 
 /// A task to be made.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
     "due_date": "2026-02-14", "position": "a0"
 }))]
-#[expect(dead_code, reason = "only its form is used")]
 pub(super) struct CreateTask {
     /// Chosen by the client, so that the request can be sent again; else by the server.
     id: Option<Uuid>,
@@ -235,9 +233,8 @@ pub(super) struct CreateTask {
 }
 
 /// What is to change; at least one field.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(min_properties = 1, example = json!({"title": "Buy oat milk", "priority": null}))]
-#[expect(dead_code, reason = "only its form is used")]
 pub(super) struct UpdateTask {
     /// Trimmed of white space, then 1 to 200 characters.
     #[schema(min_length = 1, required = false)]

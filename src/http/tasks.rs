@@ -22,7 +22,7 @@ use crate::lane::{Query, Snapshot};
 pub(super) type Answer = Result<HttpResponse, ApiError>;
 
 /// A user with more tasks than this has them searched and sorted aside, where no other request waits.
-const MANY: usize = 2000;
+pub(super) const MANY: usize = 2000;
 
 /// List the tasks
 ///

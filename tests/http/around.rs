@@ -171,12 +171,7 @@ async fn a_log_line_names_the_route_the_user_and_the_reason_and_nothing_a_user_t
     assert_eq!(log.len(), 4, "{log:#?}");
     for (line, parts) in log.iter().zip([
         ["INFO request method=POST", "route=/api/{user_id}/tasks ", "status=201", "user=alice"],
-        [
-            "WARN request method=GET",
-            "route=/api/{user_id}/tasks ",
-            "status=401",
-            "user alice asked as",
-        ],
+        ["WARN request method=GET", "route=/api/{user_id}/tasks ", "status=401", "user alice asked as"],
         ["INFO request method=GET", "route=unknown ", "status=404", "request_id="],
         ["WARN request method=GET", "route=/api/{user_id}/test ", "status=401", "its header cannot be read"],
     ]) {

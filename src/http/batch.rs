@@ -1,0 +1,202 @@
+//! Many writes in one: all of them, or none.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::answers::{found, mark_replayed};
+use super::body::{Allowance, Body, Sent};
+use super::caller::Caller;
+use super::error::{ApiError, Details, ErrorBody, FieldError};
+use super::fields::{self, Faults, given, is_null, take_apart};
+use super::forms;
+use super::headers::matching;
+use super::schemas::{BodyRefused, KeyHeader, Refused, UserPath};
+use super::sync_schemas::{Batch, BatchResults};
+use super::tasks;
+use crate::domain::{Command, Match, NewTask, Operation, Patch, Seq, TaskId};
+use crate::lane::{Answer, Effect};
+
+/// Operations of one batch at the most.
+const MOST_OPERATIONS: usize = 500;
+
+/// What the body of a batch is allowed: 500 tasks of a usual size fit four times over.
+const ALLOWANCE: Allowance = Allowance { bytes: 2 << 20, time: Duration::from_secs(30) };
+
+/// Carry out many writes at once
+///
+/// Up to 500 operations in their order, all of them or none, in one commit; each takes a seq of its own.
+/// Each does what the call of its own would do, and may carry `if_match` (but for `create`): a version,
+/// or the text of an `If-Match` header. An error has the status and code that call would give, and
+/// `details` say which operation it is of; only wrong fields are all listed, as `operations[3].title`.
+/// The body may have 2 MiB, or `MAX_BODY_BYTES` if that is more.
+#[utoipa::path(
+    post, path = "/api/{user_id}/batch", tag = "tasks", params(UserPath, KeyHeader), request_body = Batch,
+    responses(
+        (status = 200, description = "What each operation did, in their order", body = BatchResults, headers(
+            ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
+            ("X-Tasklane-Seq" = i64, description = "The seq of the last operation"))),
+        (status = 404, description = "The user has no such task; `details.operation` says in which operation", body = ErrorBody),
+        (status = 409, description = "`CONFLICT` or `QUOTA_EXCEEDED`, as for the create alone", body = ErrorBody),
+        (status = 412, description = "A task is not in the version its `if_match` names; `details.task` is the task as it is", body = ErrorBody),
+        BodyRefused, Refused,
+    )
+)]
+pub(super) async fn create_batch(caller: Caller, body: Body) -> tasks::Answer {
+    let Sent { form, bytes } = body.read_large(ALLOWANCE, parse).await?;
+    let answer = caller.submit_all(form.operations()?, &bytes).await?;
+    let mut response = found(StatusCode::OK, answer.seq, results(&answer));
+    mark_replayed(&mut response, &answer);
+    Ok(response)
+}
+
+fn results(answer: &Answer) -> Bytes {
+    let mut body = b"{\"results\":[".to_vec();
+    for (place, effect) in answer.effects.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        let (status, task) = match effect {
+            Effect::Created(task) => (StatusCode::CREATED, Some(task)),
+            Effect::Exists(task) | Effect::Updated(task) => (StatusCode::OK, Some(task)),
+            Effect::Deleted => (StatusCode::NO_CONTENT, None),
+        };
+        body.extend_from_slice(format!("{{\"status\":{}", status.as_u16()).as_bytes());
+        if let Some(task) = task {
+            body.extend_from_slice(b",\"task\":");
+            body.extend_from_slice(&task.json);
+        }
+        body.push(b'}');
+    }
+    body.extend_from_slice(format!("],\"seq\":{}}}", answer.seq).as_bytes());
+    body.into()
+}
+
+/// A batch without a wrong field. An operation on what cannot be a task's id is `None`.
+#[derive(Debug)]
+struct Operations(Vec<Option<Operation>>);
+
+impl Operations {
+    /// The operations.
+    ///
+    /// # Errors
+    /// 404 for the first one on what cannot be a task's id.
+    fn operations(self) -> Result<Vec<Operation>, ApiError> {
+        let missing = self.0.iter().position(Option::is_none);
+        if let Some(place) = missing {
+            return Err(ApiError {
+                details: Details::Operation { place, task: None },
+                ..ApiError::no_task(None)
+            });
+        }
+        Ok(self.0.into_iter().flatten().collect())
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BatchFields<'a> {
+    #[serde(borrow, deserialize_with = "given")]
+    operations: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OperationFields<'a> {
+    #[serde(borrow, deserialize_with = "given")]
+    op: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    task: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    completed: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "given")]
+    if_match: Option<&'a RawValue>,
+}
+
+fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
+    let mut faults = Faults::of_body();
+    let operations = fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
+    faults.or(operations)
+}
+
+fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
+    let batch: BatchFields = take_apart(text, faults)?;
+    let list = faults.require("operations", batch.operations, fields::list)?;
+    if !(1..=MOST_OPERATIONS).contains(&list.len()) {
+        faults.note("operations", "must be 1 to 500 operations");
+        return None;
+    }
+    let mut operations = Vec::with_capacity(list.len());
+    for (place, raw) in list.into_iter().enumerate() {
+        let name = format!("operations[{place}]");
+        faults.enter(name.clone(), format!("{name}."));
+        if let Some(fields) = take_apart(raw.get(), faults) {
+            operations.extend(read_one(&fields, &name, faults));
+        }
+    }
+    Some(Operations(operations))
+}
+
+/// Reads one operation: `None` if a field is wrong, `Some(None)` if its id can be no task's.
+fn read_one(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<Option<Operation>> {
+    const OP: &str = "must be `create`, `update`, `complete` or `delete`";
+    let Some(op) = faults.require("op", given.op, |raw| fields::string(raw, OP)) else {
+        return None;
+    };
+    let (changes, takes_task) = match op.as_str() {
+        "create" => (false, true),
+        "update" => (true, true),
+        "complete" | "delete" => (true, false),
+        _ => {
+            faults.note("op", OP);
+            return None;
+        }
+    };
+    let id = if changes {
+        faults.require("id", given.id, |raw| Ok(TaskId::parse(&fields::string(raw, "must be a string")?)))
+    } else {
+        Some(None)
+    };
+    let condition = given.if_match.filter(|raw| !is_null(raw));
+    if condition.is_some() && !changes {
+        faults.note("if_match", "has no meaning for a `create`");
+    }
+    let if_match = faults.check("if_match", condition, if_match);
+    if takes_task && given.task.is_none() {
+        faults.note("task", "is required");
+    }
+    let task = given.task.filter(|_| takes_task).map(RawValue::get);
+    faults.enter(format!("{name}.task"), format!("{name}."));
+    let command = match op.as_str() {
+        "create" => Command::CreateTask(Box::new(forms::read::<NewTask>(task?, faults)?)),
+        "update" => {
+            let patch = Box::new(forms::read::<Patch>(task?, faults)?);
+            let Some(id) = id? else { return Some(None) };
+            Command::UpdateTask { id, patch }
+        }
+        "complete" => {
+            let completed = faults.check("completed", given.completed, fields::boolean);
+            let Some(id) = id? else { return Some(None) };
+            Command::CompleteTask { id, completed }
+        }
+        _ => {
+            let Some(id) = id? else { return Some(None) };
+            Command::DeleteTask { id }
+        }
+    };
+    Some(Some(Operation { command, if_match }))
+}
+
+/// A version, or the text of an `If-Match` header.
+fn if_match(raw: &RawValue) -> Result<Match, fields::Fault> {
+    if let Ok(version) = serde_json::from_str::<i64>(raw.get()) {
+        return Ok(Match::Versions(vec![Seq::new(version)]));
+    }
+    let text = fields::string(raw, "must be a version, or the text of an If-Match header")?;
+    Ok(matching(text.as_bytes()))
+}
