@@ -41,17 +41,3 @@ pub enum Error {
     #[error("internal error: {0}")]
     Internal(String),
 }
-
-impl Error {
-    /// This error as that of the operation at `place` of a write that is given up as a whole: `seq` is
-    /// what it leaves in place.
-    #[must_use]
-    pub fn at(self, place: usize, seq: Seq) -> Self {
-        match self {
-            Self::Refused { refusal, current, .. } => {
-                Self::Refused { refusal, seq, current, operation: place }
-            }
-            other => other,
-        }
-    }
-}

@@ -100,7 +100,14 @@ impl Plan {
                     if let Some(undo) = undo {
                         self.next = undo;
                     }
-                    return Err(error.at(place, self.next.seq()));
+                    return Err(match error {
+                        // Nobody is told of what the operations before it would have done.
+                        Error::Refused { refusal, .. } => {
+                            let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
+                            Error::Refused { refusal, seq: self.next.seq(), current, operation: place }
+                        }
+                        other => other,
+                    });
                 }
             }
         }
@@ -117,10 +124,8 @@ impl Plan {
         let existing = self.next.get(id).cloned();
         let at = Circumstances { count: self.next.len(), limit: self.max_tasks, now: self.now, next: seq };
         let decision = operation.decide(existing.as_ref().map(|entry| &*entry.task), at);
-        let decision = decision.map_err(|refusal| {
-            let current = existing.as_ref().map(|entry| entry.json.clone());
-            Error::Refused { refusal, seq: self.next.seq(), current, operation: 0 }
-        })?;
+        let refused = |refusal| Error::Refused { refusal, seq: self.next.seq(), current: None, operation: 0 };
+        let decision = decision.map_err(refused)?;
         let created = matches!(decision, Decision::Create(_));
         match decision {
             Decision::Create(task) | Decision::Replace(task) => {

@@ -21,7 +21,7 @@ use tasklane::store::committer::Committer;
 use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use tokio::runtime::Handle;
 
-const SECRET: &str = "a secret of more than thirty-two bytes";
+pub const SECRET: &str = "a secret of more than thirty-two bytes";
 
 /// A user as the store in memory keeps it.
 struct Row {
@@ -186,7 +186,12 @@ pub fn request(method: &str, path: &str) -> TestRequest {
     TestRequest::default().method(method.parse().unwrap()).uri(path)
 }
 
+/// The header of a user's token.
+pub fn bearer(subject: &str) -> (&'static str, String) {
+    ("authorization", format!("Bearer {}", token(subject)))
+}
+
 /// A request with alice's token.
 pub fn alice(method: &str, path: &str) -> TestRequest {
-    request(method, path).insert_header(("authorization", format!("Bearer {}", token("alice"))))
+    request(method, path).insert_header(bearer("alice"))
 }

@@ -5,3 +5,6 @@
 mod around;
 mod harness;
 mod operations;
+mod queries;
+mod sync;
+mod writes;

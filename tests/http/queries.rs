@@ -1,0 +1,174 @@
+//! Lists narrowed, sorted and cut into pages; counts.
+
+use actix_web::test::init_service;
+use serde_json::{Value, json};
+use tasklane::http;
+
+use crate::harness::{Answer, alice, api, send};
+
+/// Six tasks; the title says what is special about each.
+fn tasks() -> Vec<Value> {
+    vec![
+        json!({"title": "plain"}),
+        json!({"title": "Straße", "priority": "low", "position": "b"}),
+        json!({"title": "done", "completed": true, "tags": ["x"]}),
+        json!({"title": "early", "due_date": "2020-01-01", "priority": "high", "tags": ["x", "y"]}),
+        json!({"title": "late", "due_date": "2120-01-01T00:00:00+02:00", "priority": "medium", "position": "a"}),
+        json!({"title": "told", "description": "in the STRASSE", "tags": ["y"]}),
+    ]
+}
+
+fn titles(answer: &Answer) -> Vec<String> {
+    let tasks = answer.json()["tasks"].as_array().unwrap().clone();
+    tasks.iter().map(|task| task["title"].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix_web::test]
+async fn a_list_is_narrowed_and_sorted_by_every_parameter() {
+    let (api, _) = api();
+    let app = init_service(http::app(&api)).await;
+    for task in tasks() {
+        send(&app, alice("POST", "/api/me/tasks").set_json(task)).await;
+    }
+    for (query, expected) in [
+        ("completed=true", "done"),
+        ("status=completed", "done"),
+        ("status=pending&sort=created_at", "plain Straße early late told"),
+        ("status=all&sort=created_at", "plain Straße done early late told"),
+        ("priority=high", "early"),
+        ("tag=x", "early done"),
+        ("tag=x&tag=y", "early"),
+        ("due_before=2026-01-01", "early"),
+        ("due_after=2120-01-01T00:00:00%2B03:00", "late"),
+        ("due_after=2120-01-01T00:00:00+03:00", "late"),
+        ("due_after=2120-01-01T00:00:00%2B02:00", ""),
+        ("updated_since_seq=4", "told late"),
+        ("search=strasse", "told Straße"),
+        ("search=STRA%C3%9FE&priority=low", "Straße"),
+        ("sort=title", "done early late plain Straße told"),
+        ("sort=-priority&limit=3", "early late Straße"),
+        ("sort=priority&limit=3", "Straße late early"),
+        ("sort=position&limit=2", "late Straße"),
+        ("sort=-position&limit=2", "Straße late"),
+        ("sort=-due_date&limit=2", "late early"),
+        ("unknown=1&fields=title&limit=1", "told"),
+    ] {
+        let answer = send(&app, alice("GET", &format!("/api/me/tasks?{query}"))).await;
+        assert_eq!(titles(&answer).join(" "), expected, "{query}");
+        assert_eq!(answer.header("etag"), "W/\"6\"", "{query}");
+    }
+}
+
+#[actix_web::test]
+async fn pages_lead_from_one_to_the_next_and_keep_the_other_parameters() {
+    let (api, _) = api();
+    let app = init_service(http::app(&api)).await;
+    for task in tasks() {
+        send(&app, alice("POST", "/api/me/tasks").set_json(task)).await;
+    }
+    let mut path = "/api/me/tasks?status=pending&limit=2&sort=title&x=a%20b".to_owned();
+    let mut found = Vec::new();
+    for page in 0..3 {
+        let answer = send(&app, alice("GET", &path)).await;
+        let form = answer.json();
+        found.extend(titles(&answer));
+        assert_eq!((&form["total"], form["count"].as_u64()), (&json!(5), Some(if page < 2 { 2 } else { 1 })));
+        let Some(cursor) = form["next_cursor"].as_str() else {
+            assert_eq!((page, answer.header("link")), (2, ""));
+            break;
+        };
+        let next = format!("/api/me/tasks?status=pending&limit=2&sort=title&x=a%20b&cursor={cursor}");
+        assert_eq!(answer.header("link"), format!("<{next}>; rel=\"next\""));
+        // What is deleted and added meanwhile neither hides nor repeats what was there.
+        if page == 0 {
+            let shown = form["tasks"][1]["id"].as_str().unwrap().to_owned();
+            send(&app, alice("DELETE", &format!("/api/me/tasks/{shown}"))).await;
+            send(&app, alice("POST", "/api/me/tasks").set_json(json!({"title": "aaa"}))).await;
+        }
+        path = next;
+    }
+    assert_eq!(found.join(" "), "early late plain Straße told");
+    for (query, name) in [
+        ("cursor=x", "cursor"),
+        ("sort=id", "sort"),
+        ("limit=501", "limit"),
+        ("completed=yes", "completed"),
+        ("priority=urgent", "priority"),
+        ("tag=", "tag"),
+        ("due_before=soon", "due_before"),
+        ("updated_since_seq=-1", "updated_since_seq"),
+    ] {
+        let refused = send(&app, alice("GET", &format!("/api/me/tasks?{query}"))).await;
+        refused.is_error(422, "VALIDATION_ERROR");
+        assert_eq!(refused.json()["error"]["details"][0]["field"], name);
+    }
+}
+
+#[actix_web::test]
+async fn an_unchanged_list_is_304_whatever_its_query_and_a_changed_one_never() {
+    let (api, _) = api();
+    let app = init_service(http::app(&api)).await;
+    send(&app, alice("POST", "/api/me/tasks").set_json(json!({"title": "a"}))).await;
+    let paths = ["/api/me/tasks", "/api/me/tasks?search=a&limit=1", "/api/me/changes?since=0"];
+    for path in paths {
+        let answer = send(&app, alice("GET", path).insert_header(("if-none-match", "W/\"1\""))).await;
+        assert_eq!((answer.status, answer.header("x-tasklane-seq")), (304, "1"), "{path}");
+    }
+    send(&app, alice("POST", "/api/me/tasks").set_json(json!({"title": "b"}))).await;
+    for path in paths {
+        let answer = send(&app, alice("GET", path).insert_header(("if-none-match", "W/\"1\""))).await;
+        assert_eq!((answer.status, answer.header("etag")), (200, "W/\"2\""), "{path}");
+    }
+    // What is wrong is told even to one whose copy is good.
+    let wrong = alice("GET", "/api/me/tasks?limit=0").insert_header(("if-none-match", "*"));
+    send(&app, wrong).await.is_error(422, "VALIDATION_ERROR");
+}
+
+#[actix_web::test]
+async fn a_user_with_many_tasks_gets_the_same_answers() {
+    let (api, _) = api();
+    let app = init_service(http::app(&api)).await;
+    let create = |n: usize| json!({"op": "create", "task": {"title": format!("t{n}"), "tags": ["x"]}});
+    for _ in 0..5 {
+        let operations: Vec<_> = (0..500).map(create).collect();
+        let batch = alice("POST", "/api/me/batch").set_json(json!({"operations": operations}));
+        assert_eq!(send(&app, batch).await.status, 200);
+    }
+    let page = send(&app, alice("GET", "/api/me/tasks?search=T499&sort=-title&limit=2")).await;
+    assert_eq!((titles(&page), &page.json()["total"]), (vec!["t499".into(), "t499".into()], &json!(5)));
+    assert!(page.header("link").ends_with("; rel=\"next\""));
+    let summary = send(&app, alice("GET", "/api/me/summary")).await.json();
+    assert_eq!((&summary["open"], &summary["by_tag"]), (&json!(2500), &json!({"x": 2500})));
+    assert_eq!(send(&app, alice("GET", "/api/me/tasks")).await.json()["count"], 2500);
+}
+
+#[actix_web::test]
+async fn the_summary_counts_exactly_and_knows_time_zones_by_name() {
+    let (api, _) = api();
+    let app = init_service(http::app(&api)).await;
+    let empty = send(&app, alice("GET", "/api/me/summary")).await;
+    assert_eq!((empty.status, empty.header("etag"), empty.header("x-tasklane-seq")), (200, "", "0"));
+    for task in tasks() {
+        send(&app, alice("POST", "/api/me/tasks").set_json(task)).await;
+    }
+    // A day that has begun somewhere, or has not ended somewhere, is today in one of these zones.
+    let day = chrono::Utc::now().date_naive();
+    let today = json!({"title": "today", "due_date": day.to_string()});
+    send(&app, alice("POST", "/api/me/tasks").set_json(today)).await;
+    let mut due_today = 0;
+    for zone in ["UTC", "Pacific/Kiritimati", "Etc/GMT%2B12", "Europe/Berlin"] {
+        let answer = send(&app, alice("GET", &format!("/api/me/summary?tz={zone}"))).await;
+        assert_eq!((answer.status, answer.header("x-tasklane-seq")), (200, "7"), "{zone}");
+        let summary = answer.json();
+        assert_eq!((&summary["open"], &summary["completed"]), (&json!(6), &json!(1)));
+        assert_eq!(summary["by_priority"], json!({"low": 1, "medium": 1, "high": 1, "none": 3}));
+        assert_eq!((&summary["by_tag"], &summary["seq"]), (&json!({"x": 1, "y": 2}), &json!(7)));
+        due_today += summary["due_today"].as_u64().unwrap();
+    }
+    assert!(due_today >= 1);
+    for zone in ["Mars/Olympus", "", "europe%2Fberlin", "UTC&tz=UTC"] {
+        let refused = send(&app, alice("GET", &format!("/api/me/summary?tz={zone}"))).await;
+        refused.is_error(422, "VALIDATION_ERROR");
+        assert_eq!(refused.json()["error"]["details"][0]["field"], "tz");
+    }
+}
