@@ -20,6 +20,7 @@ mod documentation;
 mod error_form;
 mod foreign;
 mod greeting;
+mod guide;
 mod health;
 mod identity;
 mod identity_paths;
