@@ -12,7 +12,7 @@ use super::body::{Allowance, Body, Sent};
 use super::caller::Caller;
 use super::error::{ApiError, Details, ErrorBody, FieldError};
 use super::fields::{self, Faults, given, is_null, take_apart};
-use super::forms;
+use super::forms::{self, Form};
 use super::headers::matching;
 use super::schemas::{BodyRefused, KeyHeader, Refused, UserPath};
 use super::sync_schemas::{Batch, BatchResults};
@@ -75,9 +75,11 @@ fn results(answer: &Answer) -> Bytes {
     body.into()
 }
 
-/// A batch without a wrong field. An operation on what cannot be a task's id is `None`.
-#[derive(Debug)]
-struct Operations(Vec<Option<Operation>>);
+/// A batch without a wrong field.
+struct Operations(Vec<Result<Operation, NoTask>>);
+
+/// An operation on what cannot be a task's id.
+struct NoTask;
 
 impl Operations {
     /// The operations.
@@ -85,14 +87,11 @@ impl Operations {
     /// # Errors
     /// 404 for the first one on what cannot be a task's id.
     fn operations(self) -> Result<Vec<Operation>, ApiError> {
-        let missing = self.0.iter().position(Option::is_none);
-        if let Some(place) = missing {
-            return Err(ApiError {
-                details: Details::Operation { place, task: None },
-                ..ApiError::no_task(None)
-            });
-        }
-        Ok(self.0.into_iter().flatten().collect())
+        let numbered = self.0.into_iter().enumerate().map(|(place, operation)| {
+            let missing = |NoTask| ApiError::no_task(None).with(Details::Operation { place, task: None });
+            operation.map_err(missing)
+        });
+        numbered.collect()
     }
 }
 
@@ -142,54 +141,48 @@ fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
     Some(Operations(operations))
 }
 
-/// Reads one operation: `None` if a field is wrong, `Some(None)` if its id can be no task's.
-fn read_one(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<Option<Operation>> {
+/// Reads one operation, unless a field is wrong. Every field is looked at, whether or not one before it
+/// is wrong.
+fn read_one(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<Result<Operation, NoTask>> {
     const OP: &str = "must be `create`, `update`, `complete` or `delete`";
-    let Some(op) = faults.require("op", given.op, |raw| fields::string(raw, OP)) else {
-        return None;
-    };
-    let (changes, takes_task) = match op.as_str() {
-        "create" => (false, true),
-        "update" => (true, true),
-        "complete" | "delete" => (true, false),
-        _ => {
-            faults.note("op", OP);
-            return None;
-        }
-    };
-    let id = if changes {
-        faults.require("id", given.id, |raw| Ok(TaskId::parse(&fields::string(raw, "must be a string")?)))
-    } else {
-        Some(None)
-    };
+    let op = faults.require("op", given.op, |raw| fields::string(raw, OP))?;
     let condition = given.if_match.filter(|raw| !is_null(raw));
-    if condition.is_some() && !changes {
-        faults.note("if_match", "has no meaning for a `create`");
+    if op == "create" {
+        if condition.is_some() {
+            faults.note("if_match", "has no meaning for a `create`");
+        }
+        let new: NewTask = task(given, name, faults)?;
+        return Some(Ok(Command::CreateTask(Box::new(new)).into()));
     }
+    if !["update", "complete", "delete"].contains(&&*op) {
+        faults.note("op", OP);
+        return None;
+    }
+    let id = |raw| Ok(TaskId::parse(&fields::string(raw, "must be a string")?));
+    let id = faults.require("id", given.id, id);
     let if_match = faults.check("if_match", condition, if_match);
-    if takes_task && given.task.is_none() {
-        faults.note("task", "is required");
-    }
-    let task = given.task.filter(|_| takes_task).map(RawValue::get);
-    faults.enter(format!("{name}.task"), format!("{name}."));
-    let command = match op.as_str() {
-        "create" => Command::CreateTask(Box::new(forms::read::<NewTask>(task?, faults)?)),
+    let command = match &*op {
         "update" => {
-            let patch = Box::new(forms::read::<Patch>(task?, faults)?);
-            let Some(id) = id? else { return Some(None) };
-            Command::UpdateTask { id, patch }
+            let patch: Patch = task(given, name, faults)?;
+            id?.map(|id| Command::UpdateTask { id, patch: Box::new(patch) })
         }
         "complete" => {
             let completed = faults.check("completed", given.completed, fields::boolean);
-            let Some(id) = id? else { return Some(None) };
-            Command::CompleteTask { id, completed }
+            id?.map(|id| Command::CompleteTask { id, completed })
         }
-        _ => {
-            let Some(id) = id? else { return Some(None) };
-            Command::DeleteTask { id }
-        }
+        _ => id?.map(|id| Command::DeleteTask { id }),
     };
-    Some(Some(Operation { command, if_match }))
+    Some(command.map(|command| Operation { command, if_match }).ok_or(NoTask))
+}
+
+/// Reads an operation's task.
+fn task<T: Form>(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<T> {
+    if given.task.is_none() {
+        faults.note("task", "is required");
+    }
+    let task = given.task?;
+    faults.enter(format!("{name}.task"), format!("{name}."));
+    forms::read(task.get(), faults)
 }
 
 /// A version, or the text of an `If-Match` header.

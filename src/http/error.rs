@@ -127,16 +127,12 @@ impl FieldError {
 /// What an error has to say beyond its message.
 #[derive(Debug)]
 pub(super) enum Details {
-    Nothing,
     /// Every field that is wrong.
     Fields(Vec<FieldError>),
     /// The JSON of the task the request was about, as it is.
     Task(Bytes),
     /// Which operation of a batch it was, and the JSON of its task, as it is.
-    Operation {
-        place: usize,
-        task: Option<Bytes>,
-    },
+    Operation { place: usize, task: Option<Bytes> },
 }
 
 impl Serialize for Details {
@@ -149,7 +145,6 @@ impl Serialize for Details {
         // The JSON is the lane's own.
         let raw = |json| serde_json::from_slice::<&RawValue>(json).ok();
         match self {
-            Self::Nothing => to.serialize_none(),
             Self::Fields(fields) => fields.serialize(to),
             Self::Task(json) => raw(json).serialize(to),
             Self::Operation { place, task } => {
@@ -164,7 +159,7 @@ impl Serialize for Details {
 pub(super) struct ApiError {
     pub(super) code: Code,
     pub(super) message: Cow<'static, str>,
-    pub(super) details: Details,
+    pub(super) details: Option<Box<Details>>,
     /// The seq at which this answer is true.
     pub(super) seq: Option<Seq>,
     /// The methods that would do, with a 405.
@@ -175,8 +170,7 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        let (message, details) = (message.into(), Details::Nothing);
-        Self { code, message, details, seq: None, allow: None, cause: None }
+        Self { code, message: message.into(), details: None, seq: None, allow: None, cause: None }
     }
 
     /// The error in an answer the framework made by itself.
@@ -196,7 +190,7 @@ impl ApiError {
         if fields.len() > TOLD {
             told = format!("{told}; and {} more", fields.len() - TOLD);
         }
-        Self { details: Details::Fields(fields), ..Self::new(Code::ValidationError, told) }
+        Self::new(Code::ValidationError, told).with(Details::Fields(fields))
     }
 
     /// One parameter, or one header, that is wrong.
@@ -209,13 +203,21 @@ impl ApiError {
         let place = if let Error::Refused { operation, .. } = error { Some(operation) } else { None };
         let error = Self::from(error);
         let Some(place) = place else { return error };
-        let task = if let Details::Task(task) = error.details { Some(task) } else { None };
-        Self { details: Details::Operation { place, task }, ..error }
+        let task = match error.details.as_deref() {
+            Some(Details::Task(task)) => Some(task.clone()),
+            _ => None,
+        };
+        error.with(Details::Operation { place, task })
     }
 
     /// A refusal of the caller, with the reason the log gets.
     pub(super) fn unauthorized(message: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
         Self { cause: Some(cause.into()), ..Self::new(Code::Unauthorized, message) }
+    }
+
+    /// With more to say than the message.
+    pub(super) fn with(self, details: Details) -> Self {
+        Self { details: Some(Box::new(details)), ..self }
     }
 
     fn because(self, cause: impl fmt::Display) -> Self {
@@ -230,7 +232,7 @@ impl ApiError {
     /// The contract's JSON form.
     pub(super) fn body(&self, status: StatusCode, request_id: &str) -> Vec<u8> {
         let form = ErrorBody {
-            error: ErrorObject { code: self.code, message: &self.message, details: &self.details },
+            error: ErrorObject { code: self.code, message: &self.message, details: self.details.as_deref() },
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
@@ -270,7 +272,7 @@ struct ErrorObject<'a> {
     /// For people.
     message: &'a str,
     #[schema(required, value_type = Option<ErrorDetails>)]
-    details: &'a Details,
+    details: Option<&'a Details>,
 }
 
 /// What the code has to say beyond the message; null if nothing.
@@ -318,8 +320,8 @@ impl From<Error> for ApiError {
                     Refusal::NotFound => Self::no_task(None),
                     Refusal::IdTaken => Self::new(Code::Conflict, "This id belongs to another task"),
                     Refusal::PreconditionFailed => {
-                        let details = current.map_or(Details::Nothing, Details::Task);
                         let message = "The task is not in the version that If-Match names";
+                        let details = current.map(|task| Box::new(Details::Task(task)));
                         Self { details, ..Self::new(Code::PreconditionFailed, message) }
                     }
                     Refusal::QuotaExceeded { limit } => {

@@ -57,11 +57,11 @@ pub(super) async fn get_ready(request: HttpRequest) -> Result<Json<Readiness>, A
     let api = api(&request);
     if api.draining.load(Ordering::Relaxed) {
         let details = Details::Fields(vec![FieldError::new("server", "is stopping")]);
-        return Err(ApiError { details, ..ApiError::new(Code::Overloaded, "The service is stopping") });
+        return Err(ApiError::new(Code::Overloaded, "The service is stopping").with(details));
     }
     api.registry.ping().await.map_err(|error| {
         let details = Details::Fields(vec![FieldError::new("store", "is not available")]);
-        ApiError { details, ..ApiError::from(error) }
+        ApiError::from(error).with(details)
     })?;
     Ok(Json(Readiness { status: "ready" }))
 }

@@ -64,13 +64,11 @@ fn completed(given: &mut Parameters) -> Option<bool> {
 
 fn tags(given: &mut Parameters) -> Vec<String> {
     let tags = given.all("tag");
-    match Tags::parse(tags.iter().map(|tag| &**tag)) {
-        Ok(tags) => tags.as_slice().iter().map(|tag| tag.to_string()).collect(),
-        Err(_) => {
-            given.note("tag", "must be 1 to 50 characters long, and be given 20 times at the most");
-            Vec::new()
-        }
-    }
+    let Ok(tags) = Tags::parse(tags.iter().map(|tag| &**tag)) else {
+        given.note("tag", "must be 1 to 50 characters long, and be given 20 times at the most");
+        return Vec::new();
+    };
+    tags.as_slice().iter().map(ToString::to_string).collect()
 }
 
 /// An instant's `+` that a client forgot to encode has become a space.
@@ -93,15 +91,14 @@ fn search(given: &mut Parameters) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::Details;
     use super::*;
     use crate::domain::{Field, Place, TaskId};
     use crate::lane::cursor;
 
     fn wrong(query: &str) -> Vec<String> {
-        match parse(query).err().map(|error| error.details) {
-            Some(super::super::error::Details::Fields(fields)) => {
-                fields.into_iter().map(|fault| fault.field.into_owned()).collect()
-            }
+        match parse(query).unwrap_err().details.as_deref() {
+            Some(Details::Fields(fields)) => fields.iter().map(|fault| fault.field.to_string()).collect(),
             other => panic!("{query}: {other:?}"),
         }
     }
@@ -175,6 +172,7 @@ mod tests {
             assert_eq!(wrong(query), [name], "{query}");
         }
         assert_eq!(wrong(&format!("search={}", "x".repeat(201))), ["search"]);
-        assert_eq!(wrong(&(0..21).map(|n| format!("tag={n}&")).collect::<String>()), ["tag"]);
+        let tags: Vec<_> = (0..21).map(|n| format!("tag={n}")).collect();
+        assert_eq!(wrong(&tags.join("&")), ["tag"]);
     }
 }

@@ -31,6 +31,7 @@ mod tickets;
 mod transfer;
 mod unread;
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,6 +57,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a request's head may take to arrive.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what it is sent before its connection is cut: neither an event
+/// stream nor any other answer waits longer for a reader that does not read.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// What all workers share.
 pub struct Api {
@@ -229,10 +234,30 @@ pub fn run(host: &str, port: u16, workers: usize, api: &Arc<Api>) -> io::Result<
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .tcp_nodelay(true)
+        .on_connect(|connection, _| limit_stall(connection))
         .disable_signals()
         .bind((host, port))?;
     Ok((server.addrs(), server.run()))
 }
+
+/// Has the system cut a connection on which nothing could be sent for [`STALLED`] though there was
+/// something to send (tcp(7), `TCP_USER_TIMEOUT`). While it cannot be written to, nobody asks an answer's
+/// body for more, so that no timer of ours could do it. Elsewhere than on Linux the bound on a stalled
+/// connection is its token's life.
+#[cfg(target_os = "linux")]
+fn limit_stall(connection: &dyn Any) {
+    use actix_web::rt::net::TcpStream;
+    use socket2::SockRef;
+
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STALLED))
+    {
+        tracing::warn!(%error, "a connection's time-out cannot be set");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_stall(_: &dyn Any) {}
 
 /// Binds a listener that serves nothing but `/metrics`, and starts to serve, as [`run`] does.
 ///
@@ -243,4 +268,18 @@ pub fn run_metrics(address: SocketAddr, api: &Arc<Api>) -> io::Result<(Vec<Socke
     let metrics = move || App::new().app_data(Arc::clone(&api)).route("/metrics", web::get().to(get_metrics));
     let server = HttpServer::new(metrics).workers(1).disable_signals().bind(address)?;
     Ok((server.addrs(), server.run()))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use actix_web::rt::net::TcpStream;
+
+    #[actix_web::test]
+    async fn a_connection_is_cut_by_the_system_when_its_reader_does_not_read() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        limit_stall(&stream);
+        assert_eq!(socket2::SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(STALLED));
+    }
 }

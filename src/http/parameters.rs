@@ -102,11 +102,11 @@ fn decode(value: &str) -> Option<Cow<'_, str>> {
 
 /// The same path and query with another `cursor`.
 pub(super) fn with_cursor(path: &str, query: &str, cursor: &str) -> String {
-    let kept = query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && pair.split_once('=').map_or(*pair, |(name, _)| name) != "cursor");
-    let kept: String = kept.map(|pair| format!("{pair}&")).collect();
-    utf8_percent_encode(&format!("{path}?{kept}cursor={cursor}"), NOT_IN_URI).to_string()
+    let is_cursor = |pair: &str| pair == "cursor" || pair.starts_with("cursor=");
+    let mut pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty() && !is_cursor(pair)).collect();
+    let cursor = format!("cursor={cursor}");
+    pairs.push(&cursor);
+    utf8_percent_encode(&format!("{path}?{}", pairs.join("&")), NOT_IN_URI).to_string()
 }
 
 #[cfg(test)]

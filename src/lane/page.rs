@@ -152,7 +152,7 @@ mod tests {
 
     fn snapshot(seeds: &[(u8, u8, i64)]) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        for (place, (title, priority, made)) in seeds.iter().enumerate() {
+        for (place, (title, priority, made)) in (1..).zip(seeds) {
             let title = Title::parse(&char::from(b'a' + title % 5).to_string()).unwrap();
             let new = NewTask {
                 priority: Priority::ALL.get(usize::from(priority % 4)).copied(),
@@ -160,7 +160,7 @@ mod tests {
                     .filter(|_| made % 2 == 0),
                 ..NewTask::titled(TaskId::generate(), title)
             };
-            let task = new.make(Timestamp::from_micros(made % 7), Seq::new(place as i64 + 1));
+            let task = new.make(Timestamp::from_micros(made % 7), Seq::new(place));
             snapshot.put(Arc::new(Entry::new(task, "ann")));
         }
         snapshot

@@ -84,7 +84,9 @@ impl Store for Memory {
         if self.down.load(Ordering::Relaxed) {
             return batches.iter().map(|_| Outcome::Unavailable("hunter2".into())).collect();
         }
-        batches.iter().for_each(|batch| self.apply(batch));
+        for batch in batches {
+            self.apply(batch);
+        }
         batches.iter().map(|_| Outcome::Committed).collect()
     }
 

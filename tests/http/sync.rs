@@ -138,7 +138,7 @@ async fn a_stream_goes_on_from_where_the_client_is_and_then_live_without_a_hole(
     send(&app, alice("DELETE", &path)).await;
     let deleted = ("change".to_owned(), 4, json!({"seq": 4, "id": third["id"], "deleted": true}));
     for stream in [&mut from_now, &mut from_one, &mut resumed] {
-        assert_eq!(stream.events().await, [deleted.clone()]);
+        assert_eq!(stream.events().await, std::slice::from_ref(&deleted));
     }
     // One who has read nothing for a while gets each task once, in its latest form.
     send(&app, create("e")).await;
@@ -193,7 +193,7 @@ async fn a_stream_breathes_ends_with_its_token_and_at_a_drain() {
     let short = request("GET", "/api/me/events").insert_header(("authorization", format!("Bearer {short}")));
     let mut short = Events::open(&app, short).await.unwrap();
     let mut long = Events::open(&app, alice("GET", "/api/me/events")).await.unwrap();
-    (short.chunk().await, long.chunk().await);
+    assert!(short.chunk().await.is_some() && long.chunk().await.is_some());
     tokio::time::pause();
     for _ in 0..2 {
         assert_eq!(short.chunk().await.unwrap(), ": still here\n\n");
