@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tasklane::domain::{Seq, Task, TaskId, Timestamp};
+use tasklane::domain::{Change, Seq, Task, TaskId, Timestamp};
 use tasklane::store::{Batch, Outcome, Store, StoredUser};
 
 use crate::fixture::{Database, User, at, commit, delete, load, put, recall, record, run, task, tombstones};
@@ -158,13 +158,9 @@ async fn a_purge_forgets_what_is_old_and_moves_the_horizon(database: Database) {
     let mut batch = user.batch(0, vec![delete(ids[0], 1), delete(ids[1], 2), delete(ids[2], 3), put(&kept)]);
     batch.keys = vec![record("old", 1), record("young", 2)];
     assert_eq!(commit(&*store, batch).await, Outcome::Committed);
-    // Its seq is lower than an older one's: clocks differ.
-    let late = Timestamp::from_micros(at(9).as_micros());
-    let mut batch = user.batch(4, vec![]);
-    let id = ids[0];
-    batch.changes.push(tasklane::domain::Change::Delete { id, seq: Seq::new(5), at: at(0) });
-    batch.reached = Seq::new(5);
-    assert_eq!(commit(&*store, batch).await, Outcome::Committed);
+    // A later deletion with an earlier time: clocks differ.
+    let early = Change::Delete { id: ids[0], seq: Seq::new(5), at: at(0) };
+    assert_eq!(commit(&*store, user.batch(4, vec![early])).await, Outcome::Committed);
 
     // Nothing is as old as that.
     assert_eq!(store.purge(at(0), at(0)).await.unwrap(), 0);
@@ -186,8 +182,8 @@ async fn a_purge_forgets_what_is_old_and_moves_the_horizon(database: Database) {
     let stored = load(&*store, &user).await.unwrap();
     assert_eq!((stored.horizon, stored.tombstones), (Seq::new(5), tombstones(&[(6, ids[3])])));
     assert_eq!(load(&*store, &other).await.unwrap().horizon, Seq::new(3));
-    assert_eq!(store.purge(late, late).await.unwrap(), 1 + 3, "all that is left, keys too");
-    assert_eq!(store.purge(late, late).await.unwrap(), 0);
+    assert_eq!(store.purge(at(9), at(9)).await.unwrap(), 1 + 3, "all that is left, keys too");
+    assert_eq!(store.purge(at(9), at(9)).await.unwrap(), 0);
     assert_eq!(load(&*store, &user).await.unwrap().horizon, Seq::new(6));
 }
 

@@ -19,7 +19,7 @@ const KEYS: [&str; 3] = ["a", "b", "c"];
 #[derive(Clone, Debug)]
 enum Step {
     /// A group of batches, one of each user.
-    Commit([Plan; USERS]),
+    Commit(Box<[Plan; USERS]>),
     /// A purge of the deletions, and of the keys, that are older than these seqs make them.
     Purge(i64, i64),
 }
@@ -56,7 +56,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        5 => [plan(), plan(), plan(), plan()].prop_map(Step::Commit),
+        5 => [plan(), plan(), plan(), plan()].prop_map(|plans| Step::Commit(Box::new(plans))),
         1 => (0..30_i64, 0..30_i64).prop_map(|(deletions, keys)| Step::Purge(deletions, keys)),
     ];
     prop::collection::vec(step, 1..14)
@@ -166,7 +166,7 @@ async fn agree(store: &dyn Store, steps: Vec<Step>) {
             Step::Commit(plans) => {
                 let mut batches = Vec::new();
                 let mut expected = Vec::new();
-                for ((model, plan), user) in models.iter_mut().zip(&plans).zip(&users) {
+                for ((model, plan), user) in models.iter_mut().zip(&*plans).zip(&users) {
                     if let Some(batch) = model.batch(plan, user, &ids) {
                         expected.push(model.commit(&batch));
                         model.sent.push(Arc::clone(&batch));
@@ -177,7 +177,9 @@ async fn agree(store: &dyn Store, steps: Vec<Step>) {
             }
             Step::Purge(deletions, keys) => {
                 store.purge(at(deletions), at(keys)).await.unwrap();
-                models.iter_mut().for_each(|model| model.purge(deletions, keys));
+                for model in &mut models {
+                    model.purge(deletions, keys);
+                }
             }
         }
         for (model, user) in models.iter().zip(&users) {

@@ -444,3 +444,31 @@ fn a_purge_passes_by_whom_a_commit_holds_and_waits_for_nobody() {
     assert_eq!(run(store.purge(at(9), at(9))).unwrap(), 2);
     assert_eq!(horizons(), [1, 1, 1]);
 }
+
+#[test]
+fn a_tombstone_that_is_renewed_while_a_purge_is_at_work_stays() {
+    let database = PostgresDatabase::create();
+    let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
+    let (user, id) = (User::new(), TaskId::generate());
+    assert_eq!(run(commit(&store, user.batch(0, vec![delete(id, 1)]))), Outcome::Committed);
+    // A commit's change that comes after the purge's first look. A commit would be done with its locks by
+    // the time the purge has the user's; this one keeps them, so that the test is sure of the order.
+    let (renewing, key) = (database.client(), user.id.as_uuid());
+    let renewing = on_store_runtime(async move {
+        renewing.batch_execute("BEGIN").await.unwrap();
+        let renew = "UPDATE tombstones SET seq = 2 WHERE user_id = $1";
+        assert_eq!(renewing.execute(renew, &[&key]).await.unwrap(), 1);
+        renewing
+    });
+    let watcher = database.client();
+    let finishing = thread::spawn(move || {
+        on_store_runtime(async move {
+            waiter(&watcher).await;
+            renewing.batch_execute("COMMIT").await.unwrap();
+        });
+    });
+    assert_eq!(run(store.purge(at(2), at(0))).unwrap(), 0);
+    finishing.join().unwrap();
+    let stored = run(load(&store, &user)).unwrap();
+    assert_eq!((stored.horizon, stored.tombstones), (Seq::new(1), vec![(Seq::new(2), id)]));
+}

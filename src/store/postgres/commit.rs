@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::connect::Connector;
 use super::fault::{Fault, Kind};
-use crate::domain::{Change, Description, DueDate, Position, Priority, Task};
+use crate::domain::{Change, Description, DueDate, Position, Priority, Task, Timestamp};
 use crate::store::{Batch, Outcome, json_of_tags};
 
 /// Commits batches that do not erase.
@@ -268,7 +268,7 @@ impl<'a> Group<'a> {
                 self.priorities.push(task.priority.map(Priority::as_str));
                 self.tags.push(json_of_tags(&task.tags));
                 self.due_dates.push(task.due_date.as_ref().map(DueDate::as_str));
-                self.completed_at.push(task.completed_at.map(|instant| instant.to_datetime()));
+                self.completed_at.push(task.completed_at.map(Timestamp::to_datetime));
                 self.positions.push(task.position.as_ref().map(Position::as_str));
             }
             Change::Delete { id, seq, at } => {
