@@ -36,7 +36,7 @@ impl Caller {
             Some(Effect::Exists(shown) | Effect::Updated(shown)) => {
                 shown_as(StatusCode::OK, shown, answer.seq)
             }
-            Some(Effect::Deleted) | None => nothing(StatusCode::NO_CONTENT, answer.seq),
+            Some(Effect::Deleted | Effect::Imported) | None => nothing(StatusCode::NO_CONTENT, answer.seq),
         };
         mark_replayed(&mut response, answer);
         response

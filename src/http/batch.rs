@@ -62,7 +62,7 @@ fn results(answer: &Answer) -> Bytes {
         let (status, task) = match effect {
             Effect::Created(task) => (StatusCode::CREATED, Some(task)),
             Effect::Exists(task) | Effect::Updated(task) => (StatusCode::OK, Some(task)),
-            Effect::Deleted => (StatusCode::NO_CONTENT, None),
+            Effect::Deleted | Effect::Imported => (StatusCode::NO_CONTENT, None),
         };
         body.extend_from_slice(format!("{{\"status\":{}", status.as_u16()).as_bytes());
         if let Some(task) = task {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use actix_web::web::{Bytes, BytesMut};
+use actix_web::web::{self, Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use std::future::{Ready, ready};
@@ -53,8 +53,11 @@ impl FromRequest for Body {
 impl Body {
     /// Reads the body as a form.
     pub(super) async fn read<T: Form>(self) -> Result<Sent<T>, ApiError> {
+        check_type(self.request.headers())?;
         let allowance = self.usual();
-        self.read_large(allowance, parse).await
+        let bytes = self.bytes(allowance).await?;
+        let form = parse(&bytes).map_err(ApiError::invalid)?;
+        Ok(Sent { form, bytes })
     }
 
     /// Reads the body as a form, unless it is empty, whatever its type is then said to be.
@@ -70,15 +73,17 @@ impl Body {
         Ok(Sent { form: Some(form), bytes })
     }
 
-    /// Reads the body by an allowance of its own.
-    pub(super) async fn read_large<T>(
+    /// Reads a body that may be large, by an allowance of its own.
+    pub(super) async fn read_large<T: Send + 'static>(
         self,
         allowance: Allowance,
         parse: fn(&[u8]) -> Result<T, Vec<FieldError>>,
     ) -> Result<Sent<T>, ApiError> {
         check_type(self.request.headers())?;
         let bytes = self.bytes(allowance).await?;
-        let form = parse(&bytes).map_err(ApiError::invalid)?;
+        let body = bytes.clone();
+        // Aside, where no other request waits for it.
+        let form = web::block(move || parse(&body)).await?.map_err(ApiError::invalid)?;
         Ok(Sent { form, bytes })
     }
 

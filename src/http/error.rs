@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use actix_web::error::BlockingError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::web::Bytes;
@@ -349,6 +350,13 @@ impl From<Error> for ApiError {
                 Self::new(Code::InternalServerError, "Internal server error").because(what)
             }
         }
+    }
+}
+
+/// Work done aside that came to nothing: it panicked.
+impl From<BlockingError> for ApiError {
+    fn from(error: BlockingError) -> Self {
+        Self::new(Code::InternalServerError, "Internal server error").because(error)
     }
 }
 

@@ -16,6 +16,9 @@ const LONGEST_SEARCH: usize = 200;
 
 /// Reads a list's parameters.
 pub(super) fn parse(query: &str) -> Result<Query, ApiError> {
+    if query.is_empty() {
+        return Ok(Query::default());
+    }
     let mut given = Parameters::new(query);
     let filter = Filter {
         completed: completed(&mut given),

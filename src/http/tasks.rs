@@ -1,12 +1,12 @@
 //! The task operations. Each extracts, parses, makes one call and maps what came of it.
 
+use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpResponse, error::BlockingError};
 
 use super::answers::{listed, unmodified};
 use super::body::{Body, Sent};
 use super::caller::Caller;
-use super::error::{ApiError, Code, ErrorBody};
+use super::error::{ApiError, ErrorBody};
 use super::forms::Completed;
 use super::headers::Tag;
 use super::list_query;
@@ -67,15 +67,6 @@ pub(super) async fn list_tasks(caller: Caller) -> Answer {
 fn page(snapshot: &Snapshot, query: &Query) -> (Bytes, Option<String>) {
     let page = snapshot.select(query);
     (page.body(), page.next_cursor())
-}
-
-impl From<BlockingError> for ApiError {
-    fn from(error: BlockingError) -> Self {
-        Self {
-            cause: Some(error.to_string().into()),
-            ..Self::new(Code::InternalServerError, "Internal server error")
-        }
-    }
 }
 
 /// Create a task

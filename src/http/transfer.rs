@@ -128,8 +128,8 @@ pub(super) async fn import_tasks(caller: Caller, body: Body) -> Answer {
         .map_err(|_| Error::Overloaded("too many imports are under way"))?;
     let Sent { form: Operations(operations), bytes } = body.read_large(ALLOWANCE, parse).await?;
     let answer = caller.submit_all(operations, &bytes).await?;
-    let created = |effect: &&Effect| matches!(effect, Effect::Created(_));
-    let imported = answer.effects.iter().filter(created).count();
+    let is_new = |effect: &&Effect| matches!(effect, Effect::Imported);
+    let imported = answer.effects.iter().filter(is_new).count();
     let result = Result { imported, unchanged: answer.effects.len() - imported, seq: answer.seq.get() };
     let body = serde_json::to_vec(&result).expect("numbers are always valid JSON");
     let mut response = found(StatusCode::OK, answer.seq, body.into());

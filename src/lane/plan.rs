@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::entry::Entry;
 use super::snapshot::Snapshot;
 use super::write::{Answer, Effect, IdempotencyKey, Work, Write};
-use crate::domain::{Change, Circumstances, Decision, Identity, Operation, Seq, Task, TaskId, Timestamp};
+use crate::domain::{
+    Change, Circumstances, Command, Decision, Identity, Operation, Seq, Task, TaskId, Timestamp,
+};
 use crate::error::Error;
 use crate::store::{Batch, KeyRecord};
 
@@ -126,7 +128,6 @@ impl Plan {
         let decision = operation.decide(existing.as_ref().map(|entry| &*entry.task), at);
         let refused = |refusal| Error::Refused { refusal, seq: self.next.seq(), current: None, operation: 0 };
         let decision = decision.map_err(refused)?;
-        let created = matches!(decision, Decision::Create(_));
         match decision {
             Decision::Create(task) | Decision::Replace(task) => {
                 let entry = Arc::new(Entry::new(task, self.who.subject()));
@@ -134,7 +135,11 @@ impl Plan {
                 changes.push((id, Change::Put(Arc::clone(&entry.task))));
                 self.next.put(entry);
                 self.next.advance(seq);
-                Ok(if created { Effect::Created(shown) } else { Effect::Updated(shown) })
+                Ok(match operation.command {
+                    Command::ImportTask(_) => Effect::Imported,
+                    Command::CreateTask(_) => Effect::Created(shown),
+                    _ => Effect::Updated(shown),
+                })
             }
             Decision::Delete => {
                 changes.push((id, Change::Delete { id, seq, at: self.now }));

@@ -53,6 +53,8 @@ pub struct Answer {
 pub enum Effect {
     /// The task is new.
     Created(Shown),
+    /// The task of an export is in. An import is large, and no answer shows its tasks.
+    Imported,
     /// The same create came before; this is the stored task.
     Exists(Shown),
     /// The task changed.
@@ -86,6 +88,7 @@ struct Record<'a> {
 enum EffectRecord<'a> {
     #[serde(borrow)]
     Created(ShownRecord<'a>),
+    Imported,
     #[serde(borrow)]
     Exists(ShownRecord<'a>),
     #[serde(borrow)]
@@ -109,6 +112,7 @@ impl Answer {
         }
         let effects = self.effects.iter().map(|effect| match effect {
             Effect::Created(task) => EffectRecord::Created(shown(task)),
+            Effect::Imported => EffectRecord::Imported,
             Effect::Exists(task) => EffectRecord::Exists(shown(task)),
             Effect::Updated(task) => EffectRecord::Updated(shown(task)),
             Effect::Deleted => EffectRecord::Deleted,
@@ -127,6 +131,7 @@ impl Answer {
         let record: Record<'_> = serde_json::from_slice(record).ok()?;
         let effects = record.effects.into_iter().map(|effect| match effect {
             EffectRecord::Created(task) => Effect::Created(shown(task)),
+            EffectRecord::Imported => Effect::Imported,
             EffectRecord::Exists(task) => Effect::Exists(shown(task)),
             EffectRecord::Updated(task) => Effect::Updated(shown(task)),
             EffectRecord::Deleted => Effect::Deleted,
@@ -143,7 +148,8 @@ mod tests {
     fn an_answer_comes_back_from_its_record_letter_by_letter() {
         let json = Bytes::from_static(br#"{"title":"\u00e4 \"x\"","version":7}"#);
         let shown = Shown { id: TaskId::generate(), version: Seq::new(7), json };
-        let effects = vec![Effect::Created(shown.clone()), Effect::Deleted, Effect::Updated(shown)];
+        let effects =
+            vec![Effect::Created(shown.clone()), Effect::Imported, Effect::Deleted, Effect::Updated(shown)];
         let answer = Answer { seq: Seq::new(9), effects, replayed: false };
         assert_eq!(Answer::from_record(&answer.to_record()), Some(Answer { replayed: true, ..answer }));
         assert_eq!(Answer::from_record(b"{}"), None);
