@@ -168,8 +168,8 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     // An arbiter for two HTTP workers: planning a batch is little work beside parsing and answering.
     let arbiters: Vec<Arbiter> = (0..workers.div_ceil(2)).map(|_| Arbiter::new()).collect();
-    let handles = arbiters.iter().map(Arbiter::handle).collect();
-    let lanes = Registry::start(Arc::clone(&store), committer, limits, handles, runtime.handle().clone());
+    let places = arbiters.iter().map(Arbiter::handle).collect();
+    let lanes = Registry::start(Arc::clone(&store), committer, limits, places, runtime.handle().clone());
     let jwks_url = config.jwks_url.as_deref();
     let verifier = Verifier::start(config.secret.as_ref(), jwks_url, &config.expected, runtime.handle())
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
@@ -185,11 +185,13 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let (addresses, server) = http::run(&config.host, config.port, workers, &api)
         .map_err(failed(format_args!("HOST, PORT: cannot listen on {}:{}", config.host, config.port)))?;
     let handle = server.handle();
+    let mut handles = vec![server.handle()];
     let mut serving = actix_rt::spawn(server);
     if let Some(address) = config.metrics_listen {
         let (addresses, server) = http::run_metrics(address, &api)
             .map_err(failed(format_args!("METRICS_LISTEN: cannot listen on {address}")))?;
         tracing::info!(address = format!("http://{}", addresses[0]), "serving metrics");
+        handles.push(server.handle());
         actix_rt::spawn(server);
     }
     let address = format!("http://{}", addresses[0]);
@@ -214,7 +216,9 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     api.drain();
     handle.pause().await;
     let unanswered = timeout(left(), quiet(&api)).await.is_err();
-    handle.stop(false).await;
+    for handle in handles {
+        handle.stop(false).await;
+    }
     // What clients that have gone asked for is finished too.
     let unsettled = lanes.drain(left()).await.err().unwrap_or(0);
     drop((api, lanes));

@@ -150,6 +150,12 @@ impl Model {
             expected["id"] =
                 if expected["id"].is_null() { task["id"].clone() } else { expected["id"].clone() };
         }
+        // Since when it is done: kept while it stays so.
+        expected["completed_at"] = match (expected["completed"] == true, &expected["completed_at"]) {
+            (false, _) => Value::Null,
+            (true, Value::String(since)) => json!(since),
+            (true, _) => task["updated_at"].clone(),
+        };
         assert_eq!(task, expected);
         task
     }
@@ -164,6 +170,10 @@ impl Model {
             "title": fields.title.as_deref().unwrap().trim(),
             "description": fields.description,
             "completed": fields.completed.unwrap_or(false),
+            "priority": null,
+            "tags": [],
+            "due_date": null,
+            "position": null,
         });
         if let Some(position) = id.and_then(|id| self.position(id)) {
             let stored = &self.tasks[position];

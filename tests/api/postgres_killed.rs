@@ -206,6 +206,11 @@ async fn a_database_killed_under_load_loses_nothing_acknowledged_on_postgres() {
     for (number, before) in before.iter().enumerate() {
         let user = server.user(&format!("user {number}"));
         let stored = user.list().await;
+        let fate = |task: &Value| {
+            format!("{}: {:?}", task["title"], fates[&number].get(task["title"].as_str().unwrap()))
+        };
+        let unseen: Vec<_> = stored.iter().filter(|task| !before.contains(task)).map(fate).collect();
+        assert!(unseen.is_empty(), "the store holds what was not read: {unseen:?}");
         assert_eq!(stored, *before, "what was read was not what the store holds");
         let by_title: HashMap<_, _> =
             stored.iter().map(|task| (task["title"].as_str().unwrap().to_owned(), task)).collect();
