@@ -128,7 +128,7 @@ fn reads(c: &mut Criterion) {
         }
     });
     c.bench_function("read/snapshot_contended", |b| {
-        b.iter(|| registry.cached(black_box(&who)).unwrap().seq())
+        b.iter(|| registry.cached(black_box(&who)).unwrap().seq());
     });
     stop.store(true, Ordering::Relaxed);
     reader.join().unwrap();
@@ -152,7 +152,7 @@ fn lists(c: &mut Criterion) {
     c.bench_function("query/page_of_10000", |b| b.iter(|| large.select(black_box(&page)).body()));
     let one = task(1);
     c.bench_function("json/task", |b| {
-        b.iter_batched(|| one.clone(), |task| Entry::new(task, "ann"), BatchSize::SmallInput)
+        b.iter_batched(|| one.clone(), |task| Entry::new(task, "ann"), BatchSize::SmallInput);
     });
 }
 

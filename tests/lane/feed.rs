@@ -77,7 +77,7 @@ proptest! {
                     (_, Some(id)) => world.lanes.submit(&who, flip(id).into()).await,
                 };
                 if look {
-                    copy.follow(&*world.lanes.snapshot(&who).await.unwrap(), limit);
+                    copy.follow(&world.lanes.snapshot(&who).await.unwrap(), limit);
                 }
                 if forget {
                     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -101,14 +101,14 @@ fn a_follower_is_woken_by_every_write_and_misses_none() {
         let mut copy = Copy::default();
         let writer = world.spawn(&who, create("one"));
         for _ in 0..50 {
-            let _ = world.spawn(&who, create("more"));
+            drop(world.spawn(&who, create("more")));
         }
         writer.await.unwrap().unwrap();
         while copy.tasks.len() < 51 {
             assert!(subscription.changed().await);
             copy.follow(&subscription.snapshot(), 100);
         }
-        copy.assert_is(&*world.lanes.snapshot(&who).await.unwrap());
+        copy.assert_is(&world.lanes.snapshot(&who).await.unwrap());
     });
 }
 

@@ -157,16 +157,16 @@ fn simulate(seed: u64) {
         // Whatever is still under way comes to its end.
         store.heal();
         tokio::time::sleep(Duration::from_mins(2)).await;
-        for (who, history) in run.people.iter().zip(run.histories.borrow().iter()) {
+        for (who, history) in run.people.iter().zip(&run.histories.take()) {
             if let Err(complaint) = check(history, &store.ending(who.user())) {
                 let lines: BTreeMap<u64, String> =
                     history.iter().map(|operation| (operation.invoked, format!("{operation:?}"))).collect();
                 let lines = lines.into_values().collect::<Vec<_>>().join("\n");
                 panic!("SEED={seed}: {}: {complaint}\n{lines}", who.subject());
             }
-            let seen = run.world.lanes.snapshot(who).await.map(|snapshot| snapshot.seq().get());
+            let shown = run.world.lanes.snapshot(who).await.map(|snapshot| snapshot.seq().get());
             let stored = store.seq(who.user());
-            assert_eq!(seen.ok(), Some(stored), "SEED={seed}: {} is shown an old state", who.subject());
+            assert_eq!(shown.ok(), Some(stored), "SEED={seed}: {} is shown an old state", who.subject());
             run.world.assert_readers_see_the_store(who).await;
         }
     });
