@@ -20,9 +20,22 @@ on_both_stores!(
     a_body_up_to_the_limit_is_accepted,
 );
 
-/// The fields of a task. Later issues add to them.
-const FIELDS: [&str; 8] =
-    ["completed", "created_at", "description", "id", "title", "updated_at", "user_id", "version"];
+/// The fields of a task.
+const FIELDS: [&str; 13] = [
+    "completed",
+    "completed_at",
+    "created_at",
+    "description",
+    "due_date",
+    "id",
+    "position",
+    "priority",
+    "tags",
+    "title",
+    "updated_at",
+    "user_id",
+    "version",
+];
 
 async fn a_new_task_has_exactly_the_contracts_form(store: Store) {
     let server = Server::start(&store);

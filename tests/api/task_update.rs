@@ -48,6 +48,10 @@ async fn put_and_patch_change_only_what_is_given(store: Store) {
             for raised in ["version", "updated_at"] {
                 expected[raised] = task[raised].clone();
             }
+            // Set and cleared by the server, with `completed`.
+            let done_at =
+                if expected["completed"] == true { task["updated_at"].clone() } else { Value::Null };
+            expected["completed_at"] = done_at;
             assert_eq!(task, expected, "{method} {change}");
             assert_eq!(ann.task(id(&task)).await.expect(200).json(), expected);
         }
