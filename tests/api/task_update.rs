@@ -48,10 +48,13 @@ async fn put_and_patch_change_only_what_is_given(store: Store) {
             for raised in ["version", "updated_at"] {
                 expected[raised] = task[raised].clone();
             }
-            // Set and cleared by the server, with `completed`.
-            let done_at =
-                if expected["completed"] == true { task["updated_at"].clone() } else { Value::Null };
-            expected["completed_at"] = done_at;
+            // Set and cleared by the server, with `completed`; it stays while the task stays done.
+            expected["completed_at"] = match (expected["completed"] == true, expected["completed_at"].take())
+            {
+                (false, _) => Value::Null,
+                (true, Value::Null) => task["updated_at"].clone(),
+                (true, since) => since,
+            };
             assert_eq!(task, expected, "{method} {change}");
             assert_eq!(ann.task(id(&task)).await.expect(200).json(), expected);
         }
