@@ -121,6 +121,26 @@ fn a_retry_with_its_key_never_applies_twice_whatever_the_store_did() {
 }
 
 #[test]
+fn a_key_that_another_process_used_between_look_up_and_planning_is_found() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        let id = world.task(&who, "one").await;
+        *world.store.latency.lock().unwrap() = Duration::from_millis(100);
+        // The first is on its way to the store; the second was looked up, not found, and waits behind it.
+        let first = world.spawn(&who, flip(id));
+        let second = world.spawn(&who, keyed("k", 7, flip(id)));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.store.commit_elsewhere(who.user(), "k", [7; 32]);
+        first.await.unwrap().unwrap();
+        let answer = second.await.unwrap().unwrap();
+        assert!(answer.replayed, "it was carried out a second time: {answer:?}");
+        assert_eq!(answer.seq.get(), 2, "the other process's answer");
+        assert_eq!(world.store.seq(who.user()), 3, "its write and our first one");
+        world.assert_readers_see_the_store(&who).await;
+    });
+}
+
+#[test]
 fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
     world(Limits::default(), |world| async move {
         let who = user("ann");

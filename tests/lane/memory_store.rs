@@ -126,6 +126,18 @@ impl MemoryStore {
         }
     }
 
+    /// Carries out a write under this key, as another process would.
+    pub fn commit_elsewhere(&self, user: UserId, key: &str, fingerprint: [u8; 32]) {
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.get_mut(&user).unwrap();
+        row.seq += 1;
+        row.foreign.insert(row.seq);
+        row.last_batch = Some(Uuid::now_v7());
+        let answer = format!(r#"{{"seq":{},"effects":["deleted"]}}"#, row.seq).into();
+        let record = KeyRecord { key: key.into(), fingerprint, answer, at: Timestamp::now() };
+        row.keys.insert(Arc::clone(&record.key), record);
+    }
+
     fn apply(&self, batch: &Batch) -> Outcome {
         apply(&mut self.rows.lock().unwrap(), batch)
     }
