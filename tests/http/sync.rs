@@ -239,6 +239,10 @@ async fn a_ticket_opens_one_stream_of_its_user_and_nothing_else() {
         refused.is_error(401, "UNAUTHORIZED");
     }
     send(&app, request("HEAD", &events)).await.is_error(401, "UNAUTHORIZED");
+    // A token, right or wrong, wins, and leaves the ticket as it is.
+    let wrong = request("GET", &events).insert_header(("authorization", "Basic x"));
+    send(&app, wrong).await.is_error(401, "UNAUTHORIZED");
+    assert!(Events::open(&app, alice("GET", &events)).await.is_ok());
     let mut stream = Events::open(&app, request("GET", &events)).await.unwrap();
     assert_eq!(stream.ids().await, [0]);
     // Once.
