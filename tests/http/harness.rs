@@ -115,6 +115,9 @@ impl Store for Memory {
 }
 
 pub fn api() -> (Arc<Api>, Arc<Memory>) {
+    // Where all tests share a process, the first one to pass a log line without a subscriber would switch
+    // that line off for the test that reads the log. A second call finds it there already.
+    let _ = tracing_subscriber::fmt().with_writer(std::io::sink).try_init();
     let config = Config::check(&Settings::default()).unwrap();
     let store = Arc::new(Memory::default());
     let (committer, _) = Committer::start(store.clone(), &Handle::current(), 64);
