@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
 
 use super::Timestamp;
 
@@ -199,17 +199,6 @@ impl Due {
         match self {
             Self::Day(day) => day < today,
             Self::At(instant) => instant < now,
-        }
-    }
-}
-
-impl fmt::Display for Due {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Day(day) => day.fmt(f),
-            Self::At(instant) => {
-                f.write_str(&instant.to_datetime().to_rfc3339_opts(SecondsFormat::AutoSi, true))
-            }
         }
     }
 }

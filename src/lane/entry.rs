@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::domain::{Description, Due, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp};
+use super::snapshot::Event;
+use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp};
 
 /// A task and its JSON, as every answer shows it.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Entry {
     pub(super) fn weight(&self) -> usize {
         const FIXED: usize = size_of::<Entry>() + size_of::<Task>() + 4 * size_of::<usize>();
         const IN_MAPS: usize =
-            size_of::<(TaskId, usize)>() + size_of::<(Age, usize)>() + size_of::<(Seq, Due)>();
+            size_of::<(TaskId, usize)>() + size_of::<(Age, usize)>() + size_of::<(Seq, Event)>();
         let task = &self.task;
         let text = task.title.as_str().len()
             + task.description.as_ref().map_or(0, |text| text.as_str().len())
