@@ -26,7 +26,7 @@ use crate::telemetry::{init_logs, metrics};
 /// Threads for the store's own work: queries, group commit, timers.
 const STORE_THREADS: usize = 2;
 
-/// How often the metrics' samples are put in their buckets.
+/// How often the metrics' samples are put in their buckets, and idle callers forgotten.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How long after the last answer was made its bytes get to leave.
@@ -77,13 +77,23 @@ pub fn serve(mut config: Config) -> Result<(), AppError> {
         config.secret = Some(development_secret(&config)?);
     }
     // Every connection takes a file descriptor, and the usual soft limit of 1024 is for programs that use select.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => config.max_connections = within(files, config.max_connections),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
     let runtime = store_runtime()?;
     System::new().block_on(run(config, &runtime))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
+}
+
+/// Descriptors kept from clients: for the store, its connections, the keys' fetch, the log.
+const OWN_FILES: u64 = 256;
+
+/// How many connections can be had with so many open files.
+fn within(files: u64, wanted: usize) -> usize {
+    let most = usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX);
+    wanted.min(most)
 }
 
 /// `tasklane migrate`: brings the store's tables up to date.
@@ -158,6 +168,8 @@ fn development_secret(config: &Config) -> Result<Secret, AppError> {
 
 async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let mut signals = Signals::listen()?;
+    let tls = config.tls.as_ref().map(http::tls::server_config).transpose().map_err(AppError::System)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let store = open_store(&config, runtime).await?;
     let limits = Limits {
         max_tasks: config.max_tasks_per_user,
@@ -175,14 +187,17 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
     let api = Api::new(lanes.clone(), Arc::new(verifier), &config);
     let maintenance = runtime.spawn(maintain(Arc::clone(&store)));
-    runtime.spawn(async {
+    let kept = Arc::downgrade(&api);
+    runtime.spawn(async move {
         loop {
             sleep(UPKEEP).await;
+            let Some(api) = kept.upgrade() else { return };
             metrics().upkeep();
+            api.upkeep();
         }
     });
 
-    let (addresses, server) = http::run(&config.host, config.port, workers, &api)
+    let (addresses, server) = http::run(&config.host, config.port, workers, &api, tls)
         .map_err(failed(format_args!("HOST, PORT: cannot listen on {}:{}", config.host, config.port)))?;
     let handle = server.handle();
     let mut handles = vec![server.handle()];
@@ -194,7 +209,7 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
         handles.push(server.handle());
         actix_rt::spawn(server);
     }
-    let address = format!("http://{}", addresses[0]);
+    let address = format!("{scheme}://{}", addresses[0]);
     tracing::info!(address, store = ?config.store, workers, "listening");
     if let (Environment::Development, Some(secret)) = (config.environment, &config.secret) {
         println!("{}", greeting(&address, &config.store, secret));

@@ -9,6 +9,13 @@ use std::time::Duration;
 use clap::Args;
 use url::Host;
 
+mod rate;
+
+pub use rate::Rate;
+
+/// Refused tokens of one address that are answered as such, unless configured.
+const AUTH_FAILURES: Rate = Rate::new(10, 100);
+
 /// The settings as given, unchecked: what is `None` was not given. Flags win over the environment,
 /// the environment over `.env`. Help texts are the reference; `.env.example` says more.
 #[derive(Args, Clone, Debug, Default)]
@@ -52,6 +59,21 @@ pub struct Settings {
     /// Size of a request's body
     #[arg(long, env = "MAX_BODY_BYTES", global = true, value_name = "BYTES")]
     pub max_body_bytes: Option<String>,
+    /// Requests of one user: `<per second>` or `<per second>:<at once>`; `off`, the default, for no limit
+    #[arg(long, env = "RATE_LIMIT_PER_USER", global = true, value_name = "RATE")]
+    pub rate_limit_per_user: Option<String>,
+    /// Refused tokens from one address, in the same form; `off` for no limit
+    #[arg(long, env = "AUTH_FAILURES_PER_ADDRESS", global = true, value_name = "RATE")]
+    pub auth_failures_per_address: Option<String>,
+    /// Connections open at once; further ones wait
+    #[arg(long, env = "MAX_CONNECTIONS", global = true, value_name = "COUNT")]
+    pub max_connections: Option<String>,
+    /// Certificate chain (PEM) to serve https with; needs `TLS_KEY`
+    #[arg(long, env = "TLS_CERT", global = true, value_name = "FILE")]
+    pub tls_cert: Option<String>,
+    /// Private key (PEM) of `TLS_CERT`
+    #[arg(long, env = "TLS_KEY", global = true, value_name = "FILE")]
+    pub tls_key: Option<String>,
     /// Seconds that requests in flight get to finish at a stop
     #[arg(long, env = "SHUTDOWN_TIMEOUT", global = true, value_name = "SECONDS")]
     pub shutdown_timeout: Option<String>,
@@ -92,6 +114,15 @@ pub struct Config {
     pub max_tasks_per_user: usize,
     /// Bytes of a request's body.
     pub max_body_bytes: usize,
+    /// How often one user may ask; `None` for as often as they like.
+    pub rate_limit_per_user: Option<Rate>,
+    /// How many refused tokens of one address are answered as such. Too low: a broken client is told to
+    /// wait and not what is wrong. Too high: a flood of them floods the log.
+    pub auth_failures_per_address: Option<Rate>,
+    /// Connections open at once; fewer where the system allows fewer open files.
+    pub max_connections: usize,
+    /// What https is served with; `None` for http.
+    pub tls: Option<TlsFiles>,
     /// How long a stop waits for requests in flight.
     pub shutdown_timeout: Duration,
     /// Which requests are logged.
@@ -154,6 +185,23 @@ impl Config {
                 64 << 10,
                 1 << 10..=64 << 20,
             )?,
+            rate_limit_per_user: rate::rate(
+                "RATE_LIMIT_PER_USER",
+                given(settings.rate_limit_per_user.as_deref()),
+                None,
+            )?,
+            auth_failures_per_address: rate::rate(
+                "AUTH_FAILURES_PER_ADDRESS",
+                given(settings.auth_failures_per_address.as_deref()),
+                Some(AUTH_FAILURES),
+            )?,
+            max_connections: number(
+                "MAX_CONNECTIONS",
+                settings.max_connections.as_deref(),
+                10_000,
+                10..=1_000_000,
+            )?,
+            tls: tls(given(settings.tls_cert.as_deref()), given(settings.tls_key.as_deref()))?,
             shutdown_timeout: Duration::from_secs(number(
                 "SHUTDOWN_TIMEOUT",
                 settings.shutdown_timeout.as_deref(),
@@ -251,6 +299,17 @@ fn jwks_url(text: &str) -> Result<String, ConfigError> {
     url.map(String::from).ok_or_else(|| ConfigError(format!("JWKS_URL must be {allowed}")))
 }
 
+fn tls(certificate: Option<&str>, key: Option<&str>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into() }))
+        }
+        (Some(_), None) => Err(ConfigError("TLS_KEY is not set, but must be with TLS_CERT".into())),
+        (None, Some(_)) => Err(ConfigError("TLS_CERT is not set, but must be with TLS_KEY".into())),
+    }
+}
+
 /// Better Auth's own default, and what people type in place of a secret.
 fn is_well_known(secret: &str) -> bool {
     let distinct = secret.bytes().collect::<std::collections::HashSet<_>>().len();
@@ -304,6 +363,15 @@ pub struct Expected {
     pub issuer: Option<String>,
     /// The `aud` it must have, or have among others.
     pub audience: Option<String>,
+}
+
+/// The files that https is served with, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and what links it to a known authority.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
 }
 
 /// Where tasks are kept.

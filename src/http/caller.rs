@@ -16,7 +16,7 @@ use super::headers::if_match;
 use super::idempotency::key_of;
 use super::parameters::Parameters;
 use super::route::Route;
-use crate::auth::Session;
+use crate::auth::{AuthError, Session};
 use crate::domain::{Command, Identity, Operation, TaskId, UserId};
 use crate::error::Error;
 use crate::lane::{Answer, Registry, Snapshot, Subscription, Work, Write};
@@ -50,8 +50,12 @@ impl FromRequest for Caller {
         }
         let (token, request) = (token.to_owned(), request.clone());
         Either::Right(Box::pin(async move {
-            let session = api(&request).verifier.verify(&token).await.map_err(ApiError::from)?;
-            Ok(Self::new(session, &request)?)
+            let api = api(&request);
+            let session = api.verifier.verify(&token).await;
+            if let Err(AuthError::Invalid(_)) = session {
+                api.limits.refused(&request)?;
+            }
+            Ok(Self::new(session.map_err(ApiError::from)?, &request)?)
         }))
     }
 }
@@ -64,6 +68,7 @@ impl Caller {
             _ => {
                 // For the edge: the log line and the seq of answers that have none yet.
                 request.extensions_mut().insert(Arc::clone(who));
+                api(request).limits.admit(who.user(), request)?;
                 Ok(Self { session, request: request.clone() })
             }
         }

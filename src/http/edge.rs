@@ -222,6 +222,7 @@ impl Flight {
             headers.insert(SEQ, snapshot.seq().get().into());
         }
         dress(headers, &self.id);
+        api.limits.tell(&request, headers);
         // A body that was not read to its end cannot be followed by another request.
         let unread = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
         if unread || api.draining.load(Ordering::Relaxed) {
@@ -255,8 +256,8 @@ impl Flight {
         let status = landing.status.as_u16();
         let request = Request { route: landing.route.index(), method: self.method.as_str(), status, took };
         self.worker.stripe.end(request);
-        let refused = matches!(status, 401 | 429);
-        if refused || status >= 500 || took > SLOW || self.worker.api.log_requests == LogRequests::All {
+        // Not each 429: they come by the thousand, and metrics count them.
+        if status == 401 || status >= 500 || took > SLOW || self.worker.api.log_requests == LogRequests::All {
             self.log(landing, took);
         }
     }

@@ -19,6 +19,7 @@ mod forms;
 mod headers;
 mod health;
 mod idempotency;
+mod limits;
 mod list_query;
 pub mod openapi;
 mod parameters;
@@ -28,6 +29,7 @@ mod sync;
 mod sync_schemas;
 mod tasks;
 mod tickets;
+pub mod tls;
 mod transfer;
 mod unread;
 
@@ -45,6 +47,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::caller::check_access;
 use self::error::{ApiError, Code};
+use self::limits::Limits;
 use self::route::Route;
 use self::tickets::Tickets;
 use crate::auth::Verifier;
@@ -69,6 +72,8 @@ pub struct Api {
     allowed_origins: Vec<String>,
     max_body_bytes: usize,
     log_requests: LogRequests,
+    limits: Limits,
+    max_connections: usize,
     /// Whether `/metrics` is a route of the main listener.
     serves_metrics: bool,
     draining: AtomicBool,
@@ -89,6 +94,8 @@ impl Api {
             allowed_origins: config.allowed_origins.clone(),
             max_body_bytes: config.max_body_bytes,
             log_requests: config.log_requests,
+            limits: Limits::new(config),
+            max_connections: config.max_connections,
             serves_metrics: config.environment == Environment::Development && config.metrics_listen.is_none(),
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
@@ -103,6 +110,11 @@ impl Api {
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.stopping.send_replace(true);
+    }
+
+    /// Lets go of what is kept about callers that have not come lately. To be called every few seconds.
+    pub fn upkeep(&self) {
+        self.limits.forget_idle();
     }
 
     /// Requests that have arrived and whose answers have not begun.
@@ -225,18 +237,30 @@ async fn get_metrics(request: HttpRequest) -> HttpResponse {
 /// Binds the main listener and starts to serve: the addresses it listens on, and the server, which
 /// runs while it is awaited.
 ///
+/// With `tls` it speaks https and nothing else.
+///
 /// # Errors
 /// When the address cannot be bound.
-pub fn run(host: &str, port: u16, workers: usize, api: &Arc<Api>) -> io::Result<(Vec<SocketAddr>, Server)> {
-    let api = Arc::clone(api);
+pub fn run(
+    host: &str,
+    port: u16,
+    workers: usize,
+    api: &Arc<Api>,
+    tls: Option<rustls::ServerConfig>,
+) -> io::Result<(Vec<SocketAddr>, Server)> {
+    let (api, max_connections) = (Arc::clone(api), api.max_connections);
     let server = HttpServer::new(move || app(&api))
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .tcp_nodelay(true)
+        .max_connections(max_connections.div_ceil(workers))
         .on_connect(|connection, _| limit_stall(connection))
-        .disable_signals()
-        .bind((host, port))?;
+        .disable_signals();
+    let server = match tls {
+        Some(tls) => server.bind_rustls_0_23((host, port), tls)?,
+        None => server.bind((host, port))?,
+    };
     Ok((server.addrs(), server.run()))
 }
 
@@ -246,12 +270,14 @@ pub fn run(host: &str, port: u16, workers: usize, api: &Arc<Api>) -> io::Result<
 /// connection is its token's life.
 #[cfg(target_os = "linux")]
 fn limit_stall(connection: &dyn Any) {
+    use actix_tls::accept::rustls_0_23::TlsStream;
     use actix_web::rt::net::TcpStream;
     use socket2::SockRef;
 
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STALLED))
-    {
+    let plain = connection.downcast_ref::<TcpStream>();
+    let stream = plain.or_else(|| Some(connection.downcast_ref::<TlsStream<TcpStream>>()?.get_ref().0));
+    let set = stream.map(|stream| SockRef::from(stream).set_tcp_user_timeout(Some(STALLED)));
+    if let Some(Err(error)) = set {
         tracing::warn!(%error, "a connection's time-out cannot be set");
     }
 }
@@ -273,13 +299,51 @@ pub fn run_metrics(address: SocketAddr, api: &Arc<Api>) -> io::Result<(Vec<Socke
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use actix_tls::accept::rustls_0_23::Acceptor;
+    use actix_web::dev::{Service, ServiceFactory};
     use actix_web::rt::net::TcpStream;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use socket2::SockRef;
 
     #[actix_web::test]
     async fn a_connection_is_cut_by_the_system_when_its_reader_does_not_read() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         limit_stall(&stream);
-        assert_eq!(socket2::SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(STALLED));
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(STALLED));
+    }
+
+    #[actix_web::test]
+    async fn so_is_one_with_tls() {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let certificate = CertificateDer::from(pair.cert);
+        let key = PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+        let server = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shaking = std::thread::spawn(move || {
+            let name = "localhost".try_into().unwrap();
+            let mut connection = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            while connection.is_handshaking() {
+                connection.complete_io(&mut stream).unwrap();
+            }
+            stream
+        });
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let acceptor = ServiceFactory::<TcpStream>::new_service(&Acceptor::new(server), ()).await.unwrap();
+        let stream = acceptor.call(TcpStream::from_std(stream).unwrap()).await;
+        let stream = stream.map_err(|error| format!("{error:?}")).unwrap();
+        limit_stall(&stream);
+        assert_eq!(SockRef::from(stream.get_ref().0).tcp_user_timeout().unwrap(), Some(STALLED));
+        drop(shaking.join().unwrap());
     }
 }

@@ -7,7 +7,7 @@ use crate::support::command::{Finished, run};
 use crate::support::{Kind, Server, Store, tokens};
 
 /// Values that are wrong, and a word of what is allowed.
-const WRONG: [(&str, &str, &str); 36] = [
+const WRONG: [(&str, &str, &str); 42] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
     ("PORT", "70000", "65535"),
@@ -39,6 +39,12 @@ const WRONG: [(&str, &str, &str); 36] = [
     ("MAX_TASKS_PER_USER", "many", "from"),
     ("MAX_BODY_BYTES", "0", "from"),
     ("MAX_BODY_BYTES", "64 KiB!", "from"),
+    ("RATE_LIMIT_PER_USER", "0", "per second"),
+    ("RATE_LIMIT_PER_USER", "10 per minute", "per second"),
+    ("AUTH_FAILURES_PER_ADDRESS", "10:0", "off"),
+    ("MAX_CONNECTIONS", "0", "from"),
+    ("TLS_CERT", "cert.pem", "TLS_KEY"),
+    ("TLS_KEY", "key.pem", "TLS_CERT"),
     ("SHUTDOWN_TIMEOUT", "-5", "from"),
     ("SHUTDOWN_TIMEOUT", "soon", "from"),
     ("LOG_REQUESTS", "some", "all"),

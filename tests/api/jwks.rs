@@ -65,7 +65,8 @@ async fn a_new_key_is_found_without_a_restart_and_made_up_ones_cost_one_fetch_in
     let (old, new, newest) = (Key::ed(), Key::ed(), Key::ed());
     let issuer = Issuer::start(&[old.jwk("old")]);
     let url = issuer.url();
-    let server = Server::with(&store, &Issuer::settings(&url));
+    let settings = [&Issuer::settings(&url)[..], &[("AUTH_FAILURES_PER_ADDRESS", "off")]].concat();
+    let server = Server::with(&store, &settings);
     let ask = |key: &Key, kid: &str, number: u32| {
         let mut wanted = claims("ann");
         wanted["number"] = number.into();

@@ -186,7 +186,7 @@ async fn a_log_line_names_the_route_the_users_key_and_the_reason_and_nothing_a_u
 #[actix_web::test]
 async fn the_server_tells_its_address_and_serves_metrics_on_their_own_listener() {
     let (api, _) = api();
-    let (addresses, server) = http::run("127.0.0.1", 0, 1, &api).unwrap();
+    let (addresses, server) = http::run("127.0.0.1", 0, 1, &api, None).unwrap();
     let (metrics_addresses, metrics_server) =
         http::run_metrics("127.0.0.1:0".parse().unwrap(), &api).unwrap();
     let handles = [server.handle(), metrics_server.handle()];

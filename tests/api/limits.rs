@@ -1,0 +1,129 @@
+//! The limits an operator sets: requests of one user, refused tokens of one address, open connections.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::support::{Answer, Kind, Server, Store, on_both_stores, send, tokens};
+
+on_both_stores!(a_user_who_asks_too_often_is_told_to_wait_and_no_other_is);
+
+/// `name` of a `RateLimit` field's one item, such as `r` of `"user";r=3;t=1`.
+fn parameter(answer: &Answer, header: &str, name: &str) -> u64 {
+    let field = answer.header(header).unwrap_or_else(|| panic!("no {header}: {answer:?}"));
+    let mut parts = field.split(';');
+    assert_eq!(parts.next(), Some("\"user\""), "{field}");
+    let value = parts.find_map(|part| part.strip_prefix(&format!("{name}=")).map(str::to_owned));
+    value.unwrap_or_else(|| panic!("no {name} in {field}")).parse().unwrap()
+}
+
+async fn a_user_who_asks_too_often_is_told_to_wait_and_no_other_is(store: Store) {
+    let server = Server::with(&store, &[("RATE_LIMIT_PER_USER", "1:5")]);
+    let (ann, bob) = (server.user("ann"), server.user("bob"));
+    let first = ann.post(&json!({"title": "a"})).await.expect(201);
+    assert_eq!(parameter(&first, "ratelimit-policy", "q"), 5);
+    assert_eq!(parameter(&first, "ratelimit-policy", "w"), 5);
+    assert_eq!(parameter(&first, "ratelimit", "r"), 4);
+    // At most five at once and one a second, whichever route and method, known or not.
+    let mut refused = None;
+    for number in 0..40 {
+        let path = ["/tasks", "/test", "/nothing", "/tasks/none"][number % 4];
+        let answer = ann.get(path).await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        parameter(&answer, "ratelimit", "r");
+    }
+    let refused = refused.expect("never told to wait").expect_error(429, "RATE_LIMITED");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(parameter(&refused, "ratelimit", "r"), 0);
+    assert_eq!(parameter(&refused, "ratelimit", "t"), 5);
+    // Another user is another's business; the same user by another token or path is not.
+    bob.get("/tasks").await.expect(200);
+    let again = tokens::signed(&json!({"sub": "ann", "exp": tokens::in_an_hour(), "x": 1}));
+    let more = (0..20).map(|_| send(server.request(Method::GET, "/api/me/tasks").bearer_auth(&again)));
+    assert!(join_all(more).await.iter().any(|answer| answer.status == 429), "another token, another count");
+    // Who waits as told gets through; nobody else's path counts for them.
+    let mut status = 429;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        status = ann.get("/tasks").await.status;
+        if status == 200 {
+            break;
+        }
+    }
+    assert_eq!(status, 200);
+    for _ in 0..10 {
+        server.get("/health").await.expect(200);
+        server.get("/api/ann/tasks").await.expect(401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_limit_nothing_is_said_of_one() {
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    for answer in join_all((0..300).map(|_| ann.get("/tasks"))).await {
+        let answer = answer.expect(200);
+        assert!(answer.header("ratelimit").is_none() && answer.header("ratelimit-policy").is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_sends_many_wrong_tokens_is_told_to_wait_and_right_ones_get_in() {
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::with(&store, &[("AUTH_FAILURES_PER_ADDRESS", "1:20")]);
+    let ask = |token: String| send(server.request(Method::GET, "/api/ann/tasks").bearer_auth(token));
+    let wrong = |number: u32| format!("{}{number}", tokens::of("ann"));
+    let mut told = Vec::new();
+    for number in 0..60 {
+        told.push(ask(wrong(number)).await);
+    }
+    assert!(told[..20].iter().all(|answer| answer.status == 401));
+    let refused = told.pop().unwrap().expect_error(429, "RATE_LIMITED");
+    assert!(refused.header("ratelimit").is_none(), "it is about no user");
+    // Whoever is right, or merely late, or has not signed in, is told as ever.
+    server.user("ann").get("/tasks").await.expect(200);
+    let late = tokens::signed(&json!({"sub": "ann", "exp": tokens::now() - 3600}));
+    ask(late).await.expect_message(401, "UNAUTHORIZED", "Token expired");
+    send(server.request(Method::GET, "/api/ann/tasks")).await.expect_message(
+        401,
+        "UNAUTHORIZED",
+        "Missing authentication token",
+    );
+    // The log is not flooded either.
+    assert!(server.output().stderr().iter().filter(|line| line.contains("status=401")).count() <= 40);
+    let mut status = 429;
+    for number in 60..80 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        status = ask(wrong(number)).await.status;
+        if status == 401 {
+            break;
+        }
+    }
+    assert_eq!(status, 401);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_connections_are_open_than_allowed_and_the_others_wait_their_turn() {
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::with(&store, &[("MAX_CONNECTIONS", "40")]);
+    let idle = server.open_files();
+    let sockets =
+        join_all((0..200).map(|_| async { TcpStream::connect(server.address()).await.unwrap() })).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let open = server.open_files() - idle;
+    // A worker may accept a few more before it says that it is full.
+    assert!((20..100).contains(&open), "{open} connections are open");
+    drop(sockets);
+    for _ in 0..20 {
+        server.get("/health").await.expect(200);
+    }
+    server.stop();
+}
