@@ -11,6 +11,8 @@ use crate::support::{Answer, Server, Store, id, on_both_stores, send};
 on_both_stores!(
     no_route_lets_a_user_act_as_another,
     no_route_tells_a_foreign_task_from_a_missing_one,
+    no_batch_tells_a_foreign_task_from_a_missing_one,
+    an_id_another_user_has_is_as_free_as_any,
     no_route_is_open_without_a_token,
 );
 
@@ -144,6 +146,52 @@ async fn no_route_tells_a_foreign_task_from_a_missing_one(store: Store) {
     assert!(tried >= 10, "only {tried} routes with a task in the path");
     assert_eq!(bob.list().await, [theirs]);
     assert_eq!(ann.list().await, [own]);
+}
+
+async fn no_batch_tells_a_foreign_task_from_a_missing_one(store: Store) {
+    let server = Server::start(&store);
+    let (ann, bob) = (server.user("ann"), server.user(BOB));
+    let (own, theirs) = (ann.create("ann's").await, bob.create("bob's").await);
+    for operation in [
+        json!({"op": "update", "task": {"title": "taken"}}),
+        json!({"op": "update", "task": {"title": "taken"}, "if_match": theirs["version"]}),
+        json!({"op": "complete", "completed": true}),
+        json!({"op": "complete"}),
+        json!({"op": "delete"}),
+        json!({"op": "delete", "if_match": "*"}),
+    ] {
+        let mut answers = Vec::new();
+        for task in [id(&theirs), &Uuid::new_v4().to_string(), &Uuid::now_v7().to_string()] {
+            let mut foreign = operation.clone();
+            foreign["id"] = task.into();
+            let operations = json!({"operations": [{"op": "create", "task": {"title": "a"}}, foreign]});
+            let request = server.request(Method::POST, "/api/me/batch").bearer_auth(&ann.token);
+            let request = request.header("X-Request-Id", "the-same").json(&operations);
+            answers.push(send(request).await.expect(404));
+        }
+        all_alike(&operation.to_string(), &answers);
+    }
+    assert_eq!(bob.list().await, [theirs]);
+    assert_eq!(ann.list().await, [own]);
+}
+
+async fn an_id_another_user_has_is_as_free_as_any(store: Store) {
+    let server = Server::start(&store);
+    let (ann, bob) = (server.user("ann"), server.user(BOB));
+    let theirs = [bob.create("one").await, bob.create("two").await, bob.create("three").await];
+    ann.post(&json!({"id": theirs[0]["id"], "title": "ann's"})).await.expect(201);
+    let create = json!({"op": "create", "task": {"id": theirs[1]["id"], "title": "ann's"}});
+    for (path, body, status) in [
+        ("/api/me/batch", json!({"operations": [create]}), 200),
+        ("/api/me/import", json!({"tasks": [theirs[2]]}), 200),
+    ] {
+        let request = server.request(Method::POST, path).bearer_auth(&ann.token);
+        send(request.json(&body)).await.expect(status);
+    }
+    assert_eq!(ann.list().await.len(), 3);
+    let mut kept = bob.list().await;
+    kept.reverse();
+    assert_eq!(kept, theirs);
 }
 
 async fn no_route_is_open_without_a_token(store: Store) {
