@@ -81,7 +81,10 @@ impl Tags {
     pub fn parse<'a>(tags: impl IntoIterator<Item = &'a str>) -> Result<Self, TagsError> {
         let mut seen = HashSet::new();
         let mut kept: Vec<Box<str>> = Vec::new();
-        for tag in tags {
+        for (index, tag) in tags.into_iter().enumerate() {
+            if index == Self::MAX {
+                return Err(TagsError::TooMany);
+            }
             let tag = tag.trim();
             if tag.is_empty() {
                 return Err(TagsError::Empty);
@@ -93,9 +96,6 @@ impl Tags {
                 return Err(TagsError::TooLong);
             }
             if seen.insert(tag) {
-                if kept.len() == Self::MAX {
-                    return Err(TagsError::TooMany);
-                }
                 kept.push(tag.into());
             }
         }
@@ -239,10 +239,8 @@ mod tests {
         assert_eq!(Tags::parse([&*"🦀".repeat(51)]), Err(TagsError::TooLong));
         let many: Vec<String> = (0..21).map(|n| n.to_string()).collect();
         assert_eq!(Tags::parse(many.iter().map(String::as_str)), Err(TagsError::TooMany));
-        assert!(
-            Tags::parse(many.iter().take(20).chain(&many[..1]).map(String::as_str)).is_ok(),
-            "repeats do not count"
-        );
+        assert!(Tags::parse(many.iter().take(20).map(String::as_str)).is_ok());
+        assert_eq!(Tags::parse(["a"; 21]), Err(TagsError::TooMany), "repeats count");
     }
 
     #[test]

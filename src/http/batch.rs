@@ -76,7 +76,7 @@ fn results(answer: &Answer) -> Bytes {
 }
 
 /// A batch without a wrong field.
-struct Operations(Vec<Result<Operation, NoTask>>);
+pub(super) struct Operations(Vec<Result<Operation, NoTask>>);
 
 /// An operation on what cannot be a task's id.
 struct NoTask;
@@ -117,7 +117,7 @@ struct OperationFields<'a> {
     if_match: Option<&'a RawValue>,
 }
 
-fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
+pub(super) fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
     let mut faults = Faults::of_body();
     let operations = fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
     faults.or(operations)
@@ -187,7 +187,9 @@ fn task<T: Form>(given: &OperationFields, name: &str, faults: &mut Faults) -> Op
 
 /// A version, or the text of an `If-Match` header.
 fn if_match(raw: &RawValue) -> Result<Match, fields::Fault> {
-    if let Ok(version) = serde_json::from_str::<i64>(raw.get()) {
+    // `7.0` is an integer, too, to JSON Schema and to JavaScript.
+    let number = raw.get().strip_suffix(".0").unwrap_or(raw.get());
+    if let Ok(version) = serde_json::from_str::<i64>(number) {
         return Ok(Match::Versions(vec![Seq::new(version)]));
     }
     let text = fields::string(raw, "must be a version, or the text of an If-Match header")?;

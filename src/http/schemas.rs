@@ -45,14 +45,14 @@ pub(super) struct TaskQuery {
     #[param(required = false)]
     priority: Option<Priority>,
     /// Only those with this tag, letter by letter; given several times, only those with all of them
-    #[param(required = false, example = json!(["home"]))]
-    tag: Option<Vec<String>>,
+    #[param(required = false, max_items = 20, example = json!(["home"]))]
+    tag: Option<Vec<Tag>>,
     /// Only those due before this date or instant; a date counts as its first instant in UTC
     #[param(required = false, example = "2026-03-01")]
-    due_before: Option<String>,
+    due_before: Option<DueDate>,
     /// Only those due after this date or instant
     #[param(required = false, example = "2026-02-01T00:00:00Z")]
-    due_after: Option<String>,
+    due_after: Option<DueDate>,
     /// Only those changed after this seq
     #[param(required = false, minimum = 0)]
     updated_since_seq: Option<i64>,
@@ -206,6 +206,54 @@ pub(super) struct TaskList {
     next_cursor: Option<String>,
 }
 
+/// A task's id.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TaskId(Uuid);
+
+/// An instant, a date-time of RFC 3339.
+#[derive(Serialize, ToSchema)]
+#[schema(format = DateTime, example = "2026-02-09T08:00:00Z")]
+pub(super) struct Instant(String);
+
+/// A title: trimmed of white space, then 1 to 200 characters, none of them U+0000.
+#[derive(Serialize, ToSchema)]
+#[schema(
+    pattern = r"^[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*[^\u0000\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]([^\u0000]{0,198}[^\u0000\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000])?[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$",
+    example = "Buy milk"
+)]
+pub(super) struct Title(String);
+
+/// A description, kept as it is; any character but U+0000.
+#[derive(Serialize, ToSchema)]
+#[schema(max_length = 2000, pattern = r"^[^\u0000]*$", example = "Two litres")]
+pub(super) struct Description(String);
+
+/// A tag: trimmed of white space, then 1 to 50 characters, none of them U+0000.
+#[derive(Serialize, ToSchema)]
+#[schema(
+    pattern = r"^[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*[^\u0000\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]([^\u0000]{0,48}[^\u0000\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000])?[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$",
+    example = "home"
+)]
+pub(super) struct Tag(String);
+
+/// A day, or an instant with its offset; given back in the form it came in.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(super) enum DueDate {
+    /// A date of RFC 3339, such as `2026-03-01`.
+    #[schema(value_type = String, format = Date)]
+    Day(String),
+    /// A date-time of RFC 3339, such as `2026-03-01T18:00:00+01:00`.
+    #[schema(value_type = String, format = DateTime)]
+    Instant(String),
+}
+
+/// The client's own ordering key: printable ASCII, sorted byte by byte.
+#[derive(Serialize, ToSchema)]
+#[schema(max_length = 64, pattern = "^[ -~]+$", example = "a0")]
+pub(super) struct Position(String);
+
 /// A task to be made.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
@@ -214,45 +262,38 @@ pub(super) struct TaskList {
 }))]
 pub(super) struct CreateTask {
     /// Chosen by the client, so that the request can be sent again; else by the server.
-    id: Option<Uuid>,
-    /// Trimmed of white space, then 1 to 200 characters.
-    #[schema(min_length = 1)]
-    title: String,
-    #[schema(max_length = 2000)]
-    description: Option<String>,
+    id: Option<TaskId>,
+    title: Title,
+    description: Option<Description>,
     #[schema(default = false, required = false)]
     completed: bool,
     priority: Option<Priority>,
-    /// At most 20, each 1 to 50 characters, trimmed, none twice.
-    tags: Option<Vec<String>>,
-    /// A date such as `2026-03-01`, or an instant with its offset such as `2026-03-01T18:00:00+01:00`.
-    due_date: Option<String>,
-    /// The client's own ordering key: printable ASCII, sorted byte by byte.
-    #[schema(min_length = 1, max_length = 64)]
-    position: Option<String>,
+    /// One given twice is kept once.
+    #[schema(max_items = 20)]
+    tags: Option<Vec<Tag>>,
+    due_date: Option<DueDate>,
+    position: Option<Position>,
 }
 
 /// What is to change; at least one field.
 #[derive(Serialize, ToSchema)]
 #[schema(min_properties = 1, example = json!({"title": "Buy oat milk", "priority": null}))]
 pub(super) struct UpdateTask {
-    /// Trimmed of white space, then 1 to 200 characters.
-    #[schema(min_length = 1, required = false)]
-    title: String,
+    #[schema(required = false)]
+    title: Title,
     /// `null` clears it.
-    #[schema(max_length = 2000)]
-    description: Option<String>,
+    description: Option<Description>,
     #[schema(required = false)]
     completed: bool,
     /// `null` clears it.
     priority: Option<Priority>,
     /// In place of all old ones; `null` is the same as `[]`.
-    tags: Option<Vec<String>>,
+    #[schema(max_items = 20)]
+    tags: Option<Vec<Tag>>,
     /// `null` clears it.
-    due_date: Option<String>,
+    due_date: Option<DueDate>,
     /// `null` clears it.
-    #[schema(min_length = 1, max_length = 64)]
-    position: Option<String>,
+    position: Option<Position>,
 }
 
 /// The state to set.

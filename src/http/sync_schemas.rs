@@ -5,7 +5,9 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 
 use super::error::ErrorBody;
-use super::schemas::{CreateTask, Priority, Task, UpdateTask};
+use super::schemas::{
+    CreateTask, Description, DueDate, Instant, Position, Priority, Tag, Task, Title, UpdateTask,
+};
 
 /// Refusals of a stale seq.
 #[derive(IntoResponses)]
@@ -252,24 +254,19 @@ pub(super) struct Import {
 #[expect(dead_code, reason = "only its form is used")]
 struct ImportTask {
     id: Uuid,
-    #[schema(min_length = 1)]
-    title: String,
-    #[schema(max_length = 2000)]
-    description: Option<String>,
+    title: Title,
+    description: Option<Description>,
     #[schema(default = false, required = false)]
     completed: bool,
     priority: Option<Priority>,
-    tags: Option<Vec<String>>,
-    due_date: Option<String>,
+    #[schema(max_items = 20)]
+    tags: Option<Vec<Tag>>,
+    due_date: Option<DueDate>,
     /// Null unless it is done; if it is and this is missing, `updated_at` is taken.
-    #[schema(format = DateTime)]
-    completed_at: Option<String>,
-    #[schema(min_length = 1, max_length = 64)]
-    position: Option<String>,
-    #[schema(format = DateTime)]
-    created_at: String,
-    #[schema(format = DateTime)]
-    updated_at: String,
+    completed_at: Option<Instant>,
+    position: Option<Position>,
+    created_at: Instant,
+    updated_at: Instant,
 }
 
 /// What came of an import.
