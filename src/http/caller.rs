@@ -163,7 +163,7 @@ pub(super) async fn check_access(request: &HttpRequest) -> Result<(), actix_web:
 }
 
 /// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1).
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     let missing = |cause| ApiError::unauthorized("Missing authentication token", cause);
     let invalid = |cause| ApiError::unauthorized("Invalid token", cause);
     let mut all = headers.get_all(AUTHORIZATION);
@@ -189,7 +189,7 @@ fn segment(path: &str, place: usize) -> Option<&str> {
 }
 
 /// Whom a path under `/api` names, still encoded.
-fn user_segment(path: &str) -> Option<&str> {
+pub(super) fn user_segment(path: &str) -> Option<&str> {
     segment(path, 2).filter(|named| !named.is_empty())
 }
 
@@ -199,7 +199,7 @@ fn decoded(segment: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Whether a path's user is the one with this subject.
-fn names(segment: &str, subject: &str) -> bool {
+pub(super) fn names(segment: &str, subject: &str) -> bool {
     decoded(segment).is_some_and(|named| named == "me" || named == subject)
 }
 

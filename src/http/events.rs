@@ -85,7 +85,7 @@ pub(super) async fn get_events(caller: Caller) -> Answer {
 }
 
 /// Where a client's knowledge ends. A reconnecting `EventSource` repeats its URL, so the header counts.
-fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, ApiError> {
+pub(super) fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, ApiError> {
     let last = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty());
     if let Some(last) = last {
         let last = last.to_str().ok().and_then(seq);

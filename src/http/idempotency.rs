@@ -39,7 +39,7 @@ pub(super) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempo
     Ok(Some(IdempotencyKey { key: key.into(), fingerprint }))
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut lines = headers.get_all(IDEMPOTENCY_KEY);
     let Some(line) = lines.next() else { return Ok(None) };
     let key = lines.next().is_none().then(|| parse(line.as_bytes().trim_ascii())).flatten();

@@ -16,6 +16,8 @@ mod error;
 mod events;
 mod fields;
 mod forms;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod headers;
 mod health;
 mod idempotency;

@@ -79,7 +79,7 @@ pub(super) async fn list_changes(caller: Caller) -> Answer {
     Ok(unmodified.unwrap_or_else(|| listed(seq, body(&changes), None)))
 }
 
-fn changes_query(query: &str) -> Result<(Seq, usize), ApiError> {
+pub(super) fn changes_query(query: &str) -> Result<(Seq, usize), ApiError> {
     let mut given = Parameters::new(query);
     let since = given.read("since", "must be a seq", seq);
     if since.is_none() && given.is_fine() {

@@ -138,7 +138,7 @@ pub(super) async fn import_tasks(caller: Caller, body: Body) -> Answer {
 }
 
 /// One import for each task.
-struct Operations(Vec<Operation>);
+pub(super) struct Operations(Vec<Operation>);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -147,7 +147,7 @@ struct ImportFields<'a> {
     tasks: Option<&'a RawValue>,
 }
 
-fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
+pub(super) fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
     let mut faults = Faults::of_body();
     let operations = fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
     faults.or(operations)
@@ -192,7 +192,7 @@ pub(super) async fn delete_user(caller: Caller) -> Answer {
 }
 
 /// Whether the one header names the user; where the id is not ASCII, percent-encoded as in a path.
-fn confirms(headers: &HeaderMap, subject: &str) -> bool {
+pub(super) fn confirms(headers: &HeaderMap, subject: &str) -> bool {
     let mut lines = headers.get_all(CONFIRM).map(HeaderValue::as_bytes);
     let line = lines.next().filter(|_| lines.next().is_none());
     line.is_some_and(|line| {

@@ -1,0 +1,4 @@
+//! Request bodies of any bytes are read or refused.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tasklane::http::fuzzing::body(bytes));

@@ -1,0 +1,19 @@
+//! A text that nobody signed is never taken for a token.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use tasklane::auth::Verifier;
+use tasklane::config::{Expected, Secret};
+use tokio::runtime::Runtime;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads can be started"));
+static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
+    let secret = Secret::new("a secret for the fuzzer and for nothing else".into());
+    Verifier::start(Some(&secret), None, &Expected::default(), RUNTIME.handle()).expect("no keys to fetch")
+});
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    assert!(VERIFIER.cached(text).is_none());
+    assert!(RUNTIME.block_on(VERIFIER.verify(text)).is_err());
+});

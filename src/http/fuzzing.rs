@@ -1,0 +1,60 @@
+//! The edge's parsers, for the fuzz targets under `fuzz/`; compiled for those only.
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+
+use super::headers::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, Tag, if_match};
+use super::{batch, caller, events, forms, idempotency, list_query, sync, transfer};
+use crate::domain::{Match, NewTask, Patch, Seq};
+use crate::lane::cursor;
+
+/// Reads a body in every way there is.
+pub fn body(bytes: &[u8]) {
+    let _ = forms::parse::<NewTask>(bytes);
+    let _ = forms::parse::<Patch>(bytes);
+    let _ = forms::parse::<forms::Completed>(bytes);
+    let _ = batch::parse(bytes);
+    let _ = transfer::parse(bytes);
+}
+
+/// Reads a line of every header whose value has a form of its own.
+///
+/// # Panics
+/// When two readings of one line contradict each other.
+pub fn headers(bytes: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
+    let mut headers = HeaderMap::new();
+    for name in [IF_NONE_MATCH, IF_MATCH, AUTHORIZATION, IDEMPOTENCY_KEY, LAST_EVENT_ID, CONFIRM] {
+        headers.append(name, value.clone());
+    }
+    let condition = if_match(&headers).expect("there is one");
+    for number in [0, 7, i64::MAX] {
+        let seq = Seq::new(number);
+        // What matches strongly matches weakly (RFC 9110, section 8.8.3.2).
+        let matches = match &condition {
+            Match::Any => true,
+            Match::Versions(versions) => versions.contains(&seq),
+        };
+        assert!(Tag::strong(seq).is_named_in(&headers) || !matches);
+        assert_eq!(Tag::strong(seq).is_named_in(&headers), Tag::weak(seq).is_named_in(&headers));
+    }
+    let _ = caller::bearer(&headers);
+    let _ = idempotency::key(&headers);
+    let _ = events::since(&headers, "");
+    let _ = transfer::confirms(&headers, "ann");
+}
+
+/// Reads a query string as each that asks for one, and a path.
+///
+/// # Panics
+/// When a cursor that is taken does not lead to the place it is read as.
+pub fn path_and_query(text: &str) {
+    if let Ok(query) = list_query::parse(text)
+        && let Some(place) = &query.after
+    {
+        let again = format!("sort={}&cursor={}", query.sort.name(), cursor(query.sort, place));
+        assert_eq!(list_query::parse(&again).ok().and_then(|query| query.after).as_ref(), Some(place));
+    }
+    let _ = sync::changes_query(text);
+    let _ = events::since(&HeaderMap::new(), text);
+    let _ = caller::user_segment(text).map(|named| caller::names(named, "ann"));
+}
