@@ -43,9 +43,9 @@ impl Plan {
         Self { who, max_tasks, now, base, next, changes, keys, email: None, erase: false }
     }
 
-    /// Whether anything is to be committed.
+    /// Whether anything is to be committed: a change, or the answer to a write that changed nothing.
     pub(super) fn changes_anything(&self) -> bool {
-        self.next.seq() != self.base.seq()
+        self.next.seq() != self.base.seq() || !self.keys.is_empty()
     }
 
     /// The seq it has come to.
@@ -74,15 +74,13 @@ impl Plan {
             Work::Operations(operations) => self.operate(operations)?,
         };
         let answer = Answer { seq: self.next.seq(), effects, replayed: false };
-        if self.next.seq() == before {
-            return Ok(answer);
-        }
+        // Also of a create that found its task: carried out anew, it would bring the task back once it is gone.
         if let Some(key) = &write.key {
             let (name, fingerprint) = (Arc::clone(&key.key), key.fingerprint);
             let record = KeyRecord { key: name, fingerprint, answer: answer.to_record(), at: self.now };
             self.keys.insert(Arc::clone(&key.key), (record, answer.clone()));
         }
-        if !self.erase && email.is_some() && email != self.next.email() {
+        if answer.seq != before && !self.erase && email.is_some() && email != self.next.email() {
             self.email = email.cloned();
             self.next.set_email(email.cloned());
         }

@@ -26,7 +26,8 @@ pub struct Batch {
     pub email: Option<Arc<str>>,
     /// The seq the decisions were made at: the fence.
     pub expected: Seq,
-    /// The seq once they are applied; `expected` plus the number of accepted writes.
+    /// The seq once they are applied; `expected` plus the number of accepted writes. It is `expected` itself
+    /// where only keys are to be kept.
     pub reached: Seq,
     /// Whether everything the user has (tasks, tombstones, keys, e-mail address) is removed first. The
     /// horizon then moves to `reached`.

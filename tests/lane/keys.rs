@@ -68,6 +68,29 @@ fn another_request_under_a_used_key_is_refused() {
 }
 
 #[test]
+fn a_create_that_found_its_task_is_answered_so_for_good() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        let made = create("one");
+        let Command::CreateTask(new) = &made else { unreachable!() };
+        let id = new.id;
+        send(&world.lanes, &who, made.clone().into()).await;
+        *world.store.latency.lock().unwrap() = Duration::from_millis(20);
+        let both =
+            [world.spawn(&who, keyed("k", 1, made.clone())), world.spawn(&who, keyed("k", 1, made.clone()))];
+        let answers: Vec<_> = join_all(both).await.into_iter().map(|done| done.unwrap().unwrap()).collect();
+        assert_eq!((answers[0].replayed, answers[1].replayed), (false, true));
+        assert_eq!((world.store.seq(who.user()), answers[1].seq.get()), (1, 1), "nothing was written");
+        // Carried out anew, it would bring the task back.
+        send(&world.lanes, &who, Command::DeleteTask { id }.into()).await;
+        let again = send(&world.lanes, &who, keyed("k", 1, made.clone())).await;
+        assert_eq!(again, answers[1]);
+        assert_eq!((world.store.seq(who.user()), world.store.tasks(who.user()).len()), (2, 0));
+        world.assert_readers_see_the_store(&who).await;
+    });
+}
+
+#[test]
 fn a_refused_write_leaves_its_key_free() {
     world(Limits::default(), |world| async move {
         let who = user("ann");

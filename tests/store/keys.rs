@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tasklane::domain::{Seq, TaskId};
 use tasklane::store::{KeyRecord, Outcome, Recalled};
 
-use crate::fixture::{Database, User, commit, put, recall, record, task};
+use crate::fixture::{Database, User, commit, load, put, recall, record, task};
 
 on_both_stores! {
     a_key_is_found_again_with_the_seq_of_that_instant
     a_key_given_again_is_replaced
     a_key_of_a_batch_that_is_not_applied_is_not_kept
+    a_batch_of_keys_alone_keeps_them_and_moves_nothing
     keys_of_many_users_travel_in_one_group
 }
 
@@ -74,6 +75,29 @@ async fn a_key_of_a_batch_that_is_not_applied_is_not_kept(database: Database) {
     assert_eq!(recall(&*store, &user, "key").await, Recalled { seq: Seq::new(1), record: Some(kept) });
     assert_eq!(recall(&*store, &user, "new").await.record, None);
     assert_eq!(recall(&*store, &new, "new").await, Recalled { seq: Seq::ZERO, record: None });
+}
+
+async fn a_batch_of_keys_alone_keeps_them_and_moves_nothing(database: Database) {
+    let store = database.open().await;
+    let (user, new) = (User::new(), User::new());
+    assert_eq!(commit(&*store, keyed(&user, 0, &[])).await, Outcome::Committed);
+    let before = load(&*store, &user).await;
+    for (user, seq) in [(&user, 1), (&new, 0)] {
+        let kept = record("key", 1);
+        let batch = tasklane::store::Batch { keys: vec![kept.clone()], ..user.batch(seq, vec![]) };
+        // Also when it is sent again.
+        for _ in 0..2 {
+            assert_eq!(commit(&*store, batch.clone()).await, Outcome::Committed);
+            let found = recall(&*store, user, "key").await;
+            assert_eq!(found, Recalled { seq: Seq::new(seq), record: Some(kept.clone()) });
+        }
+        let late = tasklane::store::Batch { keys: vec![record("key", 2)], ..user.batch(seq + 1, vec![]) };
+        assert_eq!(commit(&*store, late).await, Outcome::Conflict);
+        assert_eq!(commit(&*store, keyed(user, seq, &[])).await, Outcome::Committed);
+        assert_eq!(commit(&*store, keyed(user, seq, &[])).await, Outcome::Conflict);
+        assert_eq!(recall(&*store, user, "key").await.record, Some(kept));
+    }
+    assert_eq!(load(&*store, &user).await.unwrap().tasks.len(), before.unwrap().tasks.len() + 1);
 }
 
 async fn keys_of_many_users_travel_in_one_group(database: Database) {
