@@ -20,6 +20,7 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, VARY,
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpMessage};
 use futures_util::future::LocalBoxFuture;
+use tokio::time::timeout;
 
 use super::Api;
 use super::cors::Gate;
@@ -33,6 +34,9 @@ use crate::telemetry::{Request, Stripe};
 
 /// A request that takes longer is slow, and logged.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// How long an answer waits for no more than the user's seq.
+const LOAD: Duration = Duration::from_secs(1);
 
 /// What metrics call the answer to a client that went away before it.
 const CLIENT_GONE: u16 = 499;
@@ -96,23 +100,25 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = Answer<S::Future>;
+    type Future = Answer<S::Future, B>;
 
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let flight = self.worker.depart(&mut request);
-        Answer { flight, inner: self.inner.call(request) }
+        Answer { flight, inner: self.inner.call(request), loading: None }
     }
 }
 
 /// An answer being made.
-pub(super) struct Answer<F> {
+pub(super) struct Answer<F, B> {
     flight: Flight,
     inner: F,
+    /// An answer that waits for its user's state.
+    loading: Option<(Box<ServiceResponse<B>>, LocalBoxFuture<'static, ()>)>,
 }
 
-impl<F, B> Future for Answer<F>
+impl<F, B> Future for Answer<F, B>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>> + Unpin,
     B: MessageBody + 'static,
@@ -121,12 +127,24 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let Some((_, loaded)) = &mut this.loading {
+            std::task::ready!(loaded.as_mut().poll(cx));
+        }
+        if let Some((response, _)) = this.loading.take() {
+            return Poll::Ready(Ok(this.flight.land(*response)));
+        }
         // A handler that panicked is not polled again, and leaves nothing half done behind it: what
         // is shared changes only by messages.
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.inner).poll(cx)));
         let error = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => return Poll::Ready(Ok(this.flight.land(response))),
+            Ok(Poll::Ready(Ok(response))) => {
+                if let Some(loaded) = this.flight.load(&response) {
+                    this.loading = Some((Box::new(response), loaded));
+                    return self.poll(cx);
+                }
+                return Poll::Ready(Ok(this.flight.land(response)));
+            }
             Ok(Poll::Ready(Err(error))) => error,
             Err(_) => {
                 let message = "Internal server error";
@@ -191,6 +209,23 @@ struct Landing<'a> {
 }
 
 impl Flight {
+    /// Loads the state of a known user whose seq an answer does not tell, where it is not in memory: a
+    /// request refused early, or one that needs no task. The answer waits for it, but not for long.
+    fn load<B>(&self, response: &ServiceResponse<B>) -> Option<LocalBoxFuture<'static, ()>> {
+        if response.headers().contains_key(SEQ) || response.status().is_server_error() {
+            return None;
+        }
+        let who = response.request().extensions().get::<Arc<Identity>>().cloned()?;
+        let registry = &self.worker.api.registry;
+        if registry.cached(&who).is_some() {
+            return None;
+        }
+        let registry = registry.clone();
+        Some(Box::pin(async move {
+            let _ = timeout(LOAD, registry.snapshot(&who)).await;
+        }))
+    }
+
     /// Makes an answer ready to go.
     fn land<B: MessageBody + 'static>(
         &mut self,

@@ -12,6 +12,7 @@ on_both_stores!(
     every_write_raises_the_seq_by_one_and_says_so,
     reads_tell_the_seq_and_do_not_raise_it,
     refused_calls_tell_the_seq_and_do_not_raise_it,
+    a_users_very_first_answer_after_a_restart_tells_the_seq_whatever_it_is,
     the_auth_check_tells_the_seq,
     an_answer_without_a_known_user_tells_no_seq,
     a_tasks_etag_is_its_version_and_the_lists_is_the_seq,
@@ -94,6 +95,42 @@ async fn refused_calls_tell_the_seq_and_do_not_raise_it(store: Store) {
         assert_eq!(answer.seq(), 2, "{}", answer.text());
     }
     assert_eq!(ann.seq().await, 2);
+}
+
+async fn a_users_very_first_answer_after_a_restart_tells_the_seq_whatever_it_is(store: Store) {
+    let calls = [
+        (Method::GET, "/test", 200),
+        (Method::GET, "/tasks?limit=none", 422),
+        (Method::GET, "/tasks/none", 404),
+        (Method::GET, "/nothing", 404),
+        (Method::DELETE, "/tasks", 405),
+        (Method::POST, "/tasks", 422),
+        (Method::PATCH, "/tasks/none/complete", 404),
+        (Method::POST, "/batch", 422),
+        (Method::POST, "/import", 422),
+        (Method::GET, "/summary?tz=none", 422),
+        (Method::GET, "/changes", 422),
+        (Method::GET, "/changes?since=7", 410),
+        (Method::GET, "/events?since=none", 422),
+        (Method::POST, "/events/ticket", 201),
+        (Method::GET, "/export", 200),
+        (Method::DELETE, "", 428),
+    ];
+    let server = Server::start(&store);
+    for number in 0..=calls.len() {
+        server.user(&format!("user {number}")).create("a").await;
+    }
+    server.stop();
+    let server = Server::start(&store);
+    // Each call by a user of its own, none of whose tasks is in memory.
+    for (number, (method, path, status)) in calls.into_iter().enumerate() {
+        let user = server.user(&format!("user {number}"));
+        let answer = user.call(method.clone(), path, None).await.expect(status);
+        assert_eq!(answer.seq(), 1, "{method} {path}");
+    }
+    let text = server.user(&format!("user {}", 16)).request(Method::POST, "/tasks");
+    let refused = send(text.header(CONTENT_TYPE, "text/plain").body("a")).await;
+    assert_eq!(refused.expect_error(415, "UNSUPPORTED_MEDIA_TYPE").seq(), 1);
 }
 
 async fn the_auth_check_tells_the_seq(store: Store) {
