@@ -174,6 +174,8 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let limits = Limits {
         max_tasks: config.max_tasks_per_user,
         cache_bytes: config.cache_max_bytes,
+        followers: config.max_event_streams,
+        followers_per_user: config.max_event_streams / 10,
         ..Limits::default()
     };
     let (committer, settled) = Committer::start(Arc::clone(&store), runtime.handle(), limits.waiting);

@@ -56,6 +56,9 @@ pub struct Settings {
     /// Tasks one user may have
     #[arg(long, env = "MAX_TASKS_PER_USER", global = true, value_name = "COUNT")]
     pub max_tasks_per_user: Option<String>,
+    /// Event streams that may be open in all; one user may have a tenth of them
+    #[arg(long, env = "MAX_EVENT_STREAMS", global = true, value_name = "COUNT")]
+    pub max_event_streams: Option<String>,
     /// Size of a request's body
     #[arg(long, env = "MAX_BODY_BYTES", global = true, value_name = "BYTES")]
     pub max_body_bytes: Option<String>,
@@ -112,6 +115,9 @@ pub struct Config {
     pub cache_max_bytes: usize,
     /// Tasks one user may have.
     pub max_tasks_per_user: usize,
+    /// Event streams that may be open in all; one user may have a tenth of them. Each takes a
+    /// connection: as many as there may be connections would leave none for requests.
+    pub max_event_streams: usize,
     /// Bytes of a request's body.
     pub max_body_bytes: usize,
     /// How often one user may ask; `None` for as often as they like.
@@ -178,6 +184,12 @@ impl Config {
                 settings.max_tasks_per_user.as_deref(),
                 100_000,
                 1..=10_000_000,
+            )?,
+            max_event_streams: number(
+                "MAX_EVENT_STREAMS",
+                settings.max_event_streams.as_deref(),
+                5_000,
+                10..=1_000_000,
             )?,
             max_body_bytes: number(
                 "MAX_BODY_BYTES",

@@ -65,8 +65,8 @@ impl Default for Limits {
             cache_bytes: 256 << 20,
             waiting: 16_384,
             waiting_per_user: 1_024,
-            followers: 10_000,
-            followers_per_user: 1_000,
+            followers: 5_000,
+            followers_per_user: 500,
             write_timeout: Duration::from_secs(10),
             idle: Duration::from_mins(10),
         }

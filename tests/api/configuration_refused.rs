@@ -7,7 +7,7 @@ use crate::support::command::{Finished, run};
 use crate::support::{Kind, Server, Store, tokens};
 
 /// Values that are wrong, and a word of what is allowed.
-const WRONG: [(&str, &str, &str); 42] = [
+const WRONG: [(&str, &str, &str); 44] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
     ("PORT", "70000", "65535"),
@@ -37,6 +37,8 @@ const WRONG: [(&str, &str, &str); 42] = [
     ("CACHE_MAX_BYTES", "99999999999999999999999", "from"),
     ("MAX_TASKS_PER_USER", "0", "from"),
     ("MAX_TASKS_PER_USER", "many", "from"),
+    ("MAX_EVENT_STREAMS", "9", "from"),
+    ("MAX_EVENT_STREAMS", "all", "from"),
     ("MAX_BODY_BYTES", "0", "from"),
     ("MAX_BODY_BYTES", "64 KiB!", "from"),
     ("RATE_LIMIT_PER_USER", "0", "per second"),
