@@ -88,6 +88,11 @@ impl User {
         send(self.request(Method::DELETE, &format!("/tasks/{id}"))).await
     }
 
+    /// DELETE of all the user has, confirmed.
+    pub async fn erase(&self) -> Answer {
+        send(self.request(Method::DELETE, "").header("x-confirm-delete", &self.subject)).await
+    }
+
     /// Reads one task.
     pub async fn task(&self, id: &str) -> Answer {
         self.get(&format!("/tasks/{id}")).await

@@ -1,0 +1,206 @@
+//! `ETag` and `If-None-Match`: a copy that is still good is 304, and never one that is not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{Answer, Server, Store, User, id, on_both_stores, send};
+
+on_both_stores!(
+    an_unchanged_task_is_304_by_every_form_that_names_its_tag,
+    an_unchanged_list_is_304_whatever_its_query,
+    every_kind_of_change_ends_every_304_and_a_refusal_ends_none,
+    a_304_never_hides_a_change,
+);
+
+/// Lists of every kind: they all have the seq as their tag.
+const LISTS: [&str; 14] = [
+    "/tasks",
+    "/tasks?completed=false",
+    "/tasks?status=completed",
+    "/tasks?priority=high",
+    "/tasks?tag=x&tag=y",
+    "/tasks?due_before=2030-01-01&due_after=2020-01-01",
+    "/tasks?updated_since_seq=1",
+    "/tasks?search=nothing",
+    "/tasks?sort=-title",
+    "/tasks?limit=1",
+    "/tasks?limit=500&status=all&unknown=1",
+    "/tasks/",
+    "/changes?since=0",
+    "/changes?since=1&limit=1",
+];
+
+async fn conditional(user: &User, method: Method, path: &str, tags: &[&str]) -> Answer {
+    let request = user.request(method, path);
+    send(tags.iter().fold(request, |request, tag| request.header("if-none-match", *tag))).await
+}
+
+/// Checks a 304: no body, the tag, the seq.
+#[track_caller]
+fn unmodified(answer: &Answer, tag: &str, seq: i64) {
+    assert_eq!((answer.status, answer.header("etag"), answer.seq()), (304, Some(tag), seq), "{answer:?}");
+    assert!(answer.body.is_empty() && answer.header("content-type").is_none(), "{answer:?}");
+}
+
+async fn an_unchanged_task_is_304_by_every_form_that_names_its_tag(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    let task = ann.create("a").await;
+    ann.create("b").await;
+    let path = format!("/tasks/{}", id(&task));
+    let good: [&[&str]; 9] = [
+        &["\"1\""],
+        &["W/\"1\""],
+        &["*"],
+        &[" * "],
+        &["\"0\", \"1\""],
+        &["\"0\",W/\"1\",\"7\""],
+        &["\"a,b\" , \"1\""],
+        &[", \"1\" ,"],
+        &["\"0\"", "\"1\""],
+    ];
+    for tags in good {
+        for method in [Method::GET, Method::HEAD] {
+            unmodified(&conditional(&ann, method, &path, tags).await, "\"1\"", 2);
+        }
+    }
+    for tag in ["1", "\"01\"", "\"11\"", "\"1", "w/\"1\"", "\"2\"", "W/\"2\"", "'1'", "**", ""] {
+        let whole = conditional(&ann, Method::GET, &path, &[tag]).await.expect(200);
+        assert_eq!((whole.header("etag"), whole.json()), (Some("\"1\""), task.clone()), "{tag}");
+    }
+    // What is not there has no copy that could be good.
+    let missing = format!("/tasks/{}", Uuid::new_v4());
+    conditional(&ann, Method::GET, &missing, &["*"]).await.expect_no_task();
+    // The tag is the same after a restart: the client's copy outlives the process.
+    server.stop();
+    let server = Server::start(&store);
+    unmodified(&conditional(&server.user("ann"), Method::GET, &path, &["\"1\""]).await, "\"1\"", 2);
+}
+
+async fn an_unchanged_list_is_304_whatever_its_query(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    for path in LISTS.iter().filter(|path| !path.contains("since=1")) {
+        unmodified(&conditional(&ann, Method::GET, path, &["W/\"0\""]).await, "W/\"0\"", 0);
+    }
+    ann.create("a").await;
+    ann.create("b").await;
+    for path in LISTS {
+        let whole = ann.get(path).await.expect(200);
+        assert_eq!((whole.header("etag"), whole.seq()), (Some("W/\"2\""), 2), "{path}");
+        for tags in [&["W/\"2\""][..], &["\"2\""], &["*"], &["W/\"1\", W/\"2\""], &["\"1\"", "\"2\""]] {
+            unmodified(&conditional(&ann, Method::GET, path, tags).await, "W/\"2\"", 2);
+        }
+        for tag in ["W/\"1\"", "W/\"3\"", "2", "W/\"02\""] {
+            let again = conditional(&ann, Method::GET, path, &[tag]).await.expect(200);
+            assert_eq!(again.body, whole.body, "{path} {tag}");
+        }
+        unmodified(&conditional(&ann, Method::HEAD, path, &["W/\"2\""]).await, "W/\"2\"", 2);
+    }
+    // A question that is wrong, or cannot be answered, stays so.
+    for path in ["/tasks?limit=0", "/tasks?cursor=x", "/changes"] {
+        conditional(&ann, Method::GET, path, &["*"]).await.expect_error(422, "VALIDATION_ERROR");
+    }
+    conditional(&ann, Method::GET, "/changes?since=3", &["*"]).await.expect_error(410, "RESYNC_REQUIRED");
+    // Another user's equal tag is another user's.
+    conditional(&server.user("bob"), Method::GET, "/tasks", &["W/\"2\""]).await.expect(200);
+}
+
+async fn every_kind_of_change_ends_every_304_and_a_refusal_ends_none(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    let task = id(&ann.create("a").await).to_owned();
+    let (path, complete) = (format!("/tasks/{task}"), format!("/tasks/{task}/complete"));
+    let imported = json!({"id": Uuid::new_v4(), "title": "i", "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z"});
+    let create = json!({"op": "create", "task": {"title": "b"}});
+    let steps = [
+        (Method::POST, "/tasks", Some(json!({"title": "b"})), 1),
+        (Method::POST, "/tasks", Some(json!({"title": ""})), 0),
+        (Method::PUT, &path, Some(json!({"title": "a"})), 1),
+        (Method::PATCH, &path, Some(json!({"tags": ["x", "y"]})), 1),
+        (Method::PATCH, &path, Some(json!({})), 0),
+        (Method::PATCH, &complete, None, 1),
+        (Method::POST, "/batch", Some(json!({"operations": [create, create, create]})), 3),
+        (Method::POST, "/batch", Some(json!({"operations": [create, {"op": "delete", "id": "x"}]})), 0),
+        (Method::POST, "/import", Some(json!({"tasks": [imported]})), 1),
+        (Method::POST, "/import", Some(json!({"tasks": [imported]})), 0),
+        (Method::DELETE, &path, None, 1),
+        (Method::DELETE, &path, None, 0),
+        (Method::POST, "/events/ticket", None, 0),
+        (Method::DELETE, "", None, 0),
+    ];
+    let mut seq = 1;
+    for (method, path, body, raise) in steps {
+        ann.call(method.clone(), path, body.as_ref()).await;
+        let tag = format!("W/\"{seq}\"");
+        for list in LISTS {
+            let answer = conditional(&ann, Method::GET, list, &[&tag]).await;
+            let status = if raise > 0 { 200 } else { 304 };
+            assert_eq!((answer.status, answer.seq()), (status, seq + raise), "{method} {path}, {list}");
+        }
+        seq += raise;
+    }
+    ann.erase().await.expect(204);
+    let tag = format!("W/\"{seq}\"");
+    for list in LISTS.iter().filter(|list| list.starts_with("/tasks")) {
+        let answer = conditional(&ann, Method::GET, list, &[&tag]).await.expect(200);
+        assert_eq!(answer.seq(), seq + 1, "{list}");
+    }
+}
+
+async fn a_304_never_hides_a_change(store: Store) {
+    const WRITES: i64 = 200;
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    let acknowledged = Arc::new(AtomicI64::new(0));
+    let writer = {
+        let (ann, acknowledged) = (ann.clone(), Arc::clone(&acknowledged));
+        async move {
+            for number in 1..=WRITES {
+                let made = ann.post(&json!({"title": format!("{number}")})).await.expect(201);
+                assert_eq!(made.seq(), number);
+                acknowledged.store(number, Ordering::SeqCst);
+            }
+        }
+    };
+    let reader = |path: &'static str| {
+        let (ann, acknowledged) = (server.user("ann"), Arc::clone(&acknowledged));
+        tokio::spawn(async move {
+            let (mut seen, mut unchanged, mut changed) = (-1, 0_u32, 0_u32);
+            while seen < WRITES {
+                let before = acknowledged.load(Ordering::SeqCst);
+                let answer = conditional(&ann, Method::GET, path, &[&format!("W/\"{seen}\"")]).await;
+                // What was acknowledged before the question was asked is in the answer, whatever it is.
+                assert!(answer.seq() >= before, "{path}: {answer:?} hides {before}");
+                assert!(answer.seq() >= seen, "{path}: an answer went back from {seen}");
+                if answer.status == 304 {
+                    unmodified(&answer, &format!("W/\"{seen}\""), seen);
+                    unchanged += 1;
+                    continue;
+                }
+                let seq = answer.seq();
+                assert!(seq > seen, "{path}: {seen} was still good");
+                if path.starts_with("/tasks") {
+                    assert_eq!(answer.expect(200).json()["total"], seq, "{path}");
+                }
+                (seen, changed) = (seq, changed + 1);
+            }
+            (unchanged, changed)
+        })
+    };
+    let paths = ["/tasks", "/tasks?limit=3", "/tasks?sort=title&completed=false", "/changes?since=0&limit=2"];
+    let readers: Vec<_> = paths.into_iter().cycle().take(8).map(reader).collect();
+    writer.await;
+    let counts: Vec<_> = join_all(readers).await.into_iter().map(Result::unwrap).collect();
+    let unchanged: u32 = counts.iter().map(|(unchanged, _)| unchanged).sum();
+    assert!(
+        unchanged > 0 && counts.iter().all(|(_, changed)| *changed > 1),
+        "no race took place: {counts:?}"
+    );
+}
