@@ -60,6 +60,27 @@ impl Store {
         self.dir.path()
     }
 
+    /// Makes every deletion and every idempotency key older by so many hours. No server may run on it.
+    pub async fn age(&self, hours: u32) {
+        let columns = [("tombstones", "deleted_at"), ("idempotency_keys", "kept_at")];
+        match self.kind {
+            Kind::Sqlite => {
+                let connection = rusqlite::Connection::open(self.dir().join("tasklane.db")).unwrap();
+                for (table, column) in columns {
+                    let micros = i64::from(hours) * 3_600_000_000;
+                    let update = format!("UPDATE {table} SET {column} = {column} - {micros}");
+                    connection.execute_batch(&update).unwrap();
+                }
+            }
+            Kind::Postgres => {
+                for (table, column) in columns {
+                    let update = format!("UPDATE {table} SET {column} = {column} - interval '{hours} hours'");
+                    run(&self.url, &update).await.unwrap();
+                }
+            }
+        }
+    }
+
     /// A store at an address of the caller's.
     pub fn at(url: &str) -> Self {
         Self { kind: Kind::Postgres, url: url.to_owned(), dir: tempfile::tempdir().unwrap(), _database: None }

@@ -1,0 +1,254 @@
+//! Export, import, and the removal of all a user has.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Answer, Server, Store, User, id, keys, on_both_stores, send, timestamp};
+
+on_both_stores!(
+    what_is_exported_can_be_imported_elsewhere_and_is_the_same,
+    an_import_is_all_or_nothing_and_says_which_task_was_in_the_way,
+    an_import_lists_every_wrong_field,
+    an_import_keeps_to_the_limits,
+    all_of_a_users_data_goes_when_confirmed_and_nobody_elses,
+    an_erasure_is_for_good_and_the_seq_goes_on,
+);
+
+async fn import(user: &User, body: &Value) -> Answer {
+    user.call(Method::POST, "/import", Some(body)).await
+}
+
+/// A user with tasks of every kind, some of them changed and some gone.
+async fn fill(user: &User, count: usize) {
+    let create = |number: usize| {
+        json!({"op": "create", "task": {"title": format!("{number} 🦀 \"\\"), "description": "ä\n\u{2028}".repeat(number % 50),
+            "completed": number.is_multiple_of(3), "priority": (["low", "high"][number % 2]), "tags": ["b", "a"],
+            "due_date": "2026-03-01T18:00:00.5+01:00", "position": "a0"}})
+    };
+    let operations: Vec<_> = (0..count).map(create).collect();
+    user.call(Method::POST, "/batch", Some(&json!({"operations": operations}))).await.expect(200);
+    for task in user.list().await.iter().step_by(10) {
+        user.complete(id(task), None).await.expect(200);
+    }
+    user.delete(id(&user.create("gone").await)).await.expect(204);
+}
+
+/// Tasks without what an import gives anew.
+fn bare(tasks: &[Value]) -> Vec<Value> {
+    let mut tasks = tasks.to_vec();
+    for task in &mut tasks {
+        let fields = task.as_object_mut().unwrap();
+        fields.remove("version");
+        fields.remove("user_id");
+    }
+    tasks
+}
+
+async fn what_is_exported_can_be_imported_elsewhere_and_is_the_same(store: Store) {
+    let server = Server::start(&store);
+    let (ann, bob) = (server.user("ann"), server.user("bob"));
+    let empty = ann.get("/export").await.expect(200);
+    assert_eq!((&empty.json()["tasks"], empty.seq()), (&json!([]), 0));
+    fill(&ann, 400).await;
+    let (list, seq) = (ann.list().await, ann.seq().await);
+    let export = ann.get("/export").await.expect(200);
+    assert_eq!((export.seq(), export.header("content-type")), (seq, Some("application/json")));
+    assert!(export.header("content-disposition").unwrap().starts_with("attachment"));
+    // Streamed: its length is not known before.
+    assert_eq!(export.header("content-length"), None);
+    let form = export.json();
+    assert_eq!(keys(&form), ["exported_at", "seq", "tasks", "user_id"]);
+    assert_eq!((&form["user_id"], &form["seq"], &form["tasks"]), (&json!("ann"), &json!(seq), &json!(list)));
+    timestamp(&form["exported_at"]);
+
+    bob.create("bob's own").await;
+    let done = import(&bob, &form).await.expect(200);
+    assert_eq!((done.json(), done.seq()), (json!({"imported": 400, "unchanged": 0, "seq": 401}), 401));
+    let bobs = bob.list().await;
+    assert_eq!(bare(&bobs[1..]), bare(&list), "ids, instants and order are kept");
+    assert!(bobs.iter().all(|task| task["user_id"] == "bob"));
+    let mut versions: Vec<_> = bobs.iter().map(|task| task["version"].as_i64().unwrap()).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=401).collect::<Vec<_>>());
+    // Again: all is in its place already.
+    let again = import(&bob, &form).await.expect(200).json();
+    assert_eq!(again, json!({"imported": 0, "unchanged": 400, "seq": 401}));
+    // One's own, after some went and some changed elsewhere: only what is missing comes back.
+    ann.delete(id(&list[3])).await.expect(204);
+    let back = import(&ann, &form).await.expect(200).json();
+    assert_eq!(back, json!({"imported": 1, "unchanged": 399, "seq": seq + 2}));
+    assert_eq!(bare(&ann.list().await), bare(&list));
+    // The feed tells of imported tasks as of all others.
+    let feed = ann.get(&format!("/changes?since={}", seq + 1)).await.expect(200).json();
+    assert_eq!(feed["changes"][0]["task"]["id"], list[3]["id"]);
+    let (anns, bobs) = (ann.get("/tasks").await.body, bob.get("/tasks").await.body);
+    server.stop();
+    let server = Server::start(&store);
+    assert_eq!(server.user("ann").get("/tasks").await.body, anns);
+    assert_eq!(server.user("bob").get("/tasks").await.body, bobs);
+}
+
+fn task(id: &str, title: &str) -> Value {
+    json!({"id": id, "title": title, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
+}
+
+async fn an_import_is_all_or_nothing_and_says_which_task_was_in_the_way(store: Store) {
+    let server = Server::with(&store, &[("MAX_TASKS_PER_USER", "5")]);
+    let ann = server.user("ann");
+    let own = ann.create("own").await;
+    let ids: Vec<_> = (0..6).map(|_| Uuid::new_v4().to_string()).collect();
+    let mut tasks: Vec<_> = ids.iter().map(|id| task(id, "new")).collect();
+    let refused = import(&ann, &json!({"tasks": tasks})).await.expect_error(409, "QUOTA_EXCEEDED");
+    assert_eq!(refused.json()["error"]["details"], json!({"operation": 4, "task": null}));
+    tasks.truncate(3);
+    for place in 0..=3 {
+        let mut tasks = tasks.clone();
+        tasks.insert(place, task(id(&own), "another"));
+        let refused = import(&ann, &json!({"tasks": tasks})).await.expect_error(409, "CONFLICT");
+        assert_eq!(refused.json()["error"]["details"], json!({"operation": place, "task": null}));
+    }
+    // The same id twice, in two forms.
+    let twice = json!({"tasks": [task(&ids[0], "a"), task(&ids[0], "b")]});
+    let refused = import(&ann, &twice).await.expect_error(409, "CONFLICT");
+    assert_eq!((refused.json()["error"]["details"]["operation"].clone(), refused.seq()), (json!(1), 1));
+    assert_eq!((ann.list().await, ann.seq().await), (vec![own], 1));
+    let good = import(&ann, &json!({"tasks": tasks})).await.expect(200).json();
+    assert_eq!(good, json!({"imported": 3, "unchanged": 0, "seq": 4}));
+    // An id is one's own matter: another user has the same.
+    import(&server.user("bob"), &json!({"tasks": tasks})).await.expect(200);
+}
+
+async fn an_import_lists_every_wrong_field(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    let good = task(&Uuid::new_v4().to_string(), "good");
+    let with = |field: &str, value: Value| {
+        let mut task = good.clone();
+        task[field] = value;
+        task
+    };
+    for (tasks, fields) in [
+        (
+            json!([good, {}]),
+            vec!["tasks[1].created_at", "tasks[1].id", "tasks[1].title", "tasks[1].updated_at"],
+        ),
+        (json!([7, null]), vec!["tasks[0]", "tasks[1]"]),
+        (
+            json!([with("id", json!("x")), with("priority", json!("urgent"))]),
+            vec!["tasks[0].id", "tasks[1].priority"],
+        ),
+        (json!([with("created_at", json!("2026-01-01"))]), vec!["tasks[0].created_at"]),
+        (json!([with("created_at", json!("0000-12-31T23:59:59Z"))]), vec!["tasks[0].created_at"]),
+        (json!([with("updated_at", json!("9999-12-31T23:59:59-01:00"))]), vec!["tasks[0].updated_at"]),
+        (json!([with("completed_at", json!("2026-01-01T00:00:00Z"))]), vec!["tasks[0].completed_at"]),
+        (json!({}), vec!["tasks"]),
+        (json!(null), vec!["tasks"]),
+    ] {
+        let refused = import(&ann, &json!({"tasks": tasks})).await.expect_error(422, "VALIDATION_ERROR");
+        assert_eq!(refused.bad_fields(), fields, "{tasks}");
+    }
+    assert_eq!(import(&ann, &json!({})).await.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["tasks"]);
+    assert_eq!(ann.seq().await, 0);
+    // What is at the edge is taken and comes back in the one form.
+    let edge = json!({"id": Uuid::new_v4(), "title": " a ", "created_at": "0001-01-01T00:00:00Z", "completed": true,
+        "updated_at": "9999-12-31T23:59:59.9999999+00:00", "user_id": "bob", "version": -5, "unknown": [1]});
+    import(&ann, &json!({"tasks": [edge]})).await.expect(200);
+    let kept = ann.list().await.remove(0);
+    assert_eq!((&kept["created_at"], &kept["title"]), (&json!("0001-01-01T00:00:00.000000Z"), &json!("a")));
+    assert_eq!(
+        (&kept["updated_at"], &kept["completed_at"]),
+        (&json!("9999-12-31T23:59:59.999999Z"), &kept["updated_at"])
+    );
+    let list = ann.get("/tasks").await.body;
+    server.stop();
+    assert_eq!(Server::start(&store).user("ann").get("/tasks").await.body, list);
+}
+
+async fn an_import_keeps_to_the_limits(store: Store) {
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    // Far larger than any other body may be.
+    let tasks: Vec<_> = (0..3000)
+        .map(|number| task(&Uuid::new_v4().to_string(), &format!("{number} {}", "x".repeat(150))))
+        .collect();
+    assert_eq!(import(&ann, &json!({"tasks": tasks})).await.expect(200).json()["imported"], 3000);
+    let export = ann.get("/export").await.expect(200);
+    assert_eq!((export.json()["tasks"].as_array().unwrap().len(), export.seq()), (3000, 3000));
+    // Beyond 64 MiB it is refused by its announced length, before it is sent.
+    let head = format!(
+        "POST /api/ann/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        ann.token,
+        (64 << 20) + 1
+    );
+    let answer = crate::support::raw::exchange(server.address(), head).await;
+    assert_eq!(crate::support::raw::status(&answer), Some(413), "{answer}");
+}
+
+async fn all_of_a_users_data_goes_when_confirmed_and_nobody_elses(store: Store) {
+    let server = Server::start(&store);
+    let (ann, bob) = (server.user_with_email("ann", "ann@example.com"), server.user("bob"));
+    fill(&ann, 20).await;
+    fill(&bob, 20).await;
+    let keyed =
+        ann.request(Method::POST, "/tasks").header("idempotency-key", "k").json(&json!({"title": "k"}));
+    send(keyed.try_clone().unwrap()).await.expect(201);
+    let (seq, bobs) = (ann.seq().await, bob.get("/tasks").await.body);
+    for confirmation in ["", "me", "Ann", "true", "bob"] {
+        let request = ann.request(Method::DELETE, "").header("x-confirm-delete", confirmation);
+        let refused = send(request).await.expect_error(428, "PRECONDITION_REQUIRED");
+        assert_eq!(refused.seq(), seq, "{confirmation}");
+    }
+    ann.call(Method::DELETE, "", None).await.expect_error(428, "PRECONDITION_REQUIRED");
+    let twice =
+        ann.request(Method::DELETE, "").header("x-confirm-delete", "ann").header("x-confirm-delete", "ann");
+    send(twice).await.expect_error(428, "PRECONDITION_REQUIRED");
+    // Another user's path is not a thing to confirm.
+    let foreign =
+        server.request(Method::DELETE, "/api/bob").bearer_auth(&ann.token).header("x-confirm-delete", "bob");
+    send(foreign).await.expect_error(401, "UNAUTHORIZED");
+    assert_eq!(ann.seq().await, seq);
+
+    let erased = ann.erase().await.expect(204);
+    assert_eq!((erased.seq(), erased.body.len()), (seq + 1, 0));
+    assert_eq!((ann.list().await, ann.seq().await), (vec![], seq + 1));
+    assert_eq!(ann.get("/export").await.expect(200).json()["tasks"], json!([]));
+    assert_eq!(ann.get("/summary").await.expect(200).json()["completed"], 0);
+    assert_eq!(bob.get("/tasks").await.body, bobs);
+    // The e-mail address is free for another, and the key is forgotten.
+    server.user_with_email("new", "ann@example.com").create("a").await;
+    let again = send(keyed).await.expect(201);
+    assert_eq!((again.seq(), again.header("idempotent-replayed")), (seq + 2, None));
+    // A user whose id is no plain ASCII confirms it as in a path.
+    let zoe = server.user("zoë 1");
+    zoe.create("a").await;
+    let request = zoe.request(Method::DELETE, "").header("x-confirm-delete", "zo%C3%AB%201");
+    assert_eq!(send(request).await.expect(204).seq(), 2);
+    // One who has nothing may go as well.
+    assert_eq!(server.user("nobody").erase().await.expect(204).seq(), 1);
+}
+
+async fn an_erasure_is_for_good_and_the_seq_goes_on(store: Store) {
+    let mut server = Server::start(&store);
+    let ann = server.user("ann");
+    fill(&ann, 20).await;
+    let export = ann.get("/export").await.expect(200).json();
+    let seq = ann.seq().await;
+    ann.erase().await.expect(204);
+    server.kill();
+    let mut server = Server::start(&store);
+    let ann = server.user("ann");
+    // A write first, before anything is read.
+    assert_eq!(ann.create("new").await["version"], seq + 2);
+    assert_eq!(ann.list().await.len(), 1);
+    ann.erase().await.expect(204);
+    server.kill();
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    assert_eq!((ann.list().await, ann.seq().await), (vec![], seq + 3));
+    // Only the user's own copy brings it back.
+    let back = import(&ann, &export).await.expect(200).json();
+    assert_eq!(back, json!({"imported": 20, "unchanged": 0, "seq": seq + 23}));
+    assert_eq!(json!(bare(&ann.list().await)), json!(bare(export["tasks"].as_array().unwrap())));
+}
