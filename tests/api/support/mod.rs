@@ -4,6 +4,7 @@ mod answer;
 mod client;
 pub mod cluster;
 pub mod command;
+mod events;
 pub mod issuer;
 pub mod keys;
 pub mod raw;
@@ -13,6 +14,7 @@ pub mod tokens;
 
 pub use answer::{Answer, keys, send, timestamp};
 pub use client::{User, id};
+pub use events::{Event, Events};
 pub use server::Server;
 pub use store::{Kind, Store};
 
