@@ -45,7 +45,7 @@ use std::time::Duration;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Resource, web};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use self::caller::check_access;
 use self::error::{ApiError, Code};
@@ -83,6 +83,8 @@ pub struct Api {
     stopping: watch::Sender<bool>,
     tickets: Tickets,
     imports: Semaphore,
+    /// Held by the import whose tasks are being committed.
+    importing: Mutex<()>,
     traffic: Traffic,
 }
 
@@ -103,6 +105,7 @@ impl Api {
             stopping: watch::Sender::new(false),
             tickets: Tickets::default(),
             imports: Semaphore::new(transfer::IMPORTS),
+            importing: Mutex::new(()),
             traffic: Traffic::new(&route::PATTERNS),
         })
     }

@@ -28,6 +28,10 @@ use crate::domain::{Command, Operation, Task, Timestamp};
 use crate::error::Error;
 use crate::lane::{Effect, Entry, Snapshot, Work};
 
+/// Tasks of one import at the most. It is one commit, and while it is under way no other user's is: so many take
+/// some seconds, and end within the time a write may take. Larger exports go in in parts.
+const MOST_TASKS: usize = 100_000;
+
 /// What the body of an import is allowed: a hundred thousand tasks of a usual size.
 const ALLOWANCE: Allowance = Allowance { bytes: 64 << 20, time: Duration::from_mins(2) };
 
@@ -104,7 +108,8 @@ impl Iterator for Chunks {
 ///
 /// The form is that of `export`; `user_id`, `seq` and the tasks' versions are ignored. All of them, or none,
 /// in one commit. Ids, `created_at`, `updated_at` and `completed_at` are kept. A task that is there already,
-/// just as it is, is left alone; another task under the same id is a 409. The body may have 64 MiB.
+/// just as it is, is left alone, so that an import can be sent again; another task under the same id is a 409.
+/// The body may have 100,000 tasks and 64 MiB; what is larger goes in in parts.
 #[utoipa::path(
     post, path = "/api/{user_id}/import", tag = "account", params(UserPath, KeyHeader), request_body = Import,
     responses(
@@ -127,6 +132,8 @@ pub(super) async fn import_tasks(caller: Caller, body: Body) -> Answer {
         .try_acquire()
         .map_err(|_| Error::Overloaded("too many imports are under way"))?;
     let Sent { form: Operations(operations), bytes } = body.read_large(ALLOWANCE, parse).await?;
+    // One after the other: two in one commit would take twice the time, and everybody else's writes with them.
+    let _turn = api(caller.request()).importing.lock().await;
     let answer = caller.submit_all(operations, &bytes).await?;
     let is_new = |effect: &&Effect| matches!(effect, Effect::Imported);
     let imported = answer.effects.iter().filter(is_new).count();
@@ -156,6 +163,10 @@ pub(super) fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
 fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
     let import: ImportFields = take_apart(text, faults)?;
     let tasks = faults.require("tasks", import.tasks, fields::list)?;
+    if tasks.len() > MOST_TASKS {
+        faults.note("tasks", "must be at most 100000 tasks");
+        return None;
+    }
     let mut operations = Vec::with_capacity(tasks.len());
     for (place, task) in tasks.into_iter().enumerate() {
         if faults.is_full() {

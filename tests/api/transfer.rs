@@ -11,6 +11,7 @@ on_both_stores!(
     an_import_is_all_or_nothing_and_says_which_task_was_in_the_way,
     an_import_lists_every_wrong_field,
     an_import_keeps_to_the_limits,
+    four_imports_at_once_and_the_writes_of_others_all_succeed,
     all_of_a_users_data_goes_when_confirmed_and_nobody_elses,
     an_erasure_is_for_good_and_the_seq_goes_on,
 );
@@ -175,6 +176,8 @@ async fn an_import_keeps_to_the_limits(store: Store) {
     assert_eq!(import(&ann, &json!({"tasks": tasks})).await.expect(200).json()["imported"], 3000);
     let export = ann.get("/export").await.expect(200);
     assert_eq!((export.json()["tasks"].as_array().unwrap().len(), export.seq()), (3000, 3000));
+    let many = import(&ann, &json!({"tasks": vec![json!(null); 100_001]})).await;
+    assert_eq!(many.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["tasks"]);
     // Beyond 64 MiB it is refused by its announced length, before it is sent.
     let head = format!(
         "POST /api/ann/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
@@ -184,6 +187,24 @@ async fn an_import_keeps_to_the_limits(store: Store) {
     );
     let answer = crate::support::raw::exchange(server.address(), head).await;
     assert_eq!(crate::support::raw::status(&answer), Some(413), "{answer}");
+}
+
+async fn four_imports_at_once_and_the_writes_of_others_all_succeed(store: Store) {
+    let server = Server::start(&store);
+    let tasks: Vec<_> = (0..1500).map(|_| task(&Uuid::new_v4().to_string(), "a")).collect();
+    let body = json!({"tasks": tasks});
+    let imports = ["ann", "bob", "cid", "dan"].map(|subject| {
+        let (user, body) = (server.user(subject), &body);
+        async move { import(&user, body).await.expect(200).json()["imported"].clone() }
+    });
+    let other = server.user("other");
+    let writes = async {
+        for number in 1..=20 {
+            assert_eq!(other.create("a").await["version"], number);
+        }
+    };
+    let (imported, ()) = tokio::join!(futures_util::future::join_all(imports), writes);
+    assert_eq!(imported, vec![json!(1500); 4]);
 }
 
 async fn all_of_a_users_data_goes_when_confirmed_and_nobody_elses(store: Store) {
