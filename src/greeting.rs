@@ -1,26 +1,22 @@
 //! What a developer sees at the start: where it listens, where tasks go, and lines to paste.
 
-use std::time::Duration;
-
-use crate::auth::issue;
+use crate::auth::{DEMO_USER, issue_demo};
 use crate::config::{Secret, StoreUrl};
-
-/// The user of the greeting's token.
-const DEMO_USER: &str = "demo";
-
-/// How long that token is good for.
-const DEMO_TTL: Duration = Duration::from_hours(24);
 
 /// The greeting: an address, the store, a ready token and curl lines that work as they are.
 #[must_use]
 pub fn greeting(address: &str, store: &StoreUrl, secret: &Secret) -> String {
-    let token = issue(secret, DEMO_USER, Some("demo@example.org"), DEMO_TTL);
+    let token = issue_demo(secret);
     let version = env!("CARGO_PKG_VERSION");
+    let listening = address;
+    // "Every address of this machine" is none that a browser could open.
+    let address = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
     format!(
-        r#"tasklane {version} is listening on {address}
+        r#"tasklane {version} is listening on {listening}
 
-  store    {store:?}
+  page     {address}/
   docs     {address}/docs
+  store    {store:?}
   stop     Ctrl-C
 
 A token for the user "{DEMO_USER}", good for 24 hours. Paste these lines into another terminal:

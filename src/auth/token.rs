@@ -19,6 +19,15 @@ struct Claims<'a> {
     exp: u64,
 }
 
+/// The user of the tokens that development gives away.
+pub const DEMO_USER: &str = "demo";
+
+/// Signs a token for [`DEMO_USER`] that is valid for 24 hours.
+#[must_use]
+pub fn issue_demo(secret: &Secret) -> String {
+    issue(secret, DEMO_USER, Some("demo@example.org"), Duration::from_hours(24))
+}
+
 /// Signs a token (HS256) for `subject` that is valid for `ttl` from now.
 ///
 /// # Panics

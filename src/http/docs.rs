@@ -113,7 +113,8 @@ pub(super) async fn get_redoc_file(name: web::Path<String>) -> Result<HttpRespon
     }
 }
 
-fn not_found() -> ApiError {
+/// No such file.
+pub(super) fn not_found() -> ApiError {
     ApiError::new(Code::NotFound, "Not Found")
 }
 
@@ -124,7 +125,8 @@ fn page(html: &'static str) -> HttpResponse {
     response.body(html)
 }
 
-fn file(content_type: &str, bytes: Bytes) -> HttpResponse {
+/// A file, asked for anew each time.
+pub(super) fn file(content_type: &str, bytes: Bytes) -> HttpResponse {
     let mut response = HttpResponse::build(StatusCode::OK);
     response.insert_header((CONTENT_TYPE, content_type)).insert_header((CACHE_CONTROL, "no-cache"));
     response.body(bytes)

@@ -9,6 +9,7 @@ mod batch;
 mod body;
 mod caller;
 mod cors;
+mod demo;
 mod depth;
 mod docs;
 mod edge;
@@ -53,7 +54,7 @@ use self::limits::Limits;
 use self::route::Route;
 use self::tickets::Tickets;
 use crate::auth::Verifier;
-use crate::config::{Config, Environment, LogRequests};
+use crate::config::{Config, Environment, LogRequests, Secret};
 use crate::lane::Registry;
 use crate::telemetry::{Traffic, metrics};
 
@@ -78,6 +79,8 @@ pub struct Api {
     max_connections: usize,
     /// Whether `/metrics` is a route of the main listener.
     serves_metrics: bool,
+    /// What the demo page's tokens are signed with, where there is a demo page.
+    demo: Option<Secret>,
     draining: AtomicBool,
     /// Tells event streams to end.
     stopping: watch::Sender<bool>,
@@ -101,6 +104,7 @@ impl Api {
             limits: Limits::new(config),
             max_connections: config.max_connections,
             serves_metrics: config.environment == Environment::Development && config.metrics_listen.is_none(),
+            demo: config.secret.clone().filter(|_| config.environment == Environment::Development),
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             tickets: Tickets::default(),
@@ -200,6 +204,12 @@ pub fn configure(routes: &mut web::ServiceConfig, api: &Arc<Api>) {
         .service(read("/openapi.json", Route::Document, docs::get_document))
         .service(read("/docs/{file}", Route::Docs, docs::get_docs_file))
         .service(read("/redoc/{file}", Route::Docs, docs::get_redoc_file));
+    if api.demo.is_some() {
+        routes
+            .service(read("/", Route::Demo, demo::get_demo))
+            .service(resource("/demo/token", Route::DemoToken).route(web::post().to(demo::create_demo_token)))
+            .service(read("/demo/{file}", Route::Demo, demo::get_demo_file));
+    }
     if api.serves_metrics {
         routes.service(read("/metrics", Route::Metrics, get_metrics));
     }

@@ -20,12 +20,14 @@ pub(super) enum Route {
     Document,
     Docs,
     Metrics,
+    Demo,
+    DemoToken,
     /// Any path that no route knows.
     Unknown,
 }
 
 /// The routes' patterns, in the order of [`Route`]: the labels of the metrics.
-pub(super) const PATTERNS: [&str; 18] = [
+pub(super) const PATTERNS: [&str; 20] = [
     "/api/{user_id}/tasks",
     "/api/{user_id}/tasks/{id}",
     "/api/{user_id}/tasks/{id}/complete",
@@ -43,6 +45,8 @@ pub(super) const PATTERNS: [&str; 18] = [
     "/openapi.json",
     "/docs",
     "/metrics",
+    "/",
+    "/demo/token",
     "unknown",
 ];
 
@@ -63,7 +67,7 @@ impl Route {
             Self::Tasks => "GET, HEAD, POST",
             Self::Task => "GET, HEAD, PUT, PATCH, DELETE",
             Self::Complete => "PATCH",
-            Self::Batch | Self::Ticket | Self::Import => "POST",
+            Self::Batch | Self::Ticket | Self::Import | Self::DemoToken => "POST",
             Self::Events => "GET",
             Self::User => "DELETE",
             _ => "GET, HEAD",

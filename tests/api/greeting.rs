@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::command::run;
-use crate::support::{Kind, Server, Store, User, on_both_stores};
+use crate::support::{Kind, Server, Store, User, on_both_stores, send};
 
 on_both_stores!(
     the_greeting_tells_the_address_and_the_store,
@@ -45,6 +45,9 @@ async fn the_greeting_tells_the_address_and_the_store(store: Store) {
         Kind::Sqlite => assert!(text.contains("SQLite") && text.contains("tasklane.db"), "{text}"),
         Kind::Postgres => assert!(text.contains("PostgreSQL"), "{text}"),
     }
+    let page = text.lines().find_map(|line| line.trim().strip_prefix("page ")).unwrap().trim();
+    let page = send(server.http().get(page)).await.expect(200);
+    assert!(page.text().contains("<title>Tasklane</title>"));
 }
 
 async fn the_greetings_token_works(store: Store) {

@@ -20,6 +20,7 @@ mod conditional_writes;
 mod configuration;
 mod configuration_refused;
 mod cors;
+mod demo;
 mod documentation;
 mod error_form;
 mod events;

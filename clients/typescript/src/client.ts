@@ -1,0 +1,245 @@
+/** Every call of the API, typed from its OpenAPI document, sent again where that is safe. */
+import type { components, operations } from './schema.js';
+
+type Schemas = components['schemas'];
+export type Task = Schemas['Task'];
+export type NewTask = Schemas['CreateTask'];
+export type TaskPatch = Schemas['UpdateTask'];
+export type TaskList = Schemas['TaskList'];
+export type Change = Schemas['Change'];
+export type ChangeList = Schemas['ChangeList'];
+export type Summary = Schemas['SummaryCounts'];
+export type Operation = Schemas['BatchOperation'];
+export type TaskQuery = NonNullable<operations['list_tasks']['parameters']['query']>;
+
+/** What a call comes to. */
+export interface Answer<T> {
+  data: T;
+  status: number;
+  /** The seq at which it is true; after a write, that write's own. */
+  seq: number;
+  etag: string | null;
+  /** It is the answer that this idempotency key got before. */
+  replayed: boolean;
+  /** `data` is that of `known`: nothing has changed since. */
+  unchanged: boolean;
+}
+
+/** What the event stream tells; `lost` stands for a connection that ended, and is made anew. */
+export type StreamEvent =
+  | { type: 'hello' | 'resync' | 'lost'; seq: number }
+  | { type: 'change'; seq: number; change: Change };
+
+export interface TasklaneOptions {
+  /** Such as `http://localhost:8000`; left out in a page of the server's own. */
+  baseUrl?: string;
+  /** The token, or what gives one; `fresh` asks for another than the one before, which was refused. */
+  token: string | ((wish: { fresh: boolean }) => string | Promise<string>);
+  /** Whose tasks: the token's subject, or `me`. */
+  user?: string;
+  /** How often a call is sent again after a lost connection, a 429 or a 503. */
+  retries?: number;
+  fetch?: typeof fetch;
+}
+
+export type CallOptions = { signal?: AbortSignal };
+/** `known`: a former answer of the same call; if nothing has changed since, its data is not sent again. */
+export type ReadOptions<T> = CallOptions & { known?: Answer<T> };
+/** `key`: the `Idempotency-Key`; without one, the call makes its own. */
+export type WriteOptions = CallOptions & { key?: string };
+/** `ifMatch`: the version (or `ETag`) in which the task must be; else the call fails with 412. */
+export type ConditionalOptions = WriteOptions & { ifMatch?: number | string };
+
+type Call = ConditionalOptions & ReadOptions<unknown> & { query?: object; body?: unknown; confirm?: string };
+
+/** A refusal. `code` is what programs go by; it is `UNKNOWN` where something else than Tasklane answered. */
+export class TasklaneError extends Error {
+  override name = 'TasklaneError';
+  readonly status: number;
+  readonly code: Schemas['Code'] | 'UNKNOWN';
+  readonly details: Schemas['ErrorDetails'] | null;
+  readonly requestId: string | null;
+  /** Milliseconds to wait before the next attempt. */
+  readonly retryAfter: number;
+
+  constructor(response: Response, body: Schemas['ErrorBody'] | null) {
+    super(body?.detail ?? `HTTP ${response.status}`);
+    this.status = response.status;
+    this.code = body?.error?.code ?? 'UNKNOWN';
+    this.details = body?.error?.details ?? null;
+    this.requestId = response.headers.get('x-request-id');
+    this.retryAfter = 1000 * Number(response.headers.get('retry-after')) || 0;
+  }
+
+  /** Whether the same request may well succeed later. */
+  get passing(): boolean {
+    return [408, 429, 502, 503, 504].includes(this.status);
+  }
+}
+
+/** A random UUID, also where `crypto.randomUUID` is missing: on a page without https. */
+export function uuid(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+/** Milliseconds before attempt number `attempt`, from 0: doubled each time, with half of it by chance. */
+export const backoff = (attempt: number): number => Math.min(250 * 2 ** attempt, 10_000) * (0.5 + Math.random() / 2);
+
+/** Waits; rejects as soon as the signal is aborted. */
+export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const abort = () => (clearTimeout(timer), reject(signal!.reason));
+    const timer = setTimeout(() => (signal?.removeEventListener('abort', abort), resolve()), milliseconds);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}
+
+/** A stream is silent for 15 seconds at the most; after this many milliseconds it is dead. */
+const SILENCE = 45_000;
+
+export class Tasklane {
+  readonly #options: TasklaneOptions;
+
+  constructor(options: TasklaneOptions) {
+    this.#options = options;
+  }
+
+  listTasks = (query: TaskQuery = {}, options: ReadOptions<TaskList> = {}) =>
+    this.#call<TaskList>('GET', '/tasks', { ...options, query });
+  createTask = (body: NewTask, options: WriteOptions = {}) =>
+    this.#call<Task>('POST', '/tasks', { ...options, body });
+  getTask = (id: string, options: ReadOptions<Task> = {}) =>
+    this.#call<Task>('GET', `/tasks/${encodeURIComponent(id)}`, options);
+  updateTask = (id: string, body: TaskPatch, options: ConditionalOptions = {}) =>
+    this.#call<Task>('PATCH', `/tasks/${encodeURIComponent(id)}`, { ...options, body });
+  /** Ticks or unticks; without `completed` the state is flipped. */
+  completeTask = (id: string, completed?: boolean, options: ConditionalOptions = {}) =>
+    this.#call<Task>('PATCH', `/tasks/${encodeURIComponent(id)}/complete`, {
+      ...options,
+      body: completed === undefined ? undefined : { completed },
+    });
+  deleteTask = (id: string, options: ConditionalOptions = {}) =>
+    this.#call<undefined>('DELETE', `/tasks/${encodeURIComponent(id)}`, options);
+  createBatch = (operations: Operation[], options: WriteOptions = {}) =>
+    this.#call<Schemas['BatchResults']>('POST', '/batch', { ...options, body: { operations } });
+  getSummary = (query: { tz?: string } = {}, options: CallOptions = {}) =>
+    this.#call<Summary>('GET', '/summary', { ...options, query });
+  listChanges = (query: { since: number; limit?: number }, options: ReadOptions<ChangeList> = {}) =>
+    this.#call<ChangeList>('GET', '/changes', { ...options, query });
+  /** A pass to the event stream for `EventSource`, which cannot send a token. */
+  createTicket = (options: CallOptions = {}) => this.#call<Schemas['TicketAnswer']>('POST', '/events/ticket', options);
+  exportTasks = (options: CallOptions = {}) => this.#call<Schemas['Export']>('GET', '/export', options);
+  importTasks = (body: Schemas['Import'], options: WriteOptions = {}) =>
+    this.#call<Schemas['ImportResult']>('POST', '/import', { ...options, body });
+  /** Removes all of a user's data. `userId` is the token's subject, as a confirmation. */
+  deleteUser = (userId: string, options: WriteOptions = {}) =>
+    this.#call<undefined>('DELETE', '', { ...options, confirm: encodeURIComponent(userId) });
+  getTest = (options: CallOptions = {}) => this.#call<Schemas['TokenTest']>('GET', '/test', options);
+  getHealth = (options: CallOptions = {}) => this.#call<Schemas['Health']>('GET', '//health', options);
+  getReady = (options: CallOptions = {}) => this.#call<Schemas['Readiness']>('GET', '//ready', options);
+
+  /**
+   * The changes after `since` (or from now on), as they happen. A lost connection is made anew, from the last
+   * event on. It ends when the signal is aborted, and throws when the server refuses it.
+   */
+  async *getEvents({ since, signal }: CallOptions & { since?: number } = {}): AsyncGenerator<StreamEvent, void> {
+    let last = since;
+    for (let attempt = 0; !signal?.aborted; attempt++) {
+      const stop = new AbortController();
+      const abort = () => stop.abort();
+      signal?.addEventListener('abort', abort, { once: true });
+      let silence: ReturnType<typeof setTimeout> | undefined;
+      try {
+        const response = await this.#fetch('GET', '/events', { query: { since: last }, signal: stop.signal });
+        const chunks = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+        for (let text = ''; ; ) {
+          clearTimeout(silence);
+          silence = setTimeout(abort, SILENCE);
+          const { done, value } = await chunks.read();
+          if (done) break;
+          const parts = (text + value).split(/\r?\n\r?\n/);
+          text = parts.pop()!;
+          for (const event of parts.map(parseEvent).filter((event) => event !== null)) {
+            [last, attempt] = [event.seq, 0];
+            yield event;
+          }
+        }
+      } catch (error) {
+        if (signal?.aborted) return;
+        if (error instanceof TasklaneError && !error.passing) throw error;
+      } finally {
+        clearTimeout(silence);
+        signal?.removeEventListener('abort', abort);
+        stop.abort();
+      }
+      yield { type: 'lost', seq: last ?? 0 };
+      await sleep(backoff(attempt), signal).catch(() => {});
+    }
+  }
+
+  async #call<T>(method: string, path: string, call: Call): Promise<Answer<T>> {
+    // The same key on every attempt: however often it arrives, it is done once.
+    const write = method !== 'GET' ? { ...call, key: call.key ?? uuid() } : call;
+    for (let attempt = 0; ; attempt++) {
+      let wait = backoff(attempt);
+      try {
+        const response = await this.#fetch(method, path, write);
+        const text = await response.text();
+        const answer = {
+          status: response.status,
+          seq: Number(response.headers.get('x-tasklane-seq')),
+          etag: response.headers.get('etag'),
+          replayed: response.headers.get('idempotent-replayed') === 'true',
+        };
+        if (response.status === 304) return { ...(call.known as Answer<T>), ...answer, unchanged: true };
+        return { ...answer, data: text ? JSON.parse(text) : undefined, unchanged: false };
+      } catch (error) {
+        const final = error instanceof TasklaneError && !error.passing;
+        if (final || call.signal?.aborted || attempt >= (this.#options.retries ?? 3)) throw error;
+        if (error instanceof TasklaneError) wait = Math.max(wait, error.retryAfter);
+      }
+      await sleep(wait, call.signal);
+    }
+  }
+
+  /** One request; with a fresh token once more if the token was refused. */
+  async #fetch(method: string, path: string, call: Call, fresh = false): Promise<Response> {
+    const { token, baseUrl = '', user = 'me', fetch: send = fetch } = this.#options;
+    const headers: Record<string, string> = {};
+    if (!path.startsWith('//')) {
+      headers['Authorization'] = `Bearer ${typeof token === 'string' ? token : await token({ fresh })}`;
+    }
+    if (call.body !== undefined) headers['Content-Type'] = 'application/json';
+    if (call.key !== undefined) headers['Idempotency-Key'] = call.key;
+    if (call.confirm !== undefined) headers['X-Confirm-Delete'] = call.confirm;
+    if (call.known?.etag) headers['If-None-Match'] = call.known.etag;
+    if (call.ifMatch !== undefined) {
+      headers['If-Match'] = typeof call.ifMatch === 'number' ? `"${call.ifMatch}"` : call.ifMatch;
+    }
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(call.query ?? {})) {
+      for (const each of [value].flat()) if (each !== undefined) query.append(name, String(each));
+    }
+    const below = path.startsWith('//') ? path.slice(1) : `/api/${encodeURIComponent(user)}${path}`;
+    const url = `${baseUrl.replace(/\/+$/, '')}${below}${query.size ? `?${query}` : ''}`;
+    const body = call.body === undefined ? null : JSON.stringify(call.body);
+    const response = await send(url, { method, headers, body, signal: call.signal ?? null, cache: 'no-store' });
+    if (response.ok || response.status === 304) return response;
+    const error = new TasklaneError(response, await response.json().catch(() => null));
+    if (error.status === 401 && typeof token === 'function' && !fresh) return this.#fetch(method, path, call, true);
+    throw error;
+  }
+}
+
+/** Reads one event (WHATWG HTML, section 9.2); comments give nothing. */
+function parseEvent(text: string): StreamEvent | null {
+  const fields = new Map(text.split(/\r?\n/).map((line) => [line.split(':', 1)[0], line.replace(/^[^:]*: ?/, '')]));
+  const [type, seq] = [fields.get('event'), Number(fields.get('id'))];
+  if (type === 'hello' || type === 'resync') return { type, seq };
+  return type === 'change' ? { type, seq, change: JSON.parse(fields.get('data')!) as Change } : null;
+}

@@ -1,0 +1,4 @@
+/** A client for Tasklane: typed calls ({@link Tasklane}) and a store that stays in step ({@link TaskStore}). */
+export * from './client.js';
+export * from './store.js';
+export type { components, operations, paths } from './schema.js';

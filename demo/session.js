@@ -1,0 +1,26 @@
+// The page's token: from the server's own machine, or pasted.
+
+const form = document.getElementById('token-form');
+const KEY = 'tasklane.token';
+
+/** Gives a token, however long it takes to get one; `fresh` asks for another than the one that was refused. */
+export async function token({ fresh }) {
+  const kept = sessionStorage.getItem(KEY);
+  if (kept && !fresh) return kept;
+  const answer = await fetch('/demo/token', { method: 'POST' });
+  const given = answer.ok ? (await answer.json()).token : await pasted();
+  sessionStorage.setItem(KEY, given);
+  return given;
+}
+
+function pasted() {
+  form.hidden = false;
+  return new Promise((resolve) => {
+    const use = (event) => {
+      event.preventDefault();
+      form.hidden = true;
+      resolve(form.elements.token.value.trim());
+    };
+    form.addEventListener('submit', use, { once: true });
+  });
+}

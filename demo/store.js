@@ -1,0 +1,205 @@
+/** A user's tasks as a page shows them: what the server has, and over it what the server is not known to have yet. */
+import { backoff, sleep, TasklaneError, uuid } from './client.js';
+const PREFIX = 'tasklane.write.';
+/** `subscribe` and `getSnapshot` are what React's `useSyncExternalStore` takes. */
+export class TaskStore {
+    client;
+    options;
+    #tasks = new Map();
+    #pending;
+    #state = { seq: 0, loaded: false, live: false };
+    #view;
+    #listeners = new Set();
+    /** What the store waits for at the moment ends with it. */
+    #round = new AbortController();
+    #run;
+    #sending = false;
+    constructor(client, options = {}) {
+        this.client = client;
+        this.options = options;
+        const kept = Object.entries({ ...options.storage }).filter(([name]) => name.startsWith(PREFIX));
+        const writes = kept.map(([, text]) => JSON.parse(text));
+        this.#pending = writes.sort((a, b) => compare(a.at, b.at));
+    }
+    subscribe = (listener) => {
+        this.#listeners.add(listener);
+        return () => void this.#listeners.delete(listener);
+    };
+    getSnapshot = () => (this.#view ??= this.#look());
+    /** Follows the server until {@link stop}. */
+    start() {
+        this.#run = {};
+        void this.#follow(this.#run);
+        void this.#send();
+    }
+    stop() {
+        this.#run = undefined;
+        this.retry();
+    }
+    /** Tries again at once: there is a network again, or another token. */
+    retry = () => {
+        this.#round.abort();
+        this.#round = new AbortController();
+    };
+    create(body) {
+        const id = body.id ?? uuid();
+        this.#add(id, { kind: 'create', body: { ...body, id } });
+        return id;
+    }
+    update(id, body) {
+        this.#add(id, { kind: 'update', body });
+    }
+    delete(id) {
+        this.#add(id, { kind: 'delete' });
+    }
+    /** Puts a deleted task back as it was, with its id and times. */
+    restore(task) {
+        this.#add(task.id, { kind: 'restore', body: task });
+    }
+    #add(id, write) {
+        const pending = { ...write, id, key: uuid(), at: new Date().toISOString() };
+        this.#pending.push(pending);
+        this.options.storage?.setItem(PREFIX + pending.key, JSON.stringify(pending));
+        this.#changed();
+        void this.#send();
+    }
+    #changed(state = {}) {
+        Object.assign(this.#state, state);
+        this.#pending = this.#pending.filter(({ seq }) => seq === undefined || seq > this.#state.seq);
+        this.#view = undefined;
+        for (const listener of this.#listeners)
+            listener();
+    }
+    #look() {
+        const tasks = new Map(this.#tasks);
+        for (const write of this.#pending) {
+            const task = tasks.get(write.id);
+            if (write.kind === 'delete')
+                tasks.delete(write.id);
+            else if (write.kind === 'update')
+                task && tasks.set(write.id, merged(task, write.body));
+            else if (!task)
+                tasks.set(write.id, merged({ ...BLANK, id: write.id, created_at: write.at }, write.body));
+        }
+        const isNew = (task) => Number(task.version === 0);
+        const sorted = [...tasks.values()].sort((a, b) => isNew(b) - isNew(a) || compare(b.created_at, a.created_at) || compare(b.id, a.id));
+        return { ...this.#state, tasks: sorted, waiting: this.#pending.filter(({ seq }) => seq === undefined).length };
+    }
+    /** Takes a change, unless it is older than what is known. */
+    #take(change) {
+        if (change.seq <= this.#state.seq)
+            return;
+        if ('task' in change)
+            this.#tasks.set(change.task.id, change.task);
+        else
+            this.#tasks.delete(change.id);
+        this.#changed({ seq: change.seq });
+    }
+    async #follow(run) {
+        for (let attempt = 0; this.#run === run; attempt++) {
+            const { signal } = this.#round;
+            try {
+                await (this.#state.loaded ? this.#catchUp(signal) : this.#load(signal));
+                for await (const event of this.client.getEvents({ since: this.#state.seq, signal })) {
+                    if (event.type === 'lost')
+                        break;
+                    if (event.type === 'resync')
+                        await this.#load(signal);
+                    if (event.type === 'change')
+                        this.#take(event.change);
+                    if (!this.#state.live)
+                        this.#changed({ live: true });
+                    attempt = 0;
+                }
+            }
+            catch (error) {
+                if (!signal.aborted)
+                    this.options.onError?.(error);
+            }
+            this.#changed({ live: false });
+            await sleep(backoff(attempt), signal).catch(() => { });
+        }
+    }
+    async #load(signal) {
+        const { data, seq } = await this.client.listTasks({}, { signal });
+        if (seq < this.#state.seq)
+            return;
+        this.#tasks = new Map(data.tasks.map((task) => [task.id, task]));
+        this.#changed({ seq, loaded: true });
+    }
+    async #catchUp(signal) {
+        try {
+            for (let more = true; more;) {
+                const { data } = await this.client.listChanges({ since: this.#state.seq }, { signal });
+                for (const change of data.changes)
+                    this.#take(change);
+                more = data.has_more;
+            }
+        }
+        catch (error) {
+            if (!(error instanceof TasklaneError && error.status === 410))
+                throw error;
+            await this.#load(signal);
+        }
+    }
+    /** Sends the writes one after the other, in their order; one that is in doubt is sent again under its key. */
+    async #send() {
+        if (this.#sending)
+            return;
+        this.#sending = true;
+        for (let attempt = 0; this.#run; attempt++) {
+            const write = this.#pending.find(({ seq }) => seq === undefined);
+            if (!write)
+                break;
+            const { signal } = this.#round;
+            try {
+                const { seq, data } = await this.#submit(write, signal);
+                write.seq = seq;
+                // The next change of all is this very one: no need to wait for it on the stream.
+                if (seq === this.#state.seq + 1) {
+                    if (write.kind === 'delete')
+                        this.#take({ seq, id: write.id, deleted: true });
+                    else if (data && 'version' in data && data.version === seq)
+                        this.#take({ seq, task: data });
+                }
+                if (!this.#state.live && seq > this.#state.seq)
+                    await this.#catchUp(signal).catch(() => { });
+            }
+            catch (error) {
+                if (!(error instanceof TasklaneError) || error.passing || error.status === 401) {
+                    if (!signal.aborted)
+                        this.options.onError?.(error);
+                    await sleep(backoff(attempt), signal).catch(() => { });
+                    continue;
+                }
+                write.seq = 0;
+                // Whoever was faster wanted the same.
+                if (write.kind !== 'delete' || error.status !== 404)
+                    this.options.onRefused?.(error, write);
+            }
+            this.options.storage?.removeItem(PREFIX + write.key);
+            this.#changed();
+            attempt = 0;
+        }
+        this.#sending = false;
+    }
+    #submit(write, signal) {
+        const options = { key: write.key, signal };
+        if (write.kind === 'create')
+            return this.client.createTask(write.body, options);
+        if (write.kind === 'update')
+            return this.client.updateTask(write.id, write.body, options);
+        if (write.kind === 'restore')
+            return this.client.importTasks({ tasks: [write.body] }, options);
+        return this.client.deleteTask(write.id, options);
+    }
+}
+const BLANK = {
+    user_id: '', title: '', description: null, completed: false, completed_at: null, priority: null, tags: [],
+    due_date: null, position: null, updated_at: '', version: 0,
+};
+const compare = (a, b) => (a < b ? -1 : Number(a > b));
+/** The task with what was sent for it, in the form the server will give it. */
+function merged(task, sent) {
+    return { ...task, ...sent, id: task.id, completed: sent.completed ?? task.completed, tags: sent.tags ?? task.tags };
+}
