@@ -37,3 +37,37 @@ apt_install() {
 target_dir() {
     cargo metadata --format-version 1 --no-deps --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
+
+oldest_node=20 # the oldest that everything here runs on
+
+node_is_usable() {
+    local version
+    command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1
+    version=${version#v}
+    [ "${version%%.*}" -ge "$oldest_node" ]
+}
+
+# Sees to it that there is Node with npm, and installs it where that may be.
+ready_node() {
+    node_is_usable && return
+    if can_brew; then
+        brew install node >&2 || true
+    elif can_apt; then
+        apt_install nodejs npm || true
+    fi
+    node_is_usable || {
+        say "Node $oldest_node or newer, with npm, is missing"
+        return 1
+    }
+}
+
+# install_packages FOLDER…: by their lock files. What is installed is left alone while the lock file is the one it
+# was installed by.
+install_packages() {
+    local place
+    for place; do
+        cmp -s "$place/package-lock.json" "$place/node_modules/.installed-by" && continue
+        npm ci --prefix "$place" --no-progress >&2
+        cp "$place/package-lock.json" "$place/node_modules/.installed-by"
+    done
+}

@@ -1,0 +1,31 @@
+import { QueryClient } from '@tanstack/query-core';
+import { Tasklane, type Answer, type TaskList } from '@tasklane/client';
+
+const tasklane = new Tasklane({ baseUrl: 'http://localhost:8000', token: 'a token' });
+const queries = new QueryClient();
+const queryKey = ['tasks'];
+
+// For useQuery: the former answer is passed along, so that an unchanged list is not sent again; an answer that is
+// older than what is known is dropped.
+export const tasksQuery = {
+  queryKey,
+  queryFn: async ({ signal }: { signal: AbortSignal }) => {
+    const known = queries.getQueryData<Answer<TaskList>>(queryKey);
+    const answer = await tasklane.listTasks({}, { signal, ...(known && { known }) });
+    return known && answer.seq < known.seq ? known : answer;
+  },
+};
+
+// For useMutation: the key is made once, so that a mutation that is retried, or resumed after a reload, is done once.
+export const tickMutation = {
+  mutationFn: ({ id, completed, key }: { id: string; completed: boolean; key: string }) =>
+    tasklane.completeTask(id, completed, { key }),
+  onSettled: () => queries.invalidateQueries({ queryKey }),
+};
+
+// In the background: every change, by whomever, makes the list stale.
+export async function follow(signal: AbortSignal) {
+  for await (const event of tasklane.getEvents({ signal })) {
+    if (event.type === 'change' || event.type === 'resync') await queries.invalidateQueries({ queryKey });
+  }
+}

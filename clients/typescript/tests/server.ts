@@ -1,0 +1,73 @@
+/** A server of the tests' own, on a free port and in an empty folder. `TASKLANE` names the binary. */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Tasklane, type TasklaneOptions } from '../src/index.js';
+
+const binary = process.env['TASKLANE'] ?? '';
+const secret = 'a secret of the tests, 32 bytes or more';
+
+export interface Server {
+  address: string;
+  /** A client of a user of its own; `send` stands between it and the network. */
+  client(user: string, options?: Partial<TasklaneOptions>): Tasklane;
+  token(user: string, ttl?: string): string;
+  stop(): Promise<void>;
+}
+
+export async function startServer(): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), 'tasklane-'));
+  const env = { PORT: '0', BETTER_AUTH_SECRET: secret };
+  const child = spawn(binary, ['serve'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'ignore'] });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const address = await new Promise<string>((resolve, reject) => {
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      said += part;
+      const found = said.match(/is listening on (http:\S+)/)?.[1];
+      if (found) resolve(found);
+    });
+    child.once('error', reject);
+    void ended.then(() => reject(new Error(`the server ended: ${said}`)));
+  });
+  const token = (user: string, ttl = '10m') => {
+    const made = spawnSync(binary, ['token', '--user', user, '--ttl', ttl], { cwd: folder, env });
+    return made.stdout.toString().trim();
+  };
+  return {
+    address,
+    token,
+    client: (user, options) => new Tasklane({ baseUrl: address, token: token(user), ...options }),
+    async stop() {
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      await ended;
+      clearTimeout(timer);
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** A `fetch` that a test can bend: each function is asked once, in turn, for what comes of a request. */
+export function bent() {
+  const turns: ((send: () => Promise<Response>) => Promise<Response>)[] = [];
+  const sent: { method: string; path: string; headers: Record<string, string> }[] = [];
+  const send = (url: string | URL | Request, init?: RequestInit) => {
+    const { pathname, search } = new URL(String(url));
+    sent.push({ method: init?.method ?? 'GET', path: pathname + search, headers: init?.headers as Record<string, string> });
+    const go = () => fetch(url, init);
+    return (turns.shift() ?? ((go) => go()))(go);
+  };
+  return { fetch: send as typeof fetch, turns, sent };
+}
+
+/** The request is carried out, but its answer is lost. */
+export const lost = async (send: () => Promise<Response>): Promise<Response> => {
+  await send();
+  throw new TypeError('fetch failed');
+};
+
+/** The server is not asked at all, and something else answers. */
+export const refused = (status: number, headers: Record<string, string> = {}, body: unknown = null) => async () =>
+  new Response(JSON.stringify(body), { status, headers });
