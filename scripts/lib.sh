@@ -47,18 +47,13 @@ node_is_usable() {
     [ "${version%%.*}" -ge "$oldest_node" ]
 }
 
-# Sees to it that there is Node with npm, and installs it where that may be.
+# Sees to it that there is Node with npm: the one on PATH, or one that is put before it.
 ready_node() {
+    local node
     node_is_usable && return
-    if can_brew; then
-        brew install node >&2 || true
-    elif can_apt; then
-        apt_install nodejs npm || true
-    fi
-    node_is_usable || {
-        say "Node $oldest_node or newer, with npm, is missing"
-        return 1
-    }
+    node=$(scripts/tool node) && PATH=$(dirname "$node"):$PATH && node_is_usable && return
+    say "Node $oldest_node or newer, with npm, is missing"
+    return 1
 }
 
 # install_packages FOLDER…: by their lock files. What is installed is left alone while the lock file is the one it

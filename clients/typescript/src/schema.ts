@@ -150,7 +150,8 @@ export interface paths {
          * Put tasks in
          * @description The form is that of `export`; `user_id`, `seq` and the tasks' versions are ignored. All of them, or none,
          *     in one commit. Ids, `created_at`, `updated_at` and `completed_at` are kept. A task that is there already,
-         *     just as it is, is left alone; another task under the same id is a 409. The body may have 64 MiB.
+         *     just as it is, is left alone, so that an import can be sent again; another task under the same id is a 409.
+         *     The body may have 100,000 tasks and 64 MiB; what is larger goes in in parts.
          */
         post: operations["import_tasks"];
         delete?: never;
@@ -475,22 +476,22 @@ export interface components {
         CreateTask: {
             /** @default false */
             completed?: boolean;
-            description?: string | null;
-            /** @description A date such as `2026-03-01`, or an instant with its offset such as `2026-03-01T18:00:00+01:00`. */
-            due_date?: string | null;
-            /**
-             * Format: uuid
-             * @description Chosen by the client, so that the request can be sent again; else by the server.
-             */
-            id?: string | null;
-            /** @description The client's own ordering key: printable ASCII, sorted byte by byte. */
-            position?: string | null;
+            description?: components["schemas"]["Description"] | null;
+            due_date?: components["schemas"]["DueDate"] | null;
+            id?: components["schemas"]["TaskId"] | null;
+            position?: components["schemas"]["Position"] | null;
             priority?: components["schemas"]["Priority"] | null;
-            /** @description At most 20, each 1 to 50 characters, trimmed, none twice. */
-            tags?: string[] | null;
-            /** @description Trimmed of white space, then 1 to 200 characters. */
-            title: string;
+            /** @description One given twice is kept once. */
+            tags?: components["schemas"]["Tag"][] | null;
+            title: components["schemas"]["Title"];
         };
+        /**
+         * @description A description, kept as it is; any character but U+0000.
+         * @example Two litres
+         */
+        Description: string;
+        /** @description A day, or an instant with its offset; given back in the form it came in. */
+        DueDate: string;
         /**
          * @description The JSON form of an error.
          * @example {
@@ -622,24 +623,29 @@ export interface components {
         ImportTask: {
             /** @default false */
             completed?: boolean;
-            /**
-             * Format: date-time
-             * @description Null unless it is done; if it is and this is missing, `updated_at` is taken.
-             */
-            completed_at?: string | null;
-            /** Format: date-time */
-            created_at: string;
-            description?: string | null;
-            due_date?: string | null;
+            completed_at?: components["schemas"]["Instant"] | null;
+            created_at: components["schemas"]["Instant"];
+            description?: components["schemas"]["Description"] | null;
+            due_date?: components["schemas"]["DueDate"] | null;
             /** Format: uuid */
             id: string;
-            position?: string | null;
+            position?: components["schemas"]["Position"] | null;
             priority?: components["schemas"]["Priority"] | null;
-            tags?: string[] | null;
-            title: string;
-            /** Format: date-time */
-            updated_at: string;
+            tags?: components["schemas"]["Tag"][] | null;
+            title: components["schemas"]["Title"];
+            updated_at: components["schemas"]["Instant"];
         };
+        /**
+         * Format: date-time
+         * @description An instant, a date-time of RFC 3339.
+         * @example 2026-02-09T08:00:00Z
+         */
+        Instant: string;
+        /**
+         * @description The client's own ordering key: printable ASCII, sorted byte by byte.
+         * @example a0
+         */
+        Position: string;
         /**
          * @description How much a task matters.
          * @enum {string}
@@ -725,6 +731,11 @@ export interface components {
             seq: number;
         };
         /**
+         * @description A tag: trimmed of white space, then 1 to 50 characters, none of them U+0000.
+         * @example home
+         */
+        Tag: string;
+        /**
          * @description A task.
          * @example {
          *       "completed": false,
@@ -782,6 +793,11 @@ export interface components {
             version: number;
         };
         /**
+         * Format: uuid
+         * @description A task's id.
+         */
+        TaskId: string;
+        /**
          * @description Tasks, in the order asked for.
          * @example {
          *       "count": 0,
@@ -820,6 +836,11 @@ export interface components {
             expires_in: number;
             ticket: string;
         };
+        /**
+         * @description A title: trimmed of white space, then 1 to 200 characters, none of them U+0000.
+         * @example Buy milk
+         */
+        Title: string;
         /** @description Who a token speaks for. */
         TokenTest: {
             /**
@@ -843,17 +864,13 @@ export interface components {
          */
         UpdateTask: {
             completed?: boolean;
-            /** @description `null` clears it. */
-            description?: string | null;
-            /** @description `null` clears it. */
-            due_date?: string | null;
-            /** @description `null` clears it. */
-            position?: string | null;
+            description?: components["schemas"]["Description"] | null;
+            due_date?: components["schemas"]["DueDate"] | null;
+            position?: components["schemas"]["Position"] | null;
             priority?: components["schemas"]["Priority"] | null;
             /** @description In place of all old ones; `null` is the same as `[]`. */
-            tags?: string[] | null;
-            /** @description Trimmed of white space, then 1 to 200 characters. */
-            title?: string;
+            tags?: components["schemas"]["Tag"][] | null;
+            title?: components["schemas"]["Title"];
         };
         /** @description In which version a task must be: its number, or the text of an `If-Match` header. */
         Version: number | string;
@@ -1663,17 +1680,17 @@ export interface operations {
                  *       "home"
                  *     ]
                  */
-                tag?: string[];
+                tag?: components["schemas"]["Tag"][];
                 /**
                  * @description Only those due before this date or instant; a date counts as its first instant in UTC
                  * @example 2026-03-01
                  */
-                due_before?: string;
+                due_before?: components["schemas"]["DueDate"];
                 /**
                  * @description Only those due after this date or instant
                  * @example 2026-02-01T00:00:00Z
                  */
-                due_after?: string;
+                due_after?: components["schemas"]["DueDate"];
                 /** @description Only those changed after this seq */
                 updated_since_seq?: number;
                 /**
