@@ -155,7 +155,7 @@ async fn every_kind_of_change_ends_every_304_and_a_refusal_ends_none(store: Stor
 }
 
 async fn a_304_never_hides_a_change(store: Store) {
-    const WRITES: i64 = 200;
+    const WRITES: i64 = 120;
     let server = Server::start(&store);
     let ann = server.user("ann");
     let acknowledged = Arc::new(AtomicI64::new(0));

@@ -18,12 +18,12 @@ on_both_stores!(
 fn good() -> Vec<(&'static str, Value, Value)> {
     let same = |field, value: Value| (field, value.clone(), value);
     let many: Vec<_> = (0..20).map(|number| format!("tag {number}")).collect();
-    let mut repeated = many.clone();
-    repeated.extend(many.clone());
+    let repeated = [&many[..10], &many[..10]].concat();
     let mut good = vec![
         ("tags", json!([" home ", "\u{3000}work\t", "home", "Home"]), json!(["home", "work", "Home"])),
         ("tags", json!(null), json!([])),
-        ("tags", json!(repeated), json!(many)),
+        ("tags", json!(repeated), json!(many[..10])),
+        same("tags", json!(many)),
         same("tags", json!(["z", "a", "m"])),
         same("tags", json!(["🦀".repeat(50), "a,b", "\"'\\", "ä\u{301}"])),
         same("tags", json!([])),
@@ -59,6 +59,7 @@ fn bad() -> Vec<(&'static str, Value)> {
     let many: Vec<_> = (0..21).map(|number| number.to_string()).collect();
     let mut bad = vec![
         ("tags", json!(many)),
+        ("tags", json!(vec!["the same"; 21])),
         ("tags", json!(["x".repeat(51)])),
         ("tags", json!(["🦀".repeat(51)])),
         ("tags", json!([""])),
