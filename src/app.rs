@@ -151,7 +151,8 @@ async fn open_store(config: &Config, runtime: &Runtime) -> Result<Arc<dyn Store>
     match &config.store {
         StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path)?)),
         StoreUrl::Postgres(url) => {
-            let options = PostgresOptions::new(url.clone(), config.db_pool_size);
+            let mut options = PostgresOptions::new(url.clone(), config.db_pool_size);
+            options.allow_unsafe = config.allow_unsafe_store;
             Ok(Arc::new(PostgresStore::connect(options, runtime.handle().clone()).await?))
         }
     }

@@ -59,6 +59,9 @@ pub struct Settings {
     /// Event streams that may be open in all; one user may have a tenth of them
     #[arg(long, env = "MAX_EVENT_STREAMS", global = true, value_name = "COUNT")]
     pub max_event_streams: Option<String>,
+    /// `true` to take a PostgreSQL server that loses commits when its machine crashes
+    #[arg(long, env = "ALLOW_UNSAFE_STORE", global = true, value_name = "BOOL")]
+    pub allow_unsafe_store: Option<String>,
     /// Size of a request's body
     #[arg(long, env = "MAX_BODY_BYTES", global = true, value_name = "BYTES")]
     pub max_body_bytes: Option<String>,
@@ -118,6 +121,8 @@ pub struct Config {
     /// Event streams that may be open in all; one user may have a tenth of them. Each takes a
     /// connection: as many as there may be connections would leave none for requests.
     pub max_event_streams: usize,
+    /// Whether a store will do that loses commits when its machine crashes; always so in development.
+    pub allow_unsafe_store: bool,
     /// Bytes of a request's body.
     pub max_body_bytes: usize,
     /// How often one user may ask; `None` for as often as they like.
@@ -191,6 +196,11 @@ impl Config {
                 5_000,
                 10..=1_000_000,
             )?,
+            allow_unsafe_store: match given(settings.allow_unsafe_store.as_deref()) {
+                Some("true") => true,
+                Some("false") | None => environment == Environment::Development,
+                Some(other) => return Err(wrong("ALLOW_UNSAFE_STORE", other, "`true` or `false`")),
+            },
             max_body_bytes: number(
                 "MAX_BODY_BYTES",
                 settings.max_body_bytes.as_deref(),

@@ -54,10 +54,12 @@ pub struct PostgresOptions {
     pub answer_timeout: Duration,
     /// For a server that is still starting, at the start of the store.
     pub startup_patience: Duration,
+    /// Whether a server whose settings lose commits at a crash of its machine will do, with a warning.
+    pub allow_unsafe: bool,
 }
 
 impl PostgresOptions {
-    /// The usual time-outs.
+    /// The usual time-outs, and a server that loses nothing.
     #[must_use]
     pub const fn new(url: String, pool_size: usize) -> Self {
         Self {
@@ -69,6 +71,7 @@ impl PostgresOptions {
             statement_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(15),
             startup_patience: Duration::from_secs(15),
+            allow_unsafe: false,
         }
     }
 }
@@ -103,7 +106,7 @@ impl PostgresStore {
         let connector =
             Connector::new(&options).map_err(|error| StoreError(format!("DATABASE_URL: {error}")))?;
         let work = async move {
-            migrate::migrate(&connector, options.startup_patience)
+            migrate::migrate(&connector, options.startup_patience, options.allow_unsafe)
                 .await
                 .map_err(|fault| StoreError(format!("PostgreSQL at {}: {fault}", connector.hosts())))?;
             Inner::new(connector, &options)

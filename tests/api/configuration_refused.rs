@@ -7,7 +7,7 @@ use crate::support::command::{Finished, run};
 use crate::support::{Kind, Server, Store, tokens};
 
 /// Values that are wrong, and a word of what is allowed.
-const WRONG: [(&str, &str, &str); 44] = [
+const WRONG: [(&str, &str, &str); 45] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
     ("PORT", "70000", "65535"),
@@ -51,6 +51,7 @@ const WRONG: [(&str, &str, &str); 44] = [
     ("SHUTDOWN_TIMEOUT", "soon", "from"),
     ("LOG_REQUESTS", "some", "all"),
     ("METRICS_LISTEN", "9000", "127.0.0.1:9000"),
+    ("ALLOW_UNSAFE_STORE", "yes", "true"),
     ("METRICS_LISTEN", "nowhere:x", "127.0.0.1:9000"),
 ];
 

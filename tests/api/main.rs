@@ -22,6 +22,8 @@ mod configuration_refused;
 mod cors;
 mod demo;
 mod documentation;
+#[cfg(target_os = "linux")]
+mod durability;
 mod error_form;
 mod events;
 mod events_in_time;

@@ -20,12 +20,17 @@ const LOCK: i64 = 0x7461_736b_6c61_6e65;
 /// Pause between two tries at a server that is still starting.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Migrates the database, trying for `patience` to reach a server that is not up yet.
-pub(super) async fn migrate(connector: &Connector, patience: Duration) -> Result<(), Fault> {
+/// Migrates the database, trying for `patience` to reach a server that is not up yet. One that loses
+/// commits when its machine crashes is taken only where that is allowed.
+pub(super) async fn migrate(
+    connector: &Connector,
+    patience: Duration,
+    allow_unsafe: bool,
+) -> Result<(), Fault> {
     let deadline = Instant::now() + patience;
     let mut told = false;
     loop {
-        match migrate_once(connector).await {
+        match migrate_once(connector, allow_unsafe).await {
             // A connection that broke left nothing half done: each migration is one transaction.
             Err(fault)
                 if matches!(fault.kind, Kind::NotYet | Kind::Broken) && Instant::now() + PAUSE < deadline =>
@@ -41,9 +46,9 @@ pub(super) async fn migrate(connector: &Connector, patience: Duration) -> Result
     }
 }
 
-async fn migrate_once(connector: &Connector) -> Result<(), Fault> {
+async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), Fault> {
     let mut client = connector.open().await?;
-    inspect(&client).await?;
+    inspect(&client, allow_unsafe).await?;
     // refinery takes no lock of its own. This one belongs to the connection: it goes with it, however it
     // ends. A migration may take longer than a request's statement.
     client
@@ -61,26 +66,39 @@ async fn migrate_once(connector: &Connector) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Settings of the server that must be on for a commit to survive a crash of its machine.
+/// `synchronous_commit` is one as well; each connection turns it on for itself.
+const SAFE: [&str; 2] = ["fsync", "full_page_writes"];
+
 /// Looks for what would make the service wrong or unsafe on this server.
-async fn inspect(client: &Client) -> Result<(), Fault> {
+async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), Fault> {
     let row = client
         .query_one(
             "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
-                current_setting('fsync')",
-            &[],
+                current_setting($1), current_setting($2)",
+            &[&SAFE[0], &SAFE[1]],
         )
         .await
         .map_err(|error| Fault::of(&error))?;
-    let (version, encoding, fsync): (i32, &str, &str) = (row.get(0), row.get(1), row.get(2));
-    if version < 120_000 {
-        return Err(Fault::unfit(format!("version 12 or later is needed, this is {}", version / 10_000)));
+    let (version, encoding): (i32, &str) = (row.get(0), row.get(1));
+    if version < 130_000 {
+        return Err(Fault::unfit(format!("version 13 or later is needed, this is {}", version / 10_000)));
     }
     if encoding != "UTF8" {
         return Err(Fault::unfit(format!("the database's encoding must be UTF8, it is {encoding}")));
     }
-    if fsync == "off" {
-        tracing::warn!("PostgreSQL runs with fsync = off: a crash of its machine loses acknowledged writes");
+    let off = SAFE.iter().enumerate().filter(|(place, _)| row.get::<_, &str>(2 + place) == "off");
+    let off: Vec<_> = off.map(|(_, name)| format!("{name} = off")).collect();
+    if off.is_empty() {
+        return Ok(());
     }
+    let off = off.join(", ");
+    let danger = format!("it runs with {off}: a crash of its machine loses acknowledged writes");
+    if !allow_unsafe {
+        let remedy = "turn it on, or set ALLOW_UNSAFE_STORE=true if losing them is no matter";
+        return Err(Fault::unfit(format!("{danger}; {remedy}")));
+    }
+    tracing::warn!(off, "PostgreSQL: a crash of its machine loses acknowledged writes");
     Ok(())
 }
 

@@ -16,22 +16,27 @@ pub struct Cluster {
 impl Cluster {
     /// Makes and starts a cluster.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Makes and starts a cluster with these settings, each `name=value`.
+    pub fn with(settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // PostgreSQL may have to run as another user, who must get through to its folder.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let url = script("start", &dir.path().join("cluster"));
+        let url = script("start", &dir.path().join("cluster"), settings);
         assert!(url.starts_with("postgres"), "scripts/postgres start must print the URL; it printed {url:?}");
         Self { dir, url }
     }
 
     /// Kills every process of it at once, as a power cut would.
     pub fn kill(&self) {
-        script("kill", &self.dir.path().join("cluster"));
+        script("kill", &self.dir.path().join("cluster"), &[]);
     }
 
     /// Brings it back on the same port with the same data.
     pub fn restart(&self) {
-        script("restart", &self.dir.path().join("cluster"));
+        script("restart", &self.dir.path().join("cluster"), &[]);
     }
 }
 
@@ -46,9 +51,9 @@ fn path() -> PathBuf {
         .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres").into(), PathBuf::from)
 }
 
-fn script(action: &str, dir: &std::path::Path) -> String {
+fn script(action: &str, dir: &std::path::Path, settings: &[&str]) -> String {
     let path = path();
-    let output = Command::new(&path).arg(action).arg(dir).output().unwrap_or_else(|error| {
+    let output = Command::new(&path).arg(action).arg(dir).args(settings).output().unwrap_or_else(|error| {
         panic!("{} does not run ({error}); set TEST_POSTGRES_SCRIPT to scripts/postgres", path.display())
     });
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

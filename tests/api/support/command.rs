@@ -89,13 +89,20 @@ pub struct Process {
 impl Process {
     /// Starts the binary in `dir` with these arguments and nothing in its environment but `variables`.
     pub fn start(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tasklane"));
-        command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir(dir);
+        Self::start_under(&[], dir, arguments, variables)
+    }
+
+    /// As `start`, but run by another program, which replaces itself by the binary.
+    pub fn start_under(runner: &[&str], dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let binary = env!("CARGO_BIN_EXE_tasklane");
+        let line: Vec<_> = runner.iter().chain(&[binary]).chain(arguments).copied().collect();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]).env_clear().envs(variables.iter().copied()).current_dir(dir);
         if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
             command.env("LLVM_PROFILE_FILE", profile);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary does not start");
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", line[0]));
         let output = Arc::new(Output::default());
         let readers = vec![
             keep(child.stdout.take().unwrap(), Line::Out, &output),

@@ -41,7 +41,11 @@ impl Server {
 
     /// Starts a server with exactly these arguments and variables, in `dir`.
     pub fn launch(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut process = Process::start(dir, arguments, variables);
+        Self::of(Process::start(dir, arguments, variables))
+    }
+
+    /// The server that a process is about to become.
+    pub fn of(mut process: Process) -> Self {
         let origin = origin_of(&mut process);
         let http = Client::builder()
             .no_proxy()

@@ -1,0 +1,124 @@
+//! What an acknowledgement rests on: on SQLite, the system calls between a request and its 201, as strace sees
+//! them; on PostgreSQL, the server's settings, which the start looks at.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::cluster::Cluster;
+use crate::support::command::{Process, run};
+use crate::support::{Kind, Server, Store, tokens};
+
+/// Writes that are looked at.
+const WRITES: usize = 20;
+
+/// System calls of the server while it takes some writes, one after the other, in the order they happened.
+/// With `no_sync`, a library in front of the system's makes every sync a call that does nothing.
+async fn trace(no_sync: bool) -> String {
+    let store = Store::new(Kind::Sqlite).await;
+    let file = store.dir().join("trace");
+    let calls =
+        "trace=fsync,fdatasync,sync_file_range,read,recvfrom,readv,recvmsg,write,writev,sendto,sendmsg";
+    let file_name = file.to_str().unwrap();
+    // -D: the server stays the process that was started.
+    let mut runner = vec!["strace", "-D", "-f", "-qq", "-y", "-s", "200", "-e", calls, "-o", file_name];
+    if no_sync {
+        runner.extend(["-E", "LD_PRELOAD=libeatmydata.so"]);
+    }
+    let path = std::env::var("PATH").unwrap();
+    let variables = [
+        ("PATH", path.as_str()),
+        ("PORT", "0"),
+        ("DATABASE_URL", store.url()),
+        ("BETTER_AUTH_SECRET", tokens::SECRET),
+    ];
+    assert!(
+        std::process::Command::new("strace").arg("-V").output().is_ok(),
+        "this test needs strace and eatmydata: install them, or run scripts/test"
+    );
+    let server = Server::of(Process::start_under(&runner, store.dir(), &[], &variables));
+    let ann = server.user("ann");
+    for number in 0..WRITES {
+        ann.post(&json!({"title": number.to_string()})).await.expect(201);
+    }
+    server.stop();
+    fs::read_to_string(Path::new(&file)).unwrap()
+}
+
+/// For each write: whether the write-ahead log was synced after the request came and before its answer left.
+fn synced(trace: &str) -> Vec<bool> {
+    let lines: Vec<_> = trace.lines().collect();
+    let is_sync = |line: &str| {
+        // A call that was interrupted by another thread's is told in two lines; the second has no path.
+        let whole = line.contains("fdatasync(") || line.contains("fsync(");
+        let ends = line.contains("fdatasync resumed") || line.contains("fsync resumed");
+        (whole && line.contains("tasklane.db-wal>") || ends) && line.trim_end().ends_with("= 0")
+    };
+    let came: Vec<_> = (0..lines.len()).filter(|at| lines[*at].contains("POST /api/")).collect();
+    came.into_iter()
+        .map(|from| {
+            let answer = (from..lines.len()).find(|at| lines[*at].contains("HTTP/1.1 201")).unwrap();
+            lines[from..answer].iter().any(|line| is_sync(line))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_disk_has_a_write_before_its_answer_leaves_on_sqlite() {
+    let trace = trace(false).await;
+    assert_eq!(synced(&trace), [true; WRITES], "{trace}");
+}
+
+/// The test above can fail: a server that syncs nothing is found out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_syncs_nothing_is_found_out_on_sqlite() {
+    let trace = trace(true).await;
+    assert_eq!(synced(&trace), [false; WRITES], "{trace}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_forgets_is_refused_in_production_and_warned_of_in_development_on_postgres() {
+    for setting in ["fsync", "full_page_writes"] {
+        let off = format!("{setting}=off");
+        let cluster = Cluster::with(&[&off]);
+        let store = Store::at(&cluster.url);
+        let variables = |more: &[(&'static str, &'static str)]| {
+            let url = store.url().to_owned();
+            let secret = tokens::SECRET.to_owned();
+            let mut all =
+                vec![("PORT", "0".to_owned()), ("DATABASE_URL", url), ("BETTER_AUTH_SECRET", secret)];
+            all.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+            all
+        };
+        let production = variables(&[("ENVIRONMENT", "production")]);
+        let production: Vec<_> = production.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let refused = run(store.dir(), &[], &production);
+        assert_ne!(refused.code, 0, "{setting}");
+        assert!(refused.stderr.contains(&format!("{setting} = off")), "{refused:?}");
+        assert!(refused.stderr.contains("ALLOW_UNSAFE_STORE"), "{refused:?}");
+        for settings in [
+            &[("ENVIRONMENT", "production"), ("ALLOW_UNSAFE_STORE", "true")][..],
+            &[("ENVIRONMENT", "development")],
+        ] {
+            let server = Server::with(&store, settings);
+            server.log_line(&[&format!("{setting} = off"), "WARN"]);
+            server.user("ann").create("kept as well as it goes").await;
+            server.stop();
+        }
+    }
+}
+
+/// The commit's connection turns on for itself what a server, database or role has off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_are_synchronous_whatever_the_servers_default_on_postgres() {
+    let cluster = Cluster::with(&["synchronous_commit=off", "wal_writer_delay=10s"]);
+    let store = Store::at(&cluster.url);
+    let server = Server::with(&store, &[("ENVIRONMENT", "production")]);
+    server.user("ann").create("kept").await;
+    cluster.kill();
+    cluster.restart();
+    let after = Server::start(&store);
+    assert_eq!(after.user("ann").list().await.len(), 1);
+    server.stop();
+}
