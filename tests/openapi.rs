@@ -55,6 +55,11 @@ fn every_operation_says_what_it_does_what_it_takes_and_how_it_fails() {
         for (status, response) in responses {
             assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} {status}");
             if status.as_str() >= "400" {
+                let example = &response["content"]["application/json"]["example"];
+                assert_eq!(example["status"].to_string(), *status, "{name} {status} has no example");
+                let codes = document["components"]["schemas"]["Code"].to_string();
+                assert!(codes.contains(&example["error"]["code"].to_string()), "{name} {status}: {example}");
+                assert_eq!(example["detail"], example["error"]["message"]);
                 let schema = &response["content"]["application/json"]["schema"]["$ref"];
                 assert_eq!(schema, "#/components/schemas/ErrorBody", "{name} {status}");
             }
@@ -129,5 +134,16 @@ fn every_reference_leads_somewhere() {
     for reference in references {
         let pointer = reference.strip_prefix('#').expect("references stay within the document");
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+#[test]
+fn every_required_parameter_has_an_example() {
+    let document: Value = serde_json::from_str(&document()).unwrap();
+    for (name, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().unwrap_or(&Vec::new()) {
+            let has = parameter.get("example").is_some() || parameter["schema"].get("example").is_some();
+            assert!(has || parameter["required"] == false, "{name} {}", parameter["name"]);
+        }
     }
 }

@@ -15,6 +15,7 @@ mod docs;
 mod edge;
 mod error;
 mod events;
+mod examples;
 mod fields;
 mod forms;
 #[cfg(fuzzing)]

@@ -6,7 +6,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::{batch, events, health, schemas, sync, tasks, transfer};
+use super::{batch, events, examples, health, schemas, sync, tasks, transfer};
 
 /// The document as pretty-printed JSON, with a newline at its end.
 ///
@@ -65,5 +65,6 @@ impl Modify for Finish {
                 put.operation_id = Some("update_task_by_put".into());
             }
         }
+        examples::add(document);
     }
 }

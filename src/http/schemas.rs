@@ -27,6 +27,7 @@ pub(super) struct TaskPath {
     #[param(example = "me")]
     user_id: String,
     /// The task's id
+    #[param(example = "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89")]
     id: Uuid,
 }
 
@@ -191,7 +192,12 @@ pub(super) struct Task {
 
 /// Tasks, in the order asked for.
 #[derive(ToSchema)]
-#[schema(example = json!({"tasks": [], "count": 0, "total": 0, "next_cursor": null}))]
+#[schema(example = json!({"tasks": [{
+    "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+    "title": "Buy milk", "description": null, "completed": false, "priority": "high",
+    "tags": ["home", "shop"], "due_date": "2026-02-14", "completed_at": null, "position": "a0",
+    "created_at": "2026-02-08T10:30:00.123456Z", "updated_at": "2026-02-08T10:30:00.123456Z", "version": 1
+}], "count": 1, "total": 1, "next_cursor": null}))]
 #[expect(dead_code, reason = "only its form is used")]
 pub(super) struct TaskList {
     tasks: Vec<Task>,

@@ -800,10 +800,29 @@ export interface components {
         /**
          * @description Tasks, in the order asked for.
          * @example {
-         *       "count": 0,
+         *       "count": 1,
          *       "next_cursor": null,
-         *       "tasks": [],
-         *       "total": 0
+         *       "tasks": [
+         *         {
+         *           "completed": false,
+         *           "completed_at": null,
+         *           "created_at": "2026-02-08T10:30:00.123456Z",
+         *           "description": null,
+         *           "due_date": "2026-02-14",
+         *           "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89",
+         *           "position": "a0",
+         *           "priority": "high",
+         *           "tags": [
+         *             "home",
+         *             "shop"
+         *           ],
+         *           "title": "Buy milk",
+         *           "updated_at": "2026-02-08T10:30:00.123456Z",
+         *           "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+         *           "version": 1
+         *         }
+         *       ],
+         *       "total": 1
          *     }
          */
         TaskList: {
@@ -925,6 +944,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -934,6 +967,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "This idempotency key was used for another request",
+                     *       "error": {
+                     *         "code": "IDEMPOTENCY_KEY_REUSED",
+                     *         "details": null,
+                     *         "message": "This idempotency key was used for another request"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -943,6 +990,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The header X-Confirm-Delete must hold the user's id, as the token says it",
+                     *       "error": {
+                     *         "code": "PRECONDITION_REQUIRED",
+                     *         "details": null,
+                     *         "message": "The header X-Confirm-Delete must hold the user's id, as the token says it"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 428,
+                     *       "title": "Precondition Required",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -952,6 +1013,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -961,6 +1036,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -973,6 +1062,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1023,6 +1126,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1032,6 +1149,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Task not found",
+                     *       "error": {
+                     *         "code": "NOT_FOUND",
+                     *         "details": {
+                     *           "operation": 2,
+                     *           "task": null
+                     *         },
+                     *         "message": "Task not found"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1041,6 +1175,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body did not arrive in time",
+                     *       "error": {
+                     *         "code": "REQUEST_TIMEOUT",
+                     *         "details": null,
+                     *         "message": "The body did not arrive in time"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1050,6 +1198,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "This id belongs to another task",
+                     *       "error": {
+                     *         "code": "CONFLICT",
+                     *         "details": {
+                     *           "operation": 2,
+                     *           "task": null
+                     *         },
+                     *         "message": "This id belongs to another task"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1059,6 +1224,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The task is not in the version that If-Match names",
+                     *       "error": {
+                     *         "code": "PRECONDITION_FAILED",
+                     *         "details": {
+                     *           "operation": 2,
+                     *           "task": {
+                     *             "completed": false,
+                     *             "completed_at": null,
+                     *             "created_at": "2026-02-08T10:30:00.123456Z",
+                     *             "description": null,
+                     *             "due_date": "2026-02-14",
+                     *             "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89",
+                     *             "position": "a0",
+                     *             "priority": "high",
+                     *             "tags": [
+                     *               "home",
+                     *               "shop"
+                     *             ],
+                     *             "title": "Buy milk",
+                     *             "updated_at": "2026-02-08T10:30:00.123456Z",
+                     *             "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+                     *             "version": 1
+                     *           }
+                     *         },
+                     *         "message": "The task is not in the version that If-Match names"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 412,
+                     *       "title": "Precondition Failed",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1068,6 +1267,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be at most 65536 bytes long",
+                     *       "error": {
+                     *         "code": "PAYLOAD_TOO_LARGE",
+                     *         "details": null,
+                     *         "message": "The body must be at most 65536 bytes long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 413,
+                     *       "title": "Payload Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1077,6 +1290,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be application/json",
+                     *       "error": {
+                     *         "code": "UNSUPPORTED_MEDIA_TYPE",
+                     *         "details": null,
+                     *         "message": "The body must be application/json"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1089,6 +1316,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "operations[0].title must be at most 200 characters long",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "operations[0].title",
+                     *             "message": "must be at most 200 characters long"
+                     *           }
+                     *         ],
+                     *         "message": "operations[0].title must be at most 200 characters long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1098,6 +1344,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1107,6 +1367,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1119,6 +1393,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1173,6 +1461,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1182,6 +1484,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "What changed since then cannot be told any more; read the whole list",
+                     *       "error": {
+                     *         "code": "RESYNC_REQUIRED",
+                     *         "details": null,
+                     *         "message": "What changed since then cannot be told any more; read the whole list"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 410,
+                     *       "title": "Gone",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1191,6 +1507,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "since must be a seq",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "since",
+                     *             "message": "must be a seq"
+                     *           }
+                     *         ],
+                     *         "message": "since must be a seq"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1200,6 +1535,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1209,6 +1558,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1221,6 +1584,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1279,6 +1656,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1288,6 +1679,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "since must be a seq",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "since",
+                     *             "message": "must be a seq"
+                     *           }
+                     *         ],
+                     *         "message": "since must be a seq"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1297,6 +1707,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1306,6 +1730,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1318,6 +1756,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1353,6 +1805,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1362,6 +1828,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1371,6 +1851,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1383,6 +1877,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1420,6 +1928,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1429,6 +1951,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1438,6 +1974,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1450,6 +2000,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1500,6 +2064,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1509,6 +2087,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body did not arrive in time",
+                     *       "error": {
+                     *         "code": "REQUEST_TIMEOUT",
+                     *         "details": null,
+                     *         "message": "The body did not arrive in time"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1518,6 +2110,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "This id belongs to another task",
+                     *       "error": {
+                     *         "code": "CONFLICT",
+                     *         "details": {
+                     *           "operation": 2,
+                     *           "task": null
+                     *         },
+                     *         "message": "This id belongs to another task"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1527,6 +2136,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be at most 65536 bytes long",
+                     *       "error": {
+                     *         "code": "PAYLOAD_TOO_LARGE",
+                     *         "details": null,
+                     *         "message": "The body must be at most 65536 bytes long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 413,
+                     *       "title": "Payload Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1536,6 +2159,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be application/json",
+                     *       "error": {
+                     *         "code": "UNSUPPORTED_MEDIA_TYPE",
+                     *         "details": null,
+                     *         "message": "The body must be application/json"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1548,6 +2185,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "tasks[0].title must be at most 200 characters long",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "tasks[0].title",
+                     *             "message": "must be at most 200 characters long"
+                     *           }
+                     *         ],
+                     *         "message": "tasks[0].title must be at most 200 characters long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1557,6 +2213,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1566,6 +2236,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1578,6 +2262,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1621,6 +2319,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1630,6 +2342,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "tz must be an IANA time zone, such as `Europe/Berlin`",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "tz",
+                     *             "message": "must be an IANA time zone, such as `Europe/Berlin`"
+                     *           }
+                     *         ],
+                     *         "message": "tz must be an IANA time zone, such as `Europe/Berlin`"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1639,6 +2370,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1648,6 +2393,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1660,6 +2419,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1745,6 +2518,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1754,6 +2541,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "limit must be from 1 to 500",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "limit",
+                     *             "message": "must be from 1 to 500"
+                     *           }
+                     *         ],
+                     *         "message": "limit must be from 1 to 500"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1763,6 +2569,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1772,6 +2592,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1784,6 +2618,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1851,6 +2699,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1860,6 +2722,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body did not arrive in time",
+                     *       "error": {
+                     *         "code": "REQUEST_TIMEOUT",
+                     *         "details": null,
+                     *         "message": "The body did not arrive in time"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1869,6 +2745,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "This id belongs to another task",
+                     *       "error": {
+                     *         "code": "CONFLICT",
+                     *         "details": null,
+                     *         "message": "This id belongs to another task"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1878,6 +2768,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be at most 65536 bytes long",
+                     *       "error": {
+                     *         "code": "PAYLOAD_TOO_LARGE",
+                     *         "details": null,
+                     *         "message": "The body must be at most 65536 bytes long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 413,
+                     *       "title": "Payload Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1887,6 +2791,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be application/json",
+                     *       "error": {
+                     *         "code": "UNSUPPORTED_MEDIA_TYPE",
+                     *         "details": null,
+                     *         "message": "The body must be application/json"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1899,6 +2817,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "title must be at most 200 characters long",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "title",
+                     *             "message": "must be at most 200 characters long"
+                     *           }
+                     *         ],
+                     *         "message": "title must be at most 200 characters long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1908,6 +2845,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1917,6 +2868,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1929,6 +2894,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1944,7 +2923,10 @@ export interface operations {
                  * @example me
                  */
                 user_id: string;
-                /** @description The task's id */
+                /**
+                 * @description The task's id
+                 * @example 01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89
+                 */
                 id: string;
             };
             cookie?: never;
@@ -1977,6 +2959,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1986,6 +2982,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Task not found",
+                     *       "error": {
+                     *         "code": "NOT_FOUND",
+                     *         "details": null,
+                     *         "message": "Task not found"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -1995,6 +3005,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2004,6 +3028,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2016,6 +3054,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2043,7 +3095,10 @@ export interface operations {
                  * @example me
                  */
                 user_id: string;
-                /** @description The task's id */
+                /**
+                 * @description The task's id
+                 * @example 01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89
+                 */
                 id: string;
             };
             cookie?: never;
@@ -2075,6 +3130,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2084,6 +3153,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Task not found",
+                     *       "error": {
+                     *         "code": "NOT_FOUND",
+                     *         "details": null,
+                     *         "message": "Task not found"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2093,6 +3176,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body did not arrive in time",
+                     *       "error": {
+                     *         "code": "REQUEST_TIMEOUT",
+                     *         "details": null,
+                     *         "message": "The body did not arrive in time"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2102,6 +3199,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The task is not in the version that If-Match names",
+                     *       "error": {
+                     *         "code": "PRECONDITION_FAILED",
+                     *         "details": {
+                     *           "completed": false,
+                     *           "completed_at": null,
+                     *           "created_at": "2026-02-08T10:30:00.123456Z",
+                     *           "description": null,
+                     *           "due_date": "2026-02-14",
+                     *           "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89",
+                     *           "position": "a0",
+                     *           "priority": "high",
+                     *           "tags": [
+                     *             "home",
+                     *             "shop"
+                     *           ],
+                     *           "title": "Buy milk",
+                     *           "updated_at": "2026-02-08T10:30:00.123456Z",
+                     *           "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+                     *           "version": 1
+                     *         },
+                     *         "message": "The task is not in the version that If-Match names"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 412,
+                     *       "title": "Precondition Failed",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2111,6 +3239,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be at most 65536 bytes long",
+                     *       "error": {
+                     *         "code": "PAYLOAD_TOO_LARGE",
+                     *         "details": null,
+                     *         "message": "The body must be at most 65536 bytes long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 413,
+                     *       "title": "Payload Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2120,6 +3262,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be application/json",
+                     *       "error": {
+                     *         "code": "UNSUPPORTED_MEDIA_TYPE",
+                     *         "details": null,
+                     *         "message": "The body must be application/json"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2132,6 +3288,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "title must be at most 200 characters long",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "title",
+                     *             "message": "must be at most 200 characters long"
+                     *           }
+                     *         ],
+                     *         "message": "title must be at most 200 characters long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2141,6 +3316,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2150,6 +3339,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2162,6 +3365,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2189,7 +3406,10 @@ export interface operations {
                  * @example me
                  */
                 user_id: string;
-                /** @description The task's id */
+                /**
+                 * @description The task's id
+                 * @example 01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89
+                 */
                 id: string;
             };
             cookie?: never;
@@ -2213,6 +3433,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2222,6 +3456,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Task not found",
+                     *       "error": {
+                     *         "code": "NOT_FOUND",
+                     *         "details": null,
+                     *         "message": "Task not found"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2231,6 +3479,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The task is not in the version that If-Match names",
+                     *       "error": {
+                     *         "code": "PRECONDITION_FAILED",
+                     *         "details": {
+                     *           "completed": false,
+                     *           "completed_at": null,
+                     *           "created_at": "2026-02-08T10:30:00.123456Z",
+                     *           "description": null,
+                     *           "due_date": "2026-02-14",
+                     *           "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89",
+                     *           "position": "a0",
+                     *           "priority": "high",
+                     *           "tags": [
+                     *             "home",
+                     *             "shop"
+                     *           ],
+                     *           "title": "Buy milk",
+                     *           "updated_at": "2026-02-08T10:30:00.123456Z",
+                     *           "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+                     *           "version": 1
+                     *         },
+                     *         "message": "The task is not in the version that If-Match names"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 412,
+                     *       "title": "Precondition Failed",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2240,6 +3519,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "This idempotency key was used for another request",
+                     *       "error": {
+                     *         "code": "IDEMPOTENCY_KEY_REUSED",
+                     *         "details": null,
+                     *         "message": "This idempotency key was used for another request"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2249,6 +3542,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2258,6 +3565,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2270,6 +3591,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2297,7 +3632,10 @@ export interface operations {
                  * @example me
                  */
                 user_id: string;
-                /** @description The task's id */
+                /**
+                 * @description The task's id
+                 * @example 01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89
+                 */
                 id: string;
             };
             cookie?: never;
@@ -2329,6 +3667,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2338,6 +3690,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Task not found",
+                     *       "error": {
+                     *         "code": "NOT_FOUND",
+                     *         "details": null,
+                     *         "message": "Task not found"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2347,6 +3713,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body did not arrive in time",
+                     *       "error": {
+                     *         "code": "REQUEST_TIMEOUT",
+                     *         "details": null,
+                     *         "message": "The body did not arrive in time"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2356,6 +3736,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The task is not in the version that If-Match names",
+                     *       "error": {
+                     *         "code": "PRECONDITION_FAILED",
+                     *         "details": {
+                     *           "completed": false,
+                     *           "completed_at": null,
+                     *           "created_at": "2026-02-08T10:30:00.123456Z",
+                     *           "description": null,
+                     *           "due_date": "2026-02-14",
+                     *           "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89",
+                     *           "position": "a0",
+                     *           "priority": "high",
+                     *           "tags": [
+                     *             "home",
+                     *             "shop"
+                     *           ],
+                     *           "title": "Buy milk",
+                     *           "updated_at": "2026-02-08T10:30:00.123456Z",
+                     *           "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+                     *           "version": 1
+                     *         },
+                     *         "message": "The task is not in the version that If-Match names"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 412,
+                     *       "title": "Precondition Failed",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2365,6 +3776,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be at most 65536 bytes long",
+                     *       "error": {
+                     *         "code": "PAYLOAD_TOO_LARGE",
+                     *         "details": null,
+                     *         "message": "The body must be at most 65536 bytes long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 413,
+                     *       "title": "Payload Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2374,6 +3799,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be application/json",
+                     *       "error": {
+                     *         "code": "UNSUPPORTED_MEDIA_TYPE",
+                     *         "details": null,
+                     *         "message": "The body must be application/json"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2386,6 +3825,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "title must be at most 200 characters long",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "title",
+                     *             "message": "must be at most 200 characters long"
+                     *           }
+                     *         ],
+                     *         "message": "title must be at most 200 characters long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2395,6 +3853,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2404,6 +3876,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2416,6 +3902,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2443,7 +3943,10 @@ export interface operations {
                  * @example me
                  */
                 user_id: string;
-                /** @description The task's id */
+                /**
+                 * @description The task's id
+                 * @example 01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89
+                 */
                 id: string;
             };
             cookie?: never;
@@ -2475,6 +3978,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2484,6 +4001,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Task not found",
+                     *       "error": {
+                     *         "code": "NOT_FOUND",
+                     *         "details": null,
+                     *         "message": "Task not found"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2493,6 +4024,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body did not arrive in time",
+                     *       "error": {
+                     *         "code": "REQUEST_TIMEOUT",
+                     *         "details": null,
+                     *         "message": "The body did not arrive in time"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2502,6 +4047,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The task is not in the version that If-Match names",
+                     *       "error": {
+                     *         "code": "PRECONDITION_FAILED",
+                     *         "details": {
+                     *           "completed": false,
+                     *           "completed_at": null,
+                     *           "created_at": "2026-02-08T10:30:00.123456Z",
+                     *           "description": null,
+                     *           "due_date": "2026-02-14",
+                     *           "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89",
+                     *           "position": "a0",
+                     *           "priority": "high",
+                     *           "tags": [
+                     *             "home",
+                     *             "shop"
+                     *           ],
+                     *           "title": "Buy milk",
+                     *           "updated_at": "2026-02-08T10:30:00.123456Z",
+                     *           "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+                     *           "version": 1
+                     *         },
+                     *         "message": "The task is not in the version that If-Match names"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 412,
+                     *       "title": "Precondition Failed",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2511,6 +4087,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be at most 65536 bytes long",
+                     *       "error": {
+                     *         "code": "PAYLOAD_TOO_LARGE",
+                     *         "details": null,
+                     *         "message": "The body must be at most 65536 bytes long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 413,
+                     *       "title": "Payload Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2520,6 +4110,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The body must be application/json",
+                     *       "error": {
+                     *         "code": "UNSUPPORTED_MEDIA_TYPE",
+                     *         "details": null,
+                     *         "message": "The body must be application/json"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2532,6 +4136,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "completed is required",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "completed",
+                     *             "message": "is required"
+                     *           }
+                     *         ],
+                     *         "message": "completed is required"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2541,6 +4164,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2550,6 +4187,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2562,6 +4213,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2597,6 +4262,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Missing authentication token",
+                     *       "error": {
+                     *         "code": "UNAUTHORIZED",
+                     *         "details": null,
+                     *         "message": "Missing authentication token"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2606,6 +4285,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Too many requests; try again soon",
+                     *       "error": {
+                     *         "code": "RATE_LIMITED",
+                     *         "details": null,
+                     *         "message": "Too many requests; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2615,6 +4308,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "Internal server error",
+                     *       "error": {
+                     *         "code": "INTERNAL_SERVER_ERROR",
+                     *         "details": null,
+                     *         "message": "Internal server error"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2627,6 +4334,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The service is overloaded; try again soon",
+                     *       "error": {
+                     *         "code": "OVERLOADED",
+                     *         "details": null,
+                     *         "message": "The service is overloaded; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
@@ -2676,6 +4397,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "detail": "The store is not available; try again soon",
+                     *       "error": {
+                     *         "code": "STORE_UNAVAILABLE",
+                     *         "details": [
+                     *           {
+                     *             "field": "store",
+                     *             "message": "is not available"
+                     *           }
+                     *         ],
+                     *         "message": "The store is not available; try again soon"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
