@@ -57,12 +57,12 @@ ready_node() {
 }
 
 # install_packages FOLDER…: by their lock files. What is installed is left alone while the lock file is the one it
-# was installed by.
+# was installed by. No package's own scripts run.
 install_packages() {
     local place
     for place; do
         cmp -s "$place/package-lock.json" "$place/node_modules/.installed-by" && continue
-        npm ci --prefix "$place" --no-progress >&2
+        npm ci --prefix "$place" --no-progress --ignore-scripts >&2
         cp "$place/package-lock.json" "$place/node_modules/.installed-by"
     done
 }

@@ -45,15 +45,15 @@ export function startBrowser() {
   });
 }
 
-/** Notes whatever a page has of errors, or asks for from elsewhere. */
-export function watch(page, server, faults) {
+/** Notes whatever a page has of errors, or asks for from elsewhere than the server and its own site. */
+export function watch(page, server, faults, site = server.address) {
   page.on('pageerror', (error) => faults.push(error.message));
   page.on('console', (message) => {
     // A browser tells of each answer that is an error, whether the page knows what to do with it or not.
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) faults.push(message.text());
   });
   page.on('request', (request) => {
-    const own = [server.address, 'data:', 'blob:'].some((start) => request.url().startsWith(start));
+    const own = [server.address, site, 'data:', 'blob:'].some((start) => request.url().startsWith(start));
     if (!own) faults.push(`asks for ${request.url()}`);
   });
 }
