@@ -19,6 +19,7 @@ const AUTH_FAILURES: Rate = Rate::new(10, 100);
 /// The settings as given, unchecked: what is `None` was not given. Flags win over the environment,
 /// the environment over `.env`. Help texts are the reference; `.env.example` says more.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
 pub struct Settings {
     /// Address to listen on
     #[arg(long, env = "HOST", global = true, value_name = "ADDRESS")]

@@ -9,11 +9,12 @@
 //! - [`lane`]: one actor per user, the registry of them, the snapshots readers see
 //! - [`auth`]: who is asking
 //! - [`http`]: the routes
-//! - [`config`], [`error`], [`telemetry`], [`greeting`]
+//! - [`cli`], [`config`], [`error`], [`telemetry`], [`greeting`]
 //! - [`app`]: puts it all together, and takes it down in order
 
 pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE: usize = 500;
 
 /// A module, and the modules it may use. `app`, `main` and `lib` may use every one.
-const IMPORTS: [(&str, &[&str]); 10] = [
+const IMPORTS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("error", &["domain"]),
     ("config", &[]),
+    // The settings are part of the command line.
+    ("cli", &["config"]),
     // The settings of the logs, and the state of the store's connections.
     ("telemetry", &["config", "store"]),
     ("store", &["domain", "error", "telemetry"]),

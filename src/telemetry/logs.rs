@@ -29,7 +29,7 @@ pub fn init_logs(environment: Environment) -> Result<(), TryInitError> {
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
     match environment {
-        Environment::Development => lines.compact().with_ansi(stderr().is_terminal()).finish().try_init()?,
+        Environment::Development => lines.compact().with_ansi(colours()).finish().try_init()?,
         Environment::Production => {
             let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
             json.finish().try_init()?;
@@ -44,4 +44,9 @@ pub fn init_logs(environment: Environment) -> Result<(), TryInitError> {
         tracing::warn!(%error, "RUST_LOG is not a filter; the default is used");
     }
     Ok(())
+}
+
+/// Whether colours are wanted: on a terminal, unless `NO_COLOR` is set (no-color.org).
+fn colours() -> bool {
+    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

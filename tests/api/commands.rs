@@ -12,7 +12,7 @@ on_both_stores!(
     processes_that_start_at_once_prepare_the_store_once,
 );
 
-const COMMANDS: [&str; 4] = ["serve", "migrate", "token", "openapi"];
+const COMMANDS: [&str; 6] = ["serve", "migrate", "token", "openapi", "completions", "man"];
 
 async fn migrate_prepares_the_store_and_may_be_repeated(store: Store) {
     for _ in 0..2 {
@@ -116,4 +116,56 @@ fn a_token_needs_a_secret_in_production() {
     let finished = run(dir.path(), &["token", "--user", "ann"], &[("ENVIRONMENT", "production")]);
     assert_ne!(finished.code, 0, "{finished:?}");
     assert!(finished.stderr.contains("BETTER_AUTH_SECRET"), "{finished:?}");
+}
+
+#[test]
+fn shells_learn_every_command_and_setting_whatever_the_settings_are() {
+    let dir = tempfile::tempdir().unwrap();
+    for (shell, check) in [("bash", Some("bash")), ("zsh", None), ("fish", None)] {
+        let finished = run(dir.path(), &["completions", shell], &[("ENVIRONMENT", "nowhere")]);
+        assert_eq!(finished.code, 0, "{finished:?}");
+        for word in COMMANDS.into_iter().chain(["database-url", "user"]) {
+            assert!(finished.stdout.contains(word), "{shell} does not learn {word}");
+        }
+        if let Some(shell) = check {
+            let script = dir.path().join("script");
+            std::fs::write(&script, &finished.stdout).unwrap();
+            let checked = std::process::Command::new(shell).arg("-n").arg(&script).output().unwrap();
+            assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
+        }
+    }
+    assert_ne!(run(dir.path(), &["completions", "cmd.exe"], &[]).code, 0);
+}
+
+#[test]
+fn the_manual_page_tells_every_command_and_setting_and_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = run(dir.path(), &["man"], &[("BETTER_AUTH_SECRET", "hunter2")]);
+    assert_eq!(page.code, 0, "{page:?}");
+    assert!(page.stdout.contains(".TH tasklane 1"), "{}", page.stdout);
+    for word in COMMANDS.into_iter().chain(["DATABASE_URL", "JWKS_URL", "SETTINGS"]) {
+        assert!(page.stdout.contains(word), "{word} is not in the manual page:\n{}", page.stdout);
+    }
+    assert!(!page.stdout.contains("hunter2"));
+}
+
+/// util-linux's `script` gives a command a terminal.
+#[cfg(target_os = "linux")]
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let binary = env!("CARGO_BIN_EXE_tasklane");
+    let on_terminal = |variables: &str| {
+        let command = format!("{variables} {binary} --help");
+        let output = std::process::Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .env("TERM", "xterm")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    assert!(on_terminal("env -u NO_COLOR").contains('\x1b'));
+    assert!(!on_terminal("env NO_COLOR=1").contains('\x1b'));
+    assert!(!run(dir.path(), &["--help"], &[("TERM", "xterm")]).stdout.contains('\x1b'));
 }

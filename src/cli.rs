@@ -1,0 +1,80 @@
+//! The command line's form: commands, their help, and what shells and `man` are told of it.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::Settings;
+
+/// A task backend for frontends. Without a command it serves.
+///
+/// Settings come from flags, else from the environment, else from a file `.env` in this folder or one above it.
+#[derive(Debug, Parser)]
+#[command(name = "tasklane", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The settings, unchecked.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  tasklane                                           serve on http://127.0.0.1:8000, tasks in data/tasklane.db
+  tasklane --database-url postgres://me@localhost/tasks
+  tasklane token --user ann --ttl 15m                a token to try the API with
+  tasklane completions bash > ~/.local/share/bash-completion/completions/tasklane
+  tasklane man | man -l -";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Bring the store's schema up to date, and exit
+    Migrate,
+    /// Print a token signed with `BETTER_AUTH_SECRET` (in development: with the secret in the data folder)
+    Token {
+        /// The user it is for: what becomes its `sub`
+        #[arg(long)]
+        user: String,
+        /// The user's e-mail address
+        #[arg(long)]
+        email: Option<String>,
+        /// How long it is good for, such as 15m, 24h or 30d
+        #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print what a shell needs to complete commands and settings
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Prints the completions for a shell.
+///
+/// # Errors
+/// When stdout cannot be written to.
+pub fn print_completions(shell: Shell) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tasklane", &mut script);
+    io::stdout().write_all(&script)
+}
+
+/// Prints the manual page.
+///
+/// # Errors
+/// When stdout cannot be written to.
+pub fn print_man() -> io::Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    io::stdout().write_all(&page)
+}
