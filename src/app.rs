@@ -141,7 +141,7 @@ pub fn print_openapi() -> Result<(), AppError> {
 }
 
 /// The store's own runtime: no connection and no commit hangs on an HTTP worker.
-fn store_runtime() -> Result<Runtime, AppError> {
+pub(crate) fn store_runtime() -> Result<Runtime, AppError> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(STORE_THREADS).thread_name("store").enable_all();
     builder.build().map_err(failed("cannot start threads"))
@@ -150,12 +150,18 @@ fn store_runtime() -> Result<Runtime, AppError> {
 async fn open_store(config: &Config, runtime: &Runtime) -> Result<Arc<dyn Store>, AppError> {
     match &config.store {
         StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path)?)),
-        StoreUrl::Postgres(url) => {
-            let mut options = PostgresOptions::new(url.clone(), config.db_pool_size);
-            options.allow_unsafe = config.allow_unsafe_store;
-            Ok(Arc::new(PostgresStore::connect(options, runtime.handle().clone()).await?))
-        }
+        StoreUrl::Postgres(url) => Ok(Arc::new(open_postgres(config, url, runtime).await?)),
     }
+}
+
+pub(crate) async fn open_postgres(
+    config: &Config,
+    url: &str,
+    runtime: &Runtime,
+) -> Result<PostgresStore, AppError> {
+    let mut options = PostgresOptions::new(url.to_owned(), config.db_pool_size);
+    options.allow_unsafe = config.allow_unsafe_store;
+    Ok(PostgresStore::connect(options, runtime.handle().clone()).await?)
 }
 
 /// The secret of this machine, kept beside the SQLite file, or in `data`.

@@ -1,6 +1,7 @@
 //! The command line's form: commands, their help, and what shells and `man` are told of it.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -48,6 +49,13 @@ pub enum Command {
         #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
         ttl: Duration,
     },
+    /// Copy the SQLite file to a new one, as of this instant, while a service writes to it
+    Backup {
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Look whether the store keeps every rule the service relies on; fails if it does not
+    Check,
     /// Print the OpenAPI document
     Openapi,
     /// Print what a shell needs to complete commands and settings

@@ -11,6 +11,7 @@
 //! - [`http`]: the routes
 //! - [`cli`], [`config`], [`error`], [`telemetry`], [`greeting`]
 //! - [`app`]: puts it all together, and takes it down in order
+//! - [`upkeep`]: the commands that back a store up and look whether it is sound
 
 pub mod app;
 pub mod auth;
@@ -23,3 +24,4 @@ pub mod http;
 pub mod lane;
 pub mod store;
 pub mod telemetry;
+pub mod upkeep;

@@ -7,6 +7,7 @@ use clap::Parser;
 use tasklane::app::{self, AppError};
 use tasklane::cli::{self, Cli, Command};
 use tasklane::config::Config;
+use tasklane::upkeep;
 
 fn main() -> ExitCode {
     let outcome = app::read_dotenv().and_then(|()| {
@@ -16,6 +17,8 @@ fn main() -> ExitCode {
             Command::Serve => app::serve(config()?),
             Command::Migrate => app::migrate(&config()?),
             Command::Token { user, email, ttl } => app::print_token(&config()?, &user, email.as_deref(), ttl),
+            Command::Backup { file } => upkeep::backup(&config()?, &file),
+            Command::Check => upkeep::check(&config()?),
             Command::Openapi => app::print_openapi(),
             Command::Completions { shell } => written(cli::print_completions(shell)),
             Command::Man => written(cli::print_man()),

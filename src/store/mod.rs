@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::{Change, Seq, Tags, Task, TaskId, Timestamp, UserId};
 
+pub mod audit;
 pub mod committer;
 pub mod maintenance;
 pub mod postgres;

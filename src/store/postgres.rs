@@ -22,6 +22,7 @@ use commit::Committer;
 use connect::Connector;
 use fault::{Fault, Kind};
 
+mod audit;
 mod commit;
 mod connect;
 mod fault;

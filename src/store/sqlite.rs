@@ -15,8 +15,11 @@ use rusqlite::Connection;
 
 use super::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use crate::domain::{Timestamp, UserId};
+pub use backup::backup;
 use worker::{Lost, Worker};
 
+mod audit;
+mod backup;
 mod commit;
 mod purge;
 mod read;

@@ -60,3 +60,4 @@ mod tls;
 mod token_attacks;
 mod transfer;
 mod two_processes;
+mod upkeep;

@@ -60,6 +60,23 @@ impl Store {
         self.dir.path()
     }
 
+    /// Runs statements on it, past every rule of the service. No server may run on it.
+    pub async fn damage(&self, statements: &[&str]) {
+        match self.kind {
+            Kind::Sqlite => {
+                let connection = rusqlite::Connection::open(self.dir().join("tasklane.db")).unwrap();
+                for statement in statements {
+                    connection.execute_batch(statement).unwrap();
+                }
+            }
+            Kind::Postgres => {
+                for statement in statements {
+                    run(&self.url, statement).await.unwrap();
+                }
+            }
+        }
+    }
+
     /// Makes every deletion and every idempotency key older by so many hours. No server may run on it.
     pub async fn age(&self, hours: u32) {
         let columns = [("tombstones", "deleted_at"), ("idempotency_keys", "kept_at")];

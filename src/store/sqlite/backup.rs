@@ -1,0 +1,95 @@
+//! A copy of the file as of one instant, made while a service writes to it.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::BUSY_TIMEOUT;
+use crate::store::StoreError;
+
+/// Pages copied between two reports: about a megabyte.
+const STEP: i32 = 256;
+
+/// Pause before a step that met a lock is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Steps that may meet a lock, one after the other.
+const TRIES: u32 = 200;
+
+/// Copies the database at `from` to a new file `to`, and checks the copy. `report` hears how many pages are
+/// copied, and of how many. Gives the copy's bytes. Blocks on the disk.
+///
+/// All of it is as of the instant it began (one read transaction, SQLite's online backup): a service may go on
+/// writing to the file. `to` is there only once it is whole.
+///
+/// # Errors
+/// [`StoreError`] when `to` exists already, or either file cannot be used; no `to` is left behind then.
+pub fn backup(from: &Path, to: &Path, report: impl FnMut(u64, u64)) -> Result<u64, StoreError> {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".partial");
+    let partial = PathBuf::from(name);
+    let copied = copy(from, to, &partial, report);
+    if copied.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    copied.map_err(|error| StoreError(format!("backup of {} to {}: {error}", from.display(), to.display())))
+}
+
+fn copy(
+    from: &Path,
+    to: &Path,
+    partial: &Path,
+    mut report: impl FnMut(u64, u64),
+) -> Result<u64, Box<dyn Error>> {
+    if to.try_exists()? {
+        return Err("the target is there already; name a new file".into());
+    }
+    let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    source.busy_timeout(BUSY_TIMEOUT)?;
+    // The first read fixes the instant. Without the transaction each commit would start the copy over.
+    source.execute_batch("BEGIN")?;
+    source.query_row("SELECT count(*) FROM users WHERE seq < 0", [], |_| Ok(()))?;
+    if partial.try_exists()? {
+        fs::remove_file(partial)?;
+    }
+    let mut target = Connection::open(partial)?;
+    let steps = Backup::new(&source, &mut target)?;
+    let mut locked = 0;
+    loop {
+        match steps.step(STEP)? {
+            StepResult::Done => break,
+            StepResult::More => locked = 0,
+            _ if locked == TRIES => return Err("another tool keeps the file locked".into()),
+            _ => {
+                locked += 1;
+                sleep(PAUSE);
+            }
+        }
+        let progress = steps.progress();
+        let pages = |count: i32| u64::try_from(count).unwrap_or(0);
+        report(pages(progress.pagecount - progress.remaining), pages(progress.pagecount));
+    }
+    drop(steps);
+    let verdict: String = target.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(format!("the copy is damaged, and so is the original: {verdict}").into());
+    }
+    // One file, without a log beside it.
+    target.pragma_update(None, "journal_mode", "delete")?;
+    target.close().map_err(|(_, error)| error)?;
+    let file = File::open(partial)?;
+    file.sync_all()?;
+    // A link, unlike a renaming, never replaces a file that somebody else has made meanwhile.
+    fs::hard_link(partial, to)?;
+    fs::remove_file(partial)?;
+    if let Some(folder) = to.parent() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file.metadata()?.len())
+}
