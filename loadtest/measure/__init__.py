@@ -1,0 +1,1 @@
+"""The measurements behind `loadtest/run`: processes, load, rounds, scenarios and the report."""

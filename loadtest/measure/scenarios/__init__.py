@@ -1,0 +1,20 @@
+"""The scenarios by name, in the order in which they are run. Each is a module with a `run`."""
+
+from . import big_user, cold, concurrent, events, hot_user, limits, memory, mixed, peers, reads, smoke, soak, start, writes
+
+ALL = {
+    "smoke": smoke,
+    "concurrent": concurrent,
+    "limits": limits,
+    "peers": peers,
+    "hot-user": hot_user,
+    "big-user": big_user,
+    "memory": memory,
+    "start": start,
+    "cold": cold,
+    "events": events,
+    "mixed": mixed,
+    "reads": reads,
+    "writes": writes,
+    "soak": soak,
+}

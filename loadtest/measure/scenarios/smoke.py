@@ -1,0 +1,20 @@
+"""`loadtest/smoke`: whole task lives by 128 clients on both stores, every answer checked."""
+
+import os
+import subprocess
+
+from ..processes import ROOT, Failed
+
+
+def run(bench):
+    script(bench, "smoke", DURATION="5s" if bench.quick else "15s")
+
+
+def script(bench, name, **env):
+    """One of the scripts beside this folder, whose table is kept."""
+    env = {**os.environ, "TASKLANE_BIN": str(bench.binary("tasklane")), **env}
+    done = subprocess.run([str(ROOT / "loadtest" / name)], env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"loadtest/{name} failed:\n{done.stdout}{done.stderr}")
+    bench.say("  " + done.stdout.strip().replace("\n", "\n  "))
+    bench.figures.append({"scenario": bench.scenario, "text": done.stdout.strip()})

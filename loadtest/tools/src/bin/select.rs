@@ -1,0 +1,82 @@
+//! What loading a user costs at the least: the statement by which the service reads a cold user, sent
+//! through tokio-postgres on kept connections, its rows received and dropped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use std::{io, process};
+
+use clap::Parser;
+use serde_json::json;
+use tasklane_load::times::Times;
+use tokio::task::JoinSet;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+/// The same text as in src/store/postgres/read.rs.
+const LOAD: &str = "SELECT NULL::uuid, subject, email, NULL::boolean, created_at, created_at, seq,
+        NULL, NULL, NULL, NULL::timestamptz, NULL, horizon
+    FROM users WHERE id = $1
+    UNION ALL
+    SELECT id, title, description, completed, created_at, updated_at, version,
+        priority, tags::text, due_date, completed_at, position, NULL
+    FROM tasks WHERE user_id = $1
+    UNION ALL
+    SELECT id, NULL, NULL, NULL, NULL, NULL, seq, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM tombstones WHERE user_id = $1";
+
+/// Reads each user once.
+#[derive(Parser)]
+struct Options {
+    /// postgres://…
+    url: String,
+    /// A file of user ids (UUIDs), one a line.
+    users: PathBuf,
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+}
+
+async fn run(options: Options) -> io::Result<()> {
+    let users = std::fs::read_to_string(&options.users)?;
+    let users: Vec<Uuid> =
+        users.lines().map(Uuid::parse_str).collect::<Result<_, _>>().map_err(io::Error::other)?;
+    let (users, next) = (Arc::new(users), Arc::new(AtomicUsize::new(0)));
+    let mut readers = JoinSet::new();
+    let started = Instant::now();
+    for _ in 0..options.connections {
+        let (client, connection) =
+            tokio_postgres::connect(&options.url, NoTls).await.map_err(io::Error::other)?;
+        tokio::spawn(connection);
+        let (users, next) = (Arc::clone(&users), Arc::clone(&next));
+        readers.spawn(async move {
+            let (mut times, mut rows) = (Times::default(), 0);
+            let statement = client.prepare(LOAD).await?;
+            while let Some(user) = users.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let started = Instant::now();
+                rows += client.query(&statement, &[user]).await?.len();
+                times.note(started.elapsed());
+            }
+            Ok::<_, tokio_postgres::Error>((times, rows))
+        });
+    }
+    let (mut sum, mut rows) = (Times::default(), 0);
+    while let Some(reader) = readers.join_next().await {
+        let (times, read) = reader?.map_err(io::Error::other)?;
+        sum.add(&times);
+        rows += read;
+    }
+    let mut told = sum.to_json();
+    told["rows"] = json!(rows);
+    told["seconds"] = json!(started.elapsed().as_secs_f64());
+    println!("{told}");
+    Ok(())
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    if let Err(error) = runtime.and_then(|runtime| runtime.block_on(run(Options::parse()))) {
+        eprintln!("select: {error}");
+        process::exit(1);
+    }
+}
