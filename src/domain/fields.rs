@@ -123,7 +123,11 @@ impl Tags {
 
 /// When a task is due: a day, wherever its owner is, or an instant. It is given back as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueDate {
+pub struct DueDate(Box<Dated>);
+
+/// A due date's text and meaning. Behind a pointer: most tasks have none, and all are kept in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Dated {
     text: Box<str>,
     due: Due,
 }
@@ -152,25 +156,25 @@ impl DueDate {
         } else {
             Due::At(DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc).into())
         };
-        Some(Self { text: text.into(), due })
+        Some(Self(Box::new(Dated { text: text.into(), due })))
     }
 
     /// The text it came as.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// What it means.
     #[must_use]
     pub const fn due(&self) -> Due {
-        self.due
+        self.0.due
     }
 
     /// Where it stands among others: a day counts as its first instant in UTC.
     #[must_use]
     pub fn order(&self) -> Timestamp {
-        self.due.order()
+        self.0.due.order()
     }
 }
 

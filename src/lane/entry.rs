@@ -1,11 +1,12 @@
 //! A task as a snapshot keeps it: the task, and its JSON rendered once.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use equivalent::{Comparable, Equivalent};
 use serde::Serialize;
 
-use super::snapshot::Event;
 use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp};
 
 /// A task and its JSON, as every answer shows it.
@@ -13,12 +14,78 @@ use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId,
 pub struct Entry {
     /// The task.
     pub task: Arc<Task>,
-    /// Its JSON object.
+    /// Its JSON object: bytes of its own, or of the list's body that was made when its user was loaded.
     pub json: Bytes,
 }
 
-/// The list's order, oldest first.
-pub(super) type Age = (Timestamp, TaskId);
+/// A place in the list's order, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Age {
+    pub(super) created_at: Timestamp,
+    pub(super) id: TaskId,
+}
+
+/// An entry as a member of a set in an order of its own. A set of these takes eight bytes an entry, where a
+/// map would keep each key a second time.
+macro_rules! ordered {
+    ($(#[$doc:meta])* $name:ident by $key:ty: $of:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub(super) struct $name(pub(super) Arc<Entry>);
+
+        impl $name {
+            fn key(&self) -> $key {
+                let of: fn(&Entry) -> $key = $of;
+                of(&self.0)
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.key() == other.key()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.key().cmp(&other.key())
+            }
+        }
+
+        impl Equivalent<$name> for $key {
+            fn equivalent(&self, other: &$name) -> bool {
+                *self == other.key()
+            }
+        }
+
+        impl Comparable<$name> for $key {
+            fn compare(&self, other: &$name) -> Ordering {
+                self.cmp(&other.key())
+            }
+        }
+    };
+}
+
+ordered! {
+    /// By its id.
+    ById by TaskId: |entry| entry.task.id
+}
+ordered! {
+    /// By its place in the list.
+    ByAge by Age: Entry::age
+}
+ordered! {
+    /// By its version: its place in the change feed.
+    ByVersion by Seq: |entry| entry.task.version
+}
 
 /// A task's JSON form. The one place that fixes its field names and their order.
 #[derive(Serialize)]
@@ -45,29 +112,14 @@ impl Entry {
     /// Never: plain strings and numbers are always valid JSON.
     #[must_use]
     pub fn new(task: Task, subject: &str) -> Self {
-        let form = TaskJson {
-            id: task.id.as_uuid(),
-            user_id: subject,
-            title: task.title.as_str(),
-            description: task.description.as_ref().map(Description::as_str),
-            completed: task.completed,
-            priority: task.priority.map(Priority::as_str),
-            tags: task.tags.as_slice(),
-            due_date: task.due_date.as_ref().map(DueDate::as_str),
-            completed_at: task.completed_at.map(Timestamp::to_rfc3339),
-            position: task.position.as_ref().map(Position::as_str),
-            created_at: task.created_at.to_rfc3339(),
-            updated_at: task.updated_at.to_rfc3339(),
-            version: task.version.get(),
-        };
         let mut json = Vec::with_capacity(512);
-        serde_json::to_writer(&mut json, &form).expect("a task is always valid JSON");
+        render(&mut json, &task, subject);
         json.shrink_to_fit();
         Self { task: Arc::new(task), json: json.into() }
     }
 
     pub(super) fn age(&self) -> Age {
-        (self.task.created_at, self.task.id)
+        Age { created_at: self.task.created_at, id: self.task.id }
     }
 
     /// What an answer shows of it.
@@ -78,16 +130,36 @@ impl Entry {
     /// What it weighs in memory, in bytes, nearly; its place in the list's body included.
     pub(super) fn weight(&self) -> usize {
         const FIXED: usize = size_of::<Entry>() + size_of::<Task>() + 4 * size_of::<usize>();
-        const IN_MAPS: usize =
-            size_of::<(TaskId, usize)>() + size_of::<(Age, usize)>() + size_of::<(Seq, Event)>();
+        // Three sets of pointers, whose nodes are half empty at the worst, and their inner nodes.
+        const IN_SETS: usize = 3 * 5 * size_of::<usize>();
         let task = &self.task;
         let text = task.title.as_str().len()
             + task.description.as_ref().map_or(0, |text| text.as_str().len())
             + task.tags.as_slice().iter().map(|tag| size_of::<Box<str>>() + tag.len()).sum::<usize>()
             + task.due_date.as_ref().map_or(0, |due| due.as_str().len())
             + task.position.as_ref().map_or(0, |position| position.as_str().len());
-        FIXED + IN_MAPS * 3 / 2 + text + 2 * self.json.len()
+        FIXED + IN_SETS + text + 2 * self.json.len()
     }
+}
+
+/// Writes a task's JSON object.
+pub(super) fn render(json: &mut Vec<u8>, task: &Task, subject: &str) {
+    let form = TaskJson {
+        id: task.id.as_uuid(),
+        user_id: subject,
+        title: task.title.as_str(),
+        description: task.description.as_ref().map(Description::as_str),
+        completed: task.completed,
+        priority: task.priority.map(Priority::as_str),
+        tags: task.tags.as_slice(),
+        due_date: task.due_date.as_ref().map(DueDate::as_str),
+        completed_at: task.completed_at.map(Timestamp::to_rfc3339),
+        position: task.position.as_ref().map(Position::as_str),
+        created_at: task.created_at.to_rfc3339(),
+        updated_at: task.updated_at.to_rfc3339(),
+        version: task.version.get(),
+    };
+    serde_json::to_writer(json, &form).expect("a task is always valid JSON");
 }
 
 /// A task in an answer: its JSON, with what the answer's headers say of it.

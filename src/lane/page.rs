@@ -1,6 +1,7 @@
 //! A part of a list: filtered, sorted, cut into pages.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Snapshot;
-use super::entry::Entry;
+use super::entry::{Age, Entry};
 use crate::domain::{Field, Filter, Key, Place, Sort, TaskId, Timestamp};
 
 /// What is asked of a list.
@@ -60,18 +61,44 @@ impl<'a> Page<'a> {
     /// Never: a cursor is plain text.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        let size = self.entries.iter().map(|entry| entry.json.len() + 1).sum::<usize>();
-        let mut body = Vec::with_capacity(size + 64);
-        body.extend_from_slice(b"{\"tasks\":[");
-        for (place, entry) in self.entries.iter().enumerate() {
-            if place > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(&entry.json);
+        let mut frame = Frame::new(self.entries.iter().map(|entry| entry.json.len() + 1).sum());
+        for entry in &self.entries {
+            frame.add(|body| body.extend_from_slice(&entry.json));
         }
-        let (count, total) = (self.entries.len(), self.total);
+        frame.close(self.total, self.next_cursor().as_deref())
+    }
+}
+
+/// A list's body in the making.
+pub(super) struct Frame {
+    body: Vec<u8>,
+    count: usize,
+}
+
+impl Frame {
+    /// With room for so many bytes of tasks.
+    pub(super) fn new(size: usize) -> Self {
+        let mut body = Vec::with_capacity(size + 96);
+        body.extend_from_slice(b"{\"tasks\":[");
+        Self { body, count: 0 }
+    }
+
+    /// Has one more task written; returns where it stands in the body.
+    pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        if self.count > 0 {
+            self.body.push(b',');
+        }
+        self.count += 1;
+        let start = self.body.len();
+        write(&mut self.body);
+        start..self.body.len()
+    }
+
+    /// The body, of a list that has `total` tasks and goes on at `next`.
+    pub(super) fn close(self, total: usize, next: Option<&str>) -> Bytes {
+        let Self { mut body, count } = self;
         body.extend_from_slice(format!("],\"count\":{count},\"total\":{total},\"next_cursor\":").as_bytes());
-        serde_json::to_writer(&mut body, &self.next_cursor()).expect("text is always valid JSON");
+        serde_json::to_writer(&mut body, &next).expect("text is always valid JSON");
         body.push(b'}');
         body.shrink_to_fit();
         body.into()
@@ -85,7 +112,7 @@ pub(super) fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
     if query.sort == Sort::default() && query.filter.is_open() {
         let mut entries: Box<dyn Iterator<Item = &Arc<Entry>>> = match &query.after {
             Some(Place { key: Some(Key::Number(micros)), id }) => {
-                Box::new(snapshot.older_than((Timestamp::from_micros(*micros), *id)))
+                Box::new(snapshot.older_than(Age { created_at: Timestamp::from_micros(*micros), id: *id }))
             }
             _ => Box::new(snapshot.newest_first()),
         };

@@ -1,17 +1,17 @@
 //! What readers see: one committed state of a user's tasks, immutable, cheap to share and to derive
 //! the next state from.
 //!
-//! The maps are persistent (structurally shared B-trees): changing one task of 100,000 copies a few
+//! The sets are persistent (structurally shared B-trees): changing one task of 100,000 copies a few
 //! nodes. A task's JSON is rendered once, when the state it belongs to is decided.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
-use super::entry::{Age, Entry};
-use super::page::{self, Page, Query};
-use crate::domain::{Seq, TaskId};
+use super::entry::{Age, ByAge, ById, ByVersion, Entry, render};
+use super::page::{self, Frame, Page, Query};
+use crate::domain::{Seq, Task, TaskId};
 use crate::store::StoredUser;
 
 /// One committed state of a user's tasks.
@@ -20,10 +20,11 @@ pub struct Snapshot {
     seq: Seq,
     horizon: Seq,
     email: Option<Arc<str>>,
-    by_id: OrdMap<TaskId, Arc<Entry>>,
-    by_age: OrdMap<Age, Arc<Entry>>,
-    /// What happened last to each task, by the seq it happened at.
-    feed: OrdMap<Seq, Event>,
+    by_id: OrdSet<ById>,
+    by_age: OrdSet<ByAge>,
+    by_version: OrdSet<ByVersion>,
+    /// What was deleted, by the deletion's seq.
+    deleted: OrdMap<Seq, TaskId>,
     entries_weight: usize,
     list: OnceLock<Bytes>,
 }
@@ -55,13 +56,27 @@ impl Snapshot {
         let Some(stored) = stored else { return Self::default() };
         let email = stored.email.map(Into::into);
         let mut snapshot = Self { seq: stored.seq, horizon: stored.horizon, email, ..Self::default() };
-        for task in stored.tasks {
-            snapshot.put(Arc::new(Entry::new(task, subject)));
-        }
-        for (seq, id) in stored.tombstones {
-            snapshot.feed.insert(seq, Event::Deleted(id));
-        }
+        snapshot.fill(stored.tasks, subject);
+        snapshot.deleted = stored.tombstones.into_iter().collect();
         snapshot
+    }
+
+    /// Puts the first tasks in. Their JSON is rendered into the list's body at once, and each is a part of
+    /// it, so that it is in memory once.
+    fn fill(&mut self, mut tasks: Vec<Task>, subject: &str) {
+        tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
+        let mut frame = Frame::new(tasks.len() * 512);
+        let places: Vec<_> = tasks.iter().map(|task| frame.add(|json| render(json, task, subject))).collect();
+        let list = frame.close(tasks.len(), None);
+        let entries = tasks.into_iter().zip(places);
+        let entries: Vec<_> = entries
+            .map(|(task, place)| Arc::new(Entry { task: Arc::new(task), json: list.slice(place) }))
+            .collect();
+        self.entries_weight = entries.iter().map(|entry| entry.weight()).sum();
+        self.by_id = entries.iter().cloned().map(ById).collect();
+        self.by_age = entries.iter().cloned().map(ByAge).collect();
+        self.by_version = entries.into_iter().map(ByVersion).collect();
+        self.list = OnceLock::from(list);
     }
 
     /// The seq of its newest change.
@@ -90,17 +105,17 @@ impl Snapshot {
     /// A task by its id.
     #[must_use]
     pub fn get(&self, id: TaskId) -> Option<&Arc<Entry>> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|ById(entry)| entry)
     }
 
     /// Every task, newest first (by `created_at`, then id).
     pub fn newest_first(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
-        self.by_age.values().rev()
+        self.by_age.iter().rev().map(|ByAge(entry)| entry)
     }
 
     /// Every task not younger than `age`, oldest last.
     pub(super) fn older_than(&self, age: Age) -> impl Iterator<Item = &Arc<Entry>> {
-        self.by_age.range(..age).rev().map(|(_, entry)| entry)
+        self.by_age.range(..age).rev().map(|ByAge(entry)| entry)
     }
 
     /// The body of the whole list, made by the first reader who asks and kept with this state.
@@ -121,9 +136,15 @@ impl Snapshot {
         if since < self.horizon || since > self.seq {
             return None;
         }
-        let mut after = self.feed.range(since.next()..).map(|(seq, event)| (*seq, event.clone()));
-        let events: Vec<_> = after.by_ref().take(limit).collect();
-        let has_more = after.next().is_some();
+        // One more than asked for of each, which tells whether there is more.
+        let changed = self.by_version.range(since.next()..).take(limit.saturating_add(1));
+        let changed = changed.map(|ByVersion(entry)| (entry.task.version, Event::Changed(Arc::clone(entry))));
+        let deleted = self.deleted.range(since.next()..).take(limit.saturating_add(1));
+        let mut events: Vec<_> =
+            changed.chain(deleted.map(|(seq, id)| (*seq, Event::Deleted(*id)))).collect();
+        events.sort_unstable_by_key(|(seq, _)| *seq);
+        let has_more = events.len() > limit;
+        events.truncate(limit);
         let last = events.last().map_or(self.seq, |(seq, _)| *seq);
         Some(Changes { events, seq: if has_more { last } else { self.seq }, has_more })
     }
@@ -131,9 +152,8 @@ impl Snapshot {
     /// What it weighs in memory, in bytes, nearly, with its list's body whether made yet or not.
     #[must_use]
     pub fn weight(&self) -> usize {
-        const DELETION: usize = size_of::<(Seq, Event)>() * 3 / 2;
-        let deletions = self.feed.len().saturating_sub(self.by_id.len());
-        size_of::<Self>() + self.entries_weight + deletions * DELETION
+        const DELETION: usize = size_of::<(Seq, TaskId)>() * 2;
+        size_of::<Self>() + self.entries_weight + self.deleted.len() * DELETION
     }
 
     /// Moves to the seq of the next change. Only a working copy is ever changed.
@@ -151,15 +171,15 @@ impl Snapshot {
     pub(super) fn put(&mut self, entry: Arc<Entry>) {
         self.take(entry.task.id);
         self.entries_weight += entry.weight();
-        self.by_age.insert(entry.age(), Arc::clone(&entry));
-        self.feed.insert(entry.task.version, Event::Changed(Arc::clone(&entry)));
-        self.by_id.insert(entry.task.id, entry);
+        self.by_age.insert(ByAge(Arc::clone(&entry)));
+        self.by_version.insert(ByVersion(Arc::clone(&entry)));
+        self.by_id.insert(ById(entry));
     }
 
     /// Takes a task out, by the change that has this seq.
     pub(super) fn delete(&mut self, id: TaskId, seq: Seq) {
         self.take(id);
-        self.feed.insert(seq, Event::Deleted(id));
+        self.deleted.insert(seq, id);
     }
 
     /// Forgets every task and everything that ever happened to one.
@@ -168,10 +188,10 @@ impl Snapshot {
     }
 
     fn take(&mut self, id: TaskId) {
-        if let Some(old) = self.by_id.remove(&id) {
+        if let Some(ById(old)) = self.by_id.remove(&id) {
             self.entries_weight -= old.weight();
             self.by_age.remove(&old.age());
-            self.feed.remove(&old.task.version);
+            self.by_version.remove(&old.task.version);
         }
     }
 }

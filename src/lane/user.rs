@@ -82,7 +82,7 @@ impl Claim {
 /// | `Reloading` | loaded | `Idle`, then on with the queue |
 enum State {
     Idle,
-    Committing(Sent),
+    Committing(Box<Sent>),
     Reloading,
 }
 
@@ -126,7 +126,7 @@ impl UserActor {
             };
             if let Some(sent) = self.plan(ctx) {
                 let settled = self.works.committer.submit(Arc::clone(&sent.batch), flight);
-                self.state = State::Committing(sent);
+                self.state = State::Committing(Box::new(sent));
                 ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
                     // The committer answers every batch; it can only be gone when the process is ending.
                     actor.settled(settled.unwrap_or(Settled::Unknown), ctx);
@@ -209,6 +209,7 @@ impl UserActor {
         let State::Committing(sent) = std::mem::replace(&mut self.state, State::Idle) else {
             return;
         };
+        let sent = *sent;
         match settled {
             Settled::Committed => {
                 self.reruns = 0;
