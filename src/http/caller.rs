@@ -171,7 +171,9 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     if all.next().is_some() {
         return Err(invalid("more than one Authorization header"));
     }
-    let value = value.to_str().map_err(|_| invalid("the Authorization header is not ASCII"))?;
+    // Much quicker than `to_str`, which goes through a long token byte by byte.
+    let value = str::from_utf8(value.as_bytes()).ok().filter(|value| value.is_ascii());
+    let value = value.ok_or_else(|| invalid("the Authorization header is not ASCII"))?;
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing("another authorization scheme"));
@@ -200,7 +202,8 @@ fn decoded(segment: &str) -> Option<Cow<'_, str>> {
 
 /// Whether a path's user is the one with this subject.
 pub(super) fn names(segment: &str, subject: &str) -> bool {
-    decoded(segment).is_some_and(|named| named == "me" || named == subject)
+    let is = |named: &str| named == "me" || named == subject;
+    if segment.contains('%') { decoded(segment).is_some_and(|named| is(&named)) } else { is(segment) }
 }
 
 /// A refusal of a caller who names another user. The log gets both keys, never the names themselves.

@@ -180,15 +180,17 @@ impl Worker {
     }
 
     fn make_id(&self) -> HeaderValue {
-        use std::io::Write;
+        const HEX: [u8; 16] = *b"0123456789abcdef";
 
         let count = self.next_id.get();
         self.next_id.set(count + 1);
-        let mut text = [0; 33];
+        let mut text = [b'-'; 33];
         text[..16].copy_from_slice(&self.id_prefix);
-        let mut free = &mut text[16..];
         // Always of one length, so that two answers differ in nothing but the digits.
-        write!(free, "-{count:016x}").expect("a u64 has 16 hexadecimal digits");
+        for (digits, byte) in text[17..].chunks_exact_mut(2).zip(count.to_be_bytes()) {
+            digits[0] = HEX[usize::from(byte >> 4)];
+            digits[1] = HEX[usize::from(byte & 15)];
+        }
         HeaderValue::from_bytes(&text).expect("digits, letters and a dash are visible ASCII")
     }
 }
