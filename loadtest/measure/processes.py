@@ -90,7 +90,7 @@ class Server:
 class Tasklane(Server):
     """The service with its production settings: metrics on, production logging."""
 
-    def __init__(self, bench, store, **settings):
+    def __init__(self, bench, store, prefix=(), **settings):
         env = {
             "PATH": os.environ["PATH"],
             "HOST": "127.0.0.1",
@@ -104,7 +104,7 @@ class Tasklane(Server):
         }
         listening = r'"listening","address":"http://([\d.:]+)"'
         super().__init__(
-            [bench.binary("tasklane"), "serve"], env, bench.work, bench.work / f"tasklane-{bench.number()}.log", listening
+            [*prefix, bench.binary("tasklane"), "serve"], env, bench.work, bench.work / f"tasklane-{bench.number()}.log", listening
         )
         self.metrics_url = re.search(r'"serving metrics","address":"([^"]+)"', self.log.read_text()).group(1)
 

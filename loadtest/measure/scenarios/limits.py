@@ -25,11 +25,13 @@ def reads(bench):
 
 
 def compare(bench, server, number, what, requests, status):
-    """The server beside one that gives its very answer."""
-    answer = bench.work / f"answer-{number}"
-    answer.write_bytes(raw_answer(server.address, requests[0]))
+    """The server beside one that gives its very answers, those of all users in turn."""
+    answers = bench.work / f"answers-{number}"
+    answers.mkdir()
+    for place, one in enumerate(requests):
+        (answers / str(place)).write_bytes(raw_answer(server.address, one))
     file = bench.load.file(requests)
-    with Server([bench.binary("bare"), answer], log=bench.work / f"bare-{number}.log") as bare:
+    with Server([bench.binary("bare"), *answers.iterdir()], log=bench.work / f"bare-{number}.log") as bare:
         cpu = {server: [], bare: []}
         sizes = set()
 

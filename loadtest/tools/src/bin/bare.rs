@@ -1,6 +1,10 @@
-//! The bare server: actix-web giving the same answer to every request, and doing nothing else. What is
-//! faster than this is not to be had with this HTTP stack.
+//! The bare server: actix-web giving ready answers in turn, and doing nothing else. What is faster than
+//! this is not to be had with this HTTP stack.
 
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 use std::{io, process};
 
 use actix_web::http::StatusCode;
@@ -8,14 +12,14 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
 use clap::Parser;
-use std::path::PathBuf;
-use std::time::Duration;
 
-/// Gives one answer to every GET of /api/{user}/tasks and below.
+/// Gives the answers in turn to every GET of /api/{user}/tasks and below.
 #[derive(Parser)]
 struct Options {
-    /// The answer as a server sent it: status line, headers, body.
-    answer: PathBuf,
+    /// Files, each with an answer as a server sent it: status line, headers, body. As many different ones as the
+    /// other side has, so that both read as much memory.
+    #[arg(required = true)]
+    answers: Vec<PathBuf>,
     #[arg(long, default_value_t = 2)]
     workers: usize,
 }
@@ -59,12 +63,16 @@ impl Answer {
 }
 
 async fn serve(options: Options) -> io::Result<()> {
-    let raw = std::fs::read(&options.answer)?;
-    let answer = Answer::read(&raw).ok_or_else(|| io::Error::other("the file holds no answer"))?;
+    let read =
+        |file| Answer::read(&std::fs::read(file)?).ok_or_else(|| io::Error::other("a file holds no answer"));
+    let answers: Arc<[Answer]> = options.answers.iter().map(read).collect::<Result<_, _>>()?;
     let server = HttpServer::new(move || {
         let get = |path: &str| {
-            let answer = answer.clone();
-            let give = move || std::future::ready(answer.give());
+            let (answers, turn) = (Arc::clone(&answers), Cell::new(0));
+            let give = move || {
+                turn.set((turn.get() + 1) % answers.len());
+                std::future::ready(answers[turn.get()].give())
+            };
             web::resource(path).route(web::get().to(give))
         };
         App::new().service(get("/api/{user_id}/tasks/{id}")).service(get("/api/{user_id}/tasks"))
