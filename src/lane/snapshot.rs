@@ -195,3 +195,36 @@ impl Snapshot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{NewTask, Timestamp, Title};
+
+    #[test]
+    fn a_loaded_users_json_is_in_memory_once_within_the_body_that_any_reader_would_make() {
+        let task = |number| {
+            let title = Title::parse(&format!("t{number}")).unwrap();
+            NewTask::titled(TaskId::generate(), title)
+                .make(Timestamp::from_micros(number % 3), Seq::new(number))
+        };
+        for count in [0, 1, 5, 40] {
+            let stored = StoredUser {
+                subject: "ann".into(),
+                email: None,
+                seq: Seq::new(count),
+                horizon: Seq::ZERO,
+                tasks: (1..=count).map(task).collect(),
+                tombstones: Vec::new(),
+            };
+            let snapshot = Snapshot::of_stored(Some(stored), "ann");
+            let list = snapshot.list();
+            assert_eq!(list, Page::whole(&snapshot).body());
+            for entry in snapshot.newest_first() {
+                let (outer, inner) = (list.as_ptr_range(), entry.json.as_ptr_range());
+                assert!(outer.start <= inner.start && inner.end <= outer.end);
+                assert_eq!(entry.json, Entry::new((*entry.task).clone(), "ann").json);
+            }
+        }
+    }
+}

@@ -8,6 +8,9 @@ use super::{Inner, fault};
 use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
 use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
 
+/// Reads a user.
+const LOAD: &str = include_str!("sql/load.sql");
+
 /// Why a stored row cannot be read.
 struct Unreadable(String);
 
@@ -25,22 +28,7 @@ impl From<Unreadable> for StoreError {
 
 impl Inner {
     pub(super) async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
-        // The user's own row comes with an id of NULL, a tombstone without a title.
-        let rows = self
-            .query(
-                "SELECT NULL::uuid, subject, email, NULL::boolean, created_at, created_at, seq,
-                    NULL, NULL, NULL, NULL::timestamptz, NULL, horizon
-                 FROM users WHERE id = $1
-                 UNION ALL
-                 SELECT id, title, description, completed, created_at, updated_at, version,
-                    priority, tags::text, due_date, completed_at, position, NULL
-                 FROM tasks WHERE user_id = $1
-                 UNION ALL
-                 SELECT id, NULL, NULL, NULL, NULL, NULL, seq, NULL, NULL, NULL, NULL, NULL, NULL
-                 FROM tombstones WHERE user_id = $1",
-                &[&user.as_uuid()],
-            )
-            .await?;
+        let rows = self.query(LOAD, &[&user.as_uuid()]).await?;
         Ok(stored_user(&rows)?)
     }
 

@@ -14,17 +14,8 @@ use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-/// The same text as in src/store/postgres/read.rs.
-const LOAD: &str = "SELECT NULL::uuid, subject, email, NULL::boolean, created_at, created_at, seq,
-        NULL, NULL, NULL, NULL::timestamptz, NULL, horizon
-    FROM users WHERE id = $1
-    UNION ALL
-    SELECT id, title, description, completed, created_at, updated_at, version,
-        priority, tags::text, due_date, completed_at, position, NULL
-    FROM tasks WHERE user_id = $1
-    UNION ALL
-    SELECT id, NULL, NULL, NULL, NULL, NULL, seq, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM tombstones WHERE user_id = $1";
+/// The service's own.
+const LOAD: &str = include_str!("../../../../src/store/postgres/sql/load.sql");
 
 /// Reads each user once.
 #[derive(Parser)]
