@@ -67,6 +67,34 @@ test('an overlay stays until its seq is reached, though older changes come in', 
   store.stop();
 });
 
+test('an answered write keeps its overlay while the changes before it are not known', async () => {
+  const net = bent();
+  const other = server.client('ahead');
+  const { data: task } = await other.createTask({ title: 'Mine' });
+  // The stream brings its greeting, and then nothing until it is let go.
+  let go = () => {};
+  const held = new Promise<void>((resolve) => (go = resolve));
+  let chunks = 0;
+  const hold = new TransformStream<Uint8Array, Uint8Array>({
+    async transform(chunk, to) {
+      if (chunks++ > 0) await held;
+      to.enqueue(chunk);
+    },
+  });
+  net.turns.push((send) => send(), async (send) => {
+    const answer = await send();
+    return new Response(answer.body!.pipeThrough(hold), answer);
+  });
+  const store = await follow('ahead', {}, { fetch: net.fetch });
+  await other.updateTask(task.id, { priority: 'high' });
+  store.update(task.id, { completed: true });
+  await until(() => expect(store.getSnapshot().waiting).toBe(0));
+  expect(store.getSnapshot()).toMatchObject({ seq: 1, tasks: [{ completed: true, priority: null }] });
+  go();
+  await until(() => expect(store.getSnapshot()).toMatchObject({ seq: 3, tasks: [{ completed: true, priority: 'high' }] }));
+  store.stop();
+});
+
 test('two stores stay in step, and an erasure empties both', async () => {
   const [one, two] = [await follow('in step'), await follow('in step')];
   const id = one.create({ title: 'Shared' });
@@ -90,9 +118,12 @@ test('writes wait for the network, also over a reload, and are done once', async
   await until(() => expect(net.sent.filter(({ method }) => method === 'POST').length).toBeGreaterThan(1));
   store.stop();
   expect(Object.keys(storage)).toHaveLength(2);
-  const next = await follow('offline', { storage });
+  const again = bent();
+  const next = await follow('offline', { storage }, { fetch: again.fetch });
   await until(() => expect(next.getSnapshot()).toMatchObject({ waiting: 0, seq: 2, tasks: [{ title: 'One', completed: true }] }));
   expect(Object.keys(storage)).toHaveLength(0);
+  const creates = [...net.sent, ...again.sent].filter(({ method }) => method === 'POST');
+  expect(new Set(creates.map(({ headers }) => headers['Idempotency-Key'])).size).toBe(1);
   next.stop();
 });
 
