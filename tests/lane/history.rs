@@ -54,10 +54,20 @@ pub struct Ending {
 /// # Errors
 /// What cannot be true.
 pub fn check(history: &[Operation], ending: &Ending) -> Result<(), String> {
-    let written = check_seqs(history, ending)?;
-    check_real_time(history)?;
+    let written = check_order(history, ending)?;
     check_fates(history, ending)?;
     check_flips(history, ending, &written)
+}
+
+/// Checks the seqs alone: of the ending, no more than the seq and what others took is looked at. Gives
+/// the acknowledged writes by their seqs.
+///
+/// # Errors
+/// What cannot be true.
+pub fn check_order(history: &[Operation], ending: &Ending) -> Result<BTreeMap<i64, Operation>, String> {
+    let written = check_seqs(history, ending)?;
+    check_real_time(history)?;
+    Ok(written)
 }
 
 /// Acknowledged seqs are of one write each and leave no hole but for what is unknown.

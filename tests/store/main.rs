@@ -23,5 +23,6 @@ mod migration;
 mod model;
 mod plans;
 mod postgres;
+#[allow(dead_code, reason = "shared with tests/faults, which does worse to a connection")]
 mod proxy;
 mod sqlite;

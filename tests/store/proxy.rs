@@ -1,10 +1,32 @@
-//! A way to a server that can be stopped, made deaf and cut.
+//! A way to a server that can be stopped, made deaf and slow, and cut.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+/// What becomes of the bytes between a client and the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// They pass.
+    #[default]
+    Open,
+    /// New connections are reset at once; those there are go on.
+    Refuse,
+    /// What the server says is thrown away; what clients say arrives.
+    Deaf,
+    /// Everything is thrown away.
+    BlackHole,
+    /// Each piece waits this long.
+    Slow(Duration),
+    /// Of the next piece, half passes, and the connection is cut.
+    CutMidway,
+    /// What clients say arrives; in place of the answer, the connection is cut.
+    CutAnswer,
+}
 
 /// Passes bytes between clients of a loopback port and a server.
 pub struct Proxy {
@@ -15,8 +37,7 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Shared {
-    /// Whether what the server says is thrown away.
-    deaf: AtomicBool,
+    way: Mutex<Way>,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -29,19 +50,29 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
-                let server = TcpStream::connect((&*host, port)).unwrap();
+                if *state.way.lock().unwrap() == Way::Refuse {
+                    reset(&client);
+                    continue;
+                }
+                // The server may be down: then the client is told by a closed connection.
+                let Ok(server) = TcpStream::connect((&*host, port)) else { continue };
                 let mut open = state.open.lock().unwrap();
                 open.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-                pass(client.try_clone().unwrap(), server.try_clone().unwrap(), None);
-                pass(server, client, Some(Arc::clone(&state)));
+                pass(client.try_clone().unwrap(), server.try_clone().unwrap(), false, &state);
+                pass(server, client, true, &state);
             }
         });
         Self { port: at, shared }
     }
 
+    /// Sets what becomes of bytes from now on.
+    pub fn set(&self, way: Way) {
+        *self.shared.way.lock().unwrap() = way;
+    }
+
     /// From now on (or no longer) clients hear nothing; what they say still arrives.
     pub fn deafen(&self, deaf: bool) {
-        self.shared.deaf.store(deaf, Ordering::SeqCst);
+        self.set(if deaf { Way::Deaf } else { Way::Open });
     }
 
     /// Cuts every connection.
@@ -51,19 +82,43 @@ impl Proxy {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+
+    /// Resets every connection, whatever is still under way on it.
+    pub fn reset(&self) {
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            reset(&stream);
+        }
+    }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, deaf: Option<Arc<Shared>>) {
+/// Ends a connection by RST once its last handle is closed, and wakes whoever reads from it.
+fn reset(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    let _ = stream.shutdown(Shutdown::Read);
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, answers: bool, shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
     thread::spawn(move || {
         let mut bytes = [0; 16 * 1024];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
-            if deaf.as_ref().is_some_and(|shared| shared.deaf.load(Ordering::SeqCst)) {
-                continue;
+            let way = *shared.way.lock().unwrap();
+            match way {
+                Way::Deaf if answers => continue,
+                Way::BlackHole => continue,
+                Way::Slow(delay) => thread::sleep(delay),
+                Way::CutMidway => {
+                    let _ = to.write_all(&bytes[..count / 2]);
+                    break;
+                }
+                Way::CutAnswer if answers => break,
+                _ => {}
             }
             if to.write_all(&bytes[..count]).is_err() {
                 break;
             }
         }
         let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
     });
 }

@@ -1,0 +1,218 @@
+//! The load: clients that do what people's devices do, and write down what they are told.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::history::Outcome;
+use crate::record::{Book, Record, Told, What};
+use crate::support::User;
+
+/// Users; the first has a third of all requests.
+pub const USERS: usize = 8;
+const CLIENTS: usize = 24;
+
+/// Requests of one client at the most.
+const MOST: usize = 50_000;
+
+/// Tasks of a user from which on more are deleted than made, so that lists stay short.
+const MANY: usize = 24;
+
+/// How often a write with a key is sent until its fate is certain.
+const TRIES: usize = 8;
+
+/// A load on one server, whoever runs it at the time.
+pub struct Load {
+    pub book: Book,
+    users: Vec<User>,
+    stop: AtomicBool,
+    /// Tasks each user is known to have, with the newest version heard of.
+    known: Vec<Mutex<VecDeque<(String, i64)>>>,
+}
+
+impl Load {
+    /// Clients for these users.
+    pub fn new(users: Vec<User>) -> Arc<Self> {
+        let known = users.iter().map(|_| Mutex::default()).collect();
+        Arc::new(Self { book: Book::default(), users, stop: AtomicBool::new(false), known })
+    }
+
+    /// Starts all clients.
+    pub fn start(self: &Arc<Self>, seed: u64) -> Vec<tokio::task::JoinHandle<()>> {
+        let client = |number: usize| {
+            let load = Arc::clone(self);
+            let mut random = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number as u64));
+            tokio::spawn(async move {
+                for round in 0..MOST {
+                    if load.stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    load.step(&mut random, &format!("{number}.{round}")).await;
+                    tokio::time::sleep(Duration::from_millis(random.random_range(0..30))).await;
+                }
+            })
+        };
+        (0..CLIENTS).map(client).collect()
+    }
+
+    /// Lets every client finish what it is at, and no more.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// One operation of one client, with its repetitions.
+    async fn step(&self, random: &mut StdRng, name: &str) {
+        let user = if random.random_ratio(1, 3) { 0 } else { random.random_range(0..USERS) };
+        let what = self.choose(random, user, name);
+        if what.reads() {
+            // What it means is told by the book.
+            self.send(user, &what, None).await.ok();
+            return;
+        }
+        let key = random.random_bool(0.4).then(|| format!("key {name}"));
+        // A create with an id of the client's own may be sent again without a key.
+        let again =
+            key.is_some() || (matches!(what, What::Create { id: Some(_), .. }) && random.random_bool(0.5));
+        for _ in 0..TRIES {
+            let outcome = self.send(user, &what, key.as_deref()).await;
+            if matches!(outcome, Ok(Outcome::Done(_) | Outcome::Refused(_)) | Err(_)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(random.random_range(10..150))).await;
+            if !again {
+                return;
+            }
+        }
+        // Sent once more though it is known to be done: the answer must be the first one.
+        if key.is_some() && random.random_bool(0.2) {
+            self.send(user, &what, key.as_deref()).await.ok();
+        }
+    }
+
+    fn choose(&self, random: &mut StdRng, user: usize, name: &str) -> What {
+        let mut known = self.known[user].lock().unwrap();
+        let place = (!known.is_empty()).then(|| random.random_range(0..known.len()));
+        let fate = random.random_range(0..100_usize);
+        let Some(place) = place.filter(|_| fate >= 20 || known.len() > MANY) else {
+            let id = random.random_bool(0.5).then(|| Uuid::from_u128(random.random()).to_string());
+            return What::Create { id, title: format!("task {name}") };
+        };
+        let (id, version) = known[place].clone();
+        let if_match = random.random_bool(0.3).then_some(version);
+        match fate {
+            ..20 => {
+                known.remove(place);
+                What::Delete { id, if_match: None }
+            }
+            20..35 => {
+                if if_match.is_none() {
+                    known.remove(place);
+                }
+                What::Delete { id, if_match }
+            }
+            35..55 => What::Describe { id, text: format!("text {name}"), if_match },
+            55..75 => What::Complete { id, completed: [None, None, Some(true), Some(false)][fate % 4] },
+            75..88 => What::List,
+            _ => What::Task { id },
+        }
+    }
+
+    /// Sends one request and writes down what came of it.
+    pub async fn send(&self, user: usize, what: &What, key: Option<&str>) -> Result<Outcome, String> {
+        let request = request(&self.users[user], what);
+        let request = match key {
+            Some(key) => request.header("idempotency-key", format!("\"{key}\"")),
+            None => request,
+        };
+        let invoked = self.book.tick();
+        let told = tell(request).await;
+        let returned = self.book.tick();
+        let (what, key) = (what.clone(), key.map(str::to_owned));
+        let record = Record { user, what, key, invoked, returned, told };
+        self.learn(&record);
+        let outcome = record.outcome();
+        self.book.add(record);
+        outcome
+    }
+
+    /// Remembers the versions an answer tells of.
+    fn learn(&self, record: &Record) {
+        let body = match record.told.status {
+            200 | 201 => record.told.json(),
+            _ => return,
+        };
+        let mut known = self.known[record.user].lock().unwrap();
+        if record.what == What::List {
+            let tasks = body["tasks"].as_array().cloned().unwrap_or_default();
+            *known = tasks.iter().filter_map(known_as).collect();
+        } else if let Some((id, version)) = known_as(&body) {
+            match known.iter_mut().find(|(other, _)| *other == id) {
+                Some((_, newest)) => *newest = version.max(*newest),
+                None if matches!(record.what, What::Create { .. }) => known.push_back((id, version)),
+                None => {}
+            }
+        }
+    }
+}
+
+fn known_as(task: &Value) -> Option<(String, i64)> {
+    Some((task["id"].as_str()?.to_owned(), task["version"].as_i64()?))
+}
+
+fn request(user: &User, what: &What) -> RequestBuilder {
+    let on = |method: Method, id: &str| user.request(method, &format!("/tasks/{id}"));
+    let matching = |request: RequestBuilder, version: Option<i64>| match version {
+        Some(version) => request.header("if-match", format!("\"{version}\"")),
+        None => request,
+    };
+    match what {
+        What::Create { id: None, title } => {
+            user.request(Method::POST, "/tasks").json(&json!({"title": title}))
+        }
+        What::Create { id: Some(id), title } => {
+            user.request(Method::POST, "/tasks").json(&json!({"id": id, "title": title}))
+        }
+        What::Describe { id, text, if_match } => {
+            matching(on(Method::PATCH, id).json(&json!({"description": text})), *if_match)
+        }
+        What::Complete { id, completed } => {
+            let request = user.request(Method::PATCH, &format!("/tasks/{id}/complete"));
+            match completed {
+                Some(completed) => request.json(&json!({"completed": completed})),
+                None => request,
+            }
+        }
+        What::Delete { id, if_match } => matching(on(Method::DELETE, id), *if_match),
+        What::List => user.request(Method::GET, "/tasks"),
+        What::Task { id } => on(Method::GET, id),
+    }
+}
+
+/// Sends a request, whatever comes of it.
+pub async fn tell(request: RequestBuilder) -> Told {
+    let nothing = |error: &reqwest::Error| Told {
+        status: 0,
+        seq: None,
+        replayed: false,
+        body: format!("{error:?}").into_bytes(),
+        unsent: error.is_connect(),
+    };
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => return nothing(&error),
+    };
+    let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+    let (seq, replayed) = (header("x-tasklane-seq"), header("idempotent-replayed").is_some());
+    let (status, seq) = (response.status().as_u16(), seq.and_then(|seq| seq.parse().ok()));
+    match response.bytes().await {
+        Ok(body) => Told { status, seq, replayed, body: body.to_vec(), unsent: false },
+        Err(error) => nothing(&error),
+    }
+}

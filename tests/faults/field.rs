@@ -1,0 +1,309 @@
+//! Where a run takes place: the server, its store, what lies between them, and what is done to them.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::task::block_in_place;
+use tokio_postgres::{Client, NoTls};
+
+use crate::proxy::{Proxy, Way};
+use crate::support::cluster::Cluster;
+use crate::support::{Kind, Server, Store};
+
+/// What is done to the service while clients work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// kill -9 of the server; it is started again on its port.
+    KillServer,
+    /// SIGTERM; it must end with 0, and is started again.
+    StopServer,
+    /// SIGTERM, and again at once: it ends whatever is under way.
+    StopServerAtOnce,
+    /// The server stands still for some seconds.
+    PauseServer,
+    /// kill -9 of all of PostgreSQL.
+    KillPostgres,
+    /// A fast stop of PostgreSQL, and a start.
+    RestartPostgres,
+    /// kill -9 of both.
+    KillBoth,
+    /// PostgreSQL's processes for the server stand still for some seconds.
+    PauseBackends,
+    /// All connections to PostgreSQL are ended from its side, again and again.
+    TerminateBackends,
+    /// All connections that PostgreSQL allows are in use by others.
+    UseUpConnections,
+    /// Somebody else holds the lock on a user's row.
+    LockUser,
+    /// New connections to PostgreSQL are refused; then those there are reset.
+    Refuse,
+    /// Every connection to PostgreSQL is reset.
+    Reset,
+    /// Nothing gets through to or from PostgreSQL, and nobody says so.
+    BlackHole,
+    /// Everything takes longer.
+    Slow,
+    /// Connections are cut in the middle of a message.
+    CutMidway,
+    /// What is sent arrives and is carried out, but the answer is lost with the connection.
+    CutAnswer,
+    /// The same, and the connection stays: the answer just does not come.
+    Deaf,
+}
+
+/// Those that both stores can suffer.
+pub const OF_BOTH: [Fault; 4] =
+    [Fault::KillServer, Fault::StopServer, Fault::StopServerAtOnce, Fault::PauseServer];
+
+/// All of them.
+pub const ALL: [Fault; 18] = [
+    Fault::KillServer,
+    Fault::StopServer,
+    Fault::StopServerAtOnce,
+    Fault::PauseServer,
+    Fault::KillPostgres,
+    Fault::RestartPostgres,
+    Fault::KillBoth,
+    Fault::PauseBackends,
+    Fault::TerminateBackends,
+    Fault::UseUpConnections,
+    Fault::LockUser,
+    Fault::Refuse,
+    Fault::Reset,
+    Fault::BlackHole,
+    Fault::Slow,
+    Fault::CutMidway,
+    Fault::CutAnswer,
+    Fault::Deaf,
+];
+
+/// Connections that PostgreSQL allows here.
+const CONNECTIONS: usize = 24;
+
+/// A server on a store of its own.
+pub struct Field {
+    /// The server that runs now.
+    pub server: Server,
+    /// How often each fault was inflicted.
+    pub done: BTreeMap<String, usize>,
+    port: String,
+    store: Store,
+    proxy: Option<Proxy>,
+    cluster: Option<Cluster>,
+}
+
+impl Field {
+    /// A server on an empty store; on PostgreSQL, by way of a proxy.
+    pub async fn new(kind: Kind, random: &mut StdRng) -> Self {
+        let (store, proxy, cluster) = match kind {
+            Kind::Sqlite => (Store::new(kind).await, None, None),
+            Kind::Postgres => {
+                let limit = format!("max_connections={CONNECTIONS}");
+                let cluster = block_in_place(|| Cluster::with(&[&limit]));
+                let mut url = reqwest::Url::parse(&cluster.url).unwrap();
+                let there = (url.host_str().unwrap().to_owned(), url.port().unwrap());
+                let proxy = Proxy::start(TcpListener::bind("127.0.0.1:0").unwrap(), there);
+                url.set_port(Some(proxy.port)).unwrap();
+                (Store::at(url.as_str()), Some(proxy), Some(cluster))
+            }
+        };
+        let port = free_port(random).to_string();
+        let server = start(&store, &port);
+        Self { server, done: BTreeMap::new(), port, store, proxy, cluster }
+    }
+
+    /// Does its worst, and puts things right again.
+    pub async fn inflict(&mut self, fault: Fault, random: &mut StdRng) {
+        *self.done.entry(format!("{fault:?}")).or_default() += 1;
+        match fault {
+            Fault::KillServer => {
+                self.server.kill();
+                some_millis(random, 0..300).await;
+                self.start_again();
+            }
+            Fault::StopServer => self.stop_and_start(),
+            Fault::StopServerAtOnce => {
+                self.server.terminate();
+                some_millis(random, 0..20).await;
+                self.server.signal("TERM");
+                block_in_place(|| self.server.wait());
+                self.start_again();
+            }
+            Fault::PauseServer => {
+                self.server.signal("STOP");
+                some_millis(random, 500..3_000).await;
+                self.server.signal("CONT");
+            }
+            Fault::KillPostgres => {
+                block_in_place(|| self.cluster().kill());
+                some_millis(random, 0..1_500).await;
+                block_in_place(|| self.cluster().restart());
+            }
+            Fault::RestartPostgres => block_in_place(|| self.cluster().restart()),
+            Fault::KillBoth => {
+                self.server.kill();
+                block_in_place(|| {
+                    self.cluster().kill();
+                    self.cluster().restart();
+                });
+                self.start_again();
+            }
+            Fault::PauseBackends => self.pause_backends(random).await,
+            Fault::TerminateBackends => {
+                let admin = self.admin().await;
+                for _ in 0..random.random_range(10..40) {
+                    terminate_others(&admin).await;
+                    some_millis(random, 0..100).await;
+                }
+            }
+            Fault::UseUpConnections => self.use_up_connections(random).await,
+            Fault::LockUser => {
+                let admin = self.admin().await;
+                let place = random.random_range(0..crate::driver::USERS);
+                let lock =
+                    format!("BEGIN; SELECT 1 FROM users ORDER BY id OFFSET {place} LIMIT 1 FOR UPDATE");
+                admin.batch_execute(&lock).await.unwrap();
+                some_millis(random, 500..5_000).await;
+                admin.batch_execute("ROLLBACK").await.unwrap();
+            }
+            Fault::Refuse => {
+                self.proxy().set(Way::Refuse);
+                some_millis(random, 0..300).await;
+                self.proxy().reset();
+                self.open_after(random, 500..2_000).await;
+            }
+            Fault::Reset => {
+                for _ in 0..random.random_range(3..12) {
+                    self.proxy().reset();
+                    some_millis(random, 20..200).await;
+                }
+            }
+            Fault::BlackHole => {
+                self.proxy().set(Way::BlackHole);
+                self.open_after(random, 500..4_000).await;
+                // Bytes are missing from every stream: no connection can go on.
+                self.proxy().reset();
+            }
+            Fault::Slow => {
+                self.proxy().set(Way::Slow(Duration::from_millis(random.random_range(20..300))));
+                self.open_after(random, 1_000..3_000).await;
+            }
+            Fault::CutMidway => self.on_and_off(Way::CutMidway, random).await,
+            Fault::CutAnswer => self.on_and_off(Way::CutAnswer, random).await,
+            Fault::Deaf => {
+                self.proxy().set(Way::Deaf);
+                self.open_after(random, 100..4_000).await;
+                self.proxy().reset();
+            }
+        }
+    }
+
+    /// Ends the server in good order and starts another one, which has nothing but the store.
+    pub fn stop_and_start(&mut self) {
+        self.server.terminate();
+        let status = block_in_place(|| self.server.wait());
+        assert!(status.success(), "after SIGTERM: {status}; it wrote:\n{:#?}", self.server.output().stderr());
+        self.start_again();
+    }
+
+    fn start_again(&mut self) {
+        self.server = block_in_place(|| start(&self.store, &self.port));
+    }
+
+    fn cluster(&self) -> &Cluster {
+        self.cluster.as_ref().expect("this fault is of PostgreSQL")
+    }
+
+    fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("this fault is of PostgreSQL")
+    }
+
+    async fn open_after(&self, random: &mut StdRng, millis: std::ops::Range<u64>) {
+        some_millis(random, millis).await;
+        self.proxy().set(Way::Open);
+    }
+
+    async fn on_and_off(&self, way: Way, random: &mut StdRng) {
+        for _ in 0..random.random_range(3..12) {
+            self.proxy().set(way);
+            self.open_after(random, 1..60).await;
+            some_millis(random, 20..200).await;
+        }
+    }
+
+    /// A superuser's own connection, around the proxy.
+    async fn admin(&self) -> Client {
+        connect(&self.cluster().url).await.expect("PostgreSQL runs")
+    }
+
+    async fn pause_backends(&self, random: &mut StdRng) {
+        let admin = self.admin().await;
+        let pids = others(&admin).await;
+        signal(&pids, "STOP");
+        some_millis(random, 500..4_000).await;
+        signal(&pids, "CONT");
+    }
+
+    async fn use_up_connections(&self, random: &mut StdRng) {
+        let admin = self.admin().await;
+        terminate_others(&admin).await;
+        let mut taken = Vec::new();
+        for _ in 0..4 * CONNECTIONS {
+            match connect(&self.cluster().url).await {
+                Some(client) => taken.push(client),
+                None => some_millis(random, 10..40).await,
+            }
+        }
+        drop(taken);
+    }
+}
+
+async fn connect(url: &str) -> Option<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
+    tokio::spawn(connection);
+    Some(client)
+}
+
+const OTHERS: &str = "backend_type = 'client backend' AND pid <> pg_backend_pid()";
+
+async fn terminate_others(admin: &Client) {
+    let query = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}");
+    admin.query(&query, &[]).await.expect("our own connection is not among those ended");
+}
+
+async fn others(admin: &Client) -> Vec<i32> {
+    let rows = admin.query(&format!("SELECT pid FROM pg_stat_activity WHERE {OTHERS}"), &[]).await;
+    rows.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// Sends a signal to processes, of which some may be gone by now.
+fn signal(pids: &[i32], name: &str) {
+    for pid in pids {
+        let command = format!("kill -{name} {pid}");
+        let _ = std::process::Command::new("sh").args(["-c", &command]).output();
+    }
+}
+
+async fn some_millis(random: &mut StdRng, range: std::ops::Range<u64>) {
+    tokio::time::sleep(Duration::from_millis(random.random_range(range))).await;
+}
+
+fn start(store: &Store, port: &str) -> Server {
+    Server::with(store, &[("PORT", port)])
+}
+
+/// A port below those that systems take for outgoing connections: it is still free at the next start.
+fn free_port(random: &mut StdRng) -> u16 {
+    // Two runs with one seed may be under way at the same time.
+    let offset = u64::from(std::process::id());
+    for _ in 0..1_000 {
+        let port = 10_000 + ((random.random::<u64>() ^ offset) % 5_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}

@@ -1,0 +1,22 @@
+//! Real faults under load: the real binary, a real PostgreSQL, killed, stopped, cut off and starved while
+//! clients work, and a checker of everything they were told. Nothing acknowledged may be lost, nothing
+//! refused may show, no read may be stale. `SEED=<n>` repeats the choices of a run, not its timing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../lane/history.rs"]
+mod history;
+#[allow(dead_code, reason = "shared with tests/store")]
+#[path = "../store/proxy.rs"]
+mod proxy;
+#[allow(dead_code, unused_imports, unused_macros, reason = "shared with tests/api, which uses all of it")]
+#[path = "../api/support/mod.rs"]
+mod support;
+
+mod driver;
+mod field;
+mod model;
+mod record;
+mod scripts;
+mod trial;
+mod violations;

@@ -1,0 +1,437 @@
+//! Whether what one user's clients were told can be true: their answers, in the order of their seqs, against
+//! a model of the user's tasks. Where a change's outcome is unknown the model keeps every state that can
+//! be, until something that was read tells which it is.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+use tasklane::domain::TaskId;
+
+use crate::history::{Action, Ending, Operation, Outcome, check_order};
+use crate::record::{Record, What};
+
+/// What a freshly started server has of one user, after all.
+pub struct Final {
+    /// `X-Tasklane-Seq` of the list.
+    pub seq: i64,
+    /// The list's tasks.
+    pub tasks: Vec<Value>,
+    /// The change feed from 0.
+    pub changes: Vec<Value>,
+}
+
+/// A task, as far as a write determines it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct State {
+    title: String,
+    description: Option<String>,
+    completed: bool,
+    version: i64,
+}
+
+impl State {
+    fn of(task: &Value) -> Option<Self> {
+        Some(Self {
+            title: task["title"].as_str()?.to_owned(),
+            description: task["description"].as_str().map(str::to_owned),
+            completed: task["completed"].as_bool()?,
+            version: task["version"].as_i64()?,
+        })
+    }
+}
+
+/// A record with what the checks before have found out about it.
+struct Entry<'a> {
+    record: &'a Record,
+    outcome: Outcome,
+    /// The newest seq that anybody knew when it was sent first.
+    floor: i64,
+    body: Value,
+}
+
+/// Checks one user's records, in the order of their sending.
+///
+/// # Errors
+/// What cannot be true.
+pub fn check(records: &[Record], end: &Final) -> Result<(), String> {
+    let outcomes = records.iter().map(Record::outcome).collect::<Result<Vec<_>, _>>()?;
+    let history = history(records, &outcomes);
+    check_order(&history, &Ending { seq: end.seq, ..Ending::default() })?;
+    let floors = floors(&history);
+    let entries = records.iter().zip(&history).zip(floors).map(|((record, operation), floor)| Entry {
+        record,
+        outcome: operation.outcome,
+        floor,
+        body: record.told.json(),
+    });
+    let entries: Vec<_> = entries.collect();
+    check_replays(&entries)?;
+    Replay::new(&entries, end)?.run()
+}
+
+/// The records as the checker of seqs wants them. A repetition that was answered with what an earlier
+/// request did settles that request: it happened between the first sending and now.
+fn history(records: &[Record], outcomes: &[Outcome]) -> Vec<Operation> {
+    let mut first: HashMap<&str, u64> = HashMap::new();
+    let mut done: HashMap<&str, usize> = HashMap::new();
+    for (place, (record, outcome)) in records.iter().zip(outcomes).enumerate() {
+        let Some(key) = record.key.as_deref() else { continue };
+        first.entry(key).or_insert(record.invoked);
+        if matches!(outcome, Outcome::Done(_)) || record.told.replayed {
+            done.insert(key, place);
+        }
+    }
+    let operation = |(place, (record, outcome)): (usize, (&Record, &Outcome))| {
+        let key = record.key.as_deref();
+        let settled = key.and_then(|key| done.get(key)).is_some_and(|done| *done > place);
+        let outcome = if settled && *outcome == Outcome::Unknown { Outcome::NotApplied } else { *outcome };
+        let id = record.what.task().and_then(TaskId::parse);
+        let id = id.unwrap_or_else(TaskId::generate);
+        Operation {
+            action: match record.what {
+                What::Create { .. } => Action::Create(id),
+                // Of which kind a change is does not matter to the order.
+                What::Describe { .. } | What::Complete { .. } => Action::Flip(id),
+                What::Delete { .. } => Action::Delete(id),
+                What::List | What::Task { .. } => Action::Read,
+            },
+            // Only answers that name a seq are compared with one another.
+            key: key.filter(|_| matches!(outcome, Outcome::Done(_))).map(str::to_owned),
+            invoked: key.filter(|_| record.told.replayed).map_or(record.invoked, |key| first[key]),
+            returned: record.returned,
+            outcome,
+        }
+    };
+    records.iter().zip(outcomes).enumerate().map(operation).collect()
+}
+
+/// For each operation, the newest seq that was known when it was sent.
+fn floors(history: &[Operation]) -> Vec<i64> {
+    let mut returns: Vec<(u64, i64)> = Vec::new();
+    for operation in history {
+        if let Outcome::Done(seq) | Outcome::Refused(seq) = operation.outcome {
+            returns.push((operation.returned, seq));
+        }
+    }
+    returns.sort_unstable();
+    let mut newest = 0;
+    for (_, seq) in &mut returns {
+        newest = newest.max(*seq);
+        *seq = newest;
+    }
+    let before = |at: u64| match returns.partition_point(|(returned, _)| *returned < at) {
+        0 => 0,
+        count => returns[count - 1].1,
+    };
+    history.iter().map(|operation| before(operation.invoked)).collect()
+}
+
+/// Every answer under one key that tells of its execution is the same, and the first of them is a
+/// repetition only where an earlier request may have been carried out.
+fn check_replays(entries: &[Entry<'_>]) -> Result<(), String> {
+    let mut answers: HashMap<&str, &Entry<'_>> = HashMap::new();
+    let mut unsure: HashSet<&str> = HashSet::new();
+    for entry in entries {
+        let Some(key) = entry.record.key.as_deref() else { continue };
+        if !matches!(entry.record.told.status, 200 | 201 | 204) {
+            if entry.record.outcome()? == Outcome::Unknown {
+                unsure.insert(key);
+            }
+            continue;
+        }
+        match answers.get(key) {
+            Some(first)
+                if (first.record.told.status, &first.record.told.body, first.record.told.seq)
+                    != (entry.record.told.status, &entry.record.told.body, entry.record.told.seq) =>
+            {
+                return Err(format!("two answers under one key: {:?} and {:?}", first.record, entry.record));
+            }
+            Some(_) => {
+                if !entry.record.told.replayed {
+                    return Err(format!("carried out anew, though done before: {:?}", entry.record));
+                }
+            }
+            None if entry.record.told.replayed && !unsure.contains(key) => {
+                return Err(format!("replayed, though never carried out: {:?}", entry.record));
+            }
+            None => drop(answers.insert(key, entry)),
+        }
+    }
+    Ok(())
+}
+
+/// Goes through the seqs from 0 to the last.
+struct Replay<'a> {
+    end: &'a Final,
+    /// Acknowledged writes by seq.
+    written: BTreeMap<i64, &'a Entry<'a>>,
+    /// What was seen at each seq without changing anything.
+    seen: BTreeMap<i64, Vec<&'a Entry<'a>>>,
+    /// Writes of unknown outcome, with the task they are about.
+    unknown: Vec<(&'a Entry<'a>, String)>,
+    /// Every version of a task that anybody was shown.
+    shown: BTreeMap<i64, Value>,
+    /// Deletions that the feed tells of.
+    deletions: BTreeMap<i64, String>,
+    /// For each task ever heard of, every state it can be in.
+    tasks: HashMap<String, Vec<Option<State>>>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(entries: &'a [Entry<'a>], end: &'a Final) -> Result<Self, String> {
+        let mut replay = Self {
+            end,
+            written: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            unknown: Vec::new(),
+            shown: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+            tasks: HashMap::new(),
+        };
+        for entry in entries {
+            for task in tasks_in(&entry.body) {
+                replay.show(task).map_err(|error| format!("{error}, in {:?}", entry.record))?;
+            }
+            let reads = entry.record.what.reads();
+            match entry.outcome {
+                Outcome::Done(seq) | Outcome::Refused(seq) if seq > end.seq => {
+                    return Err(format!(
+                        "seq {seq} was shown, but the last is {}: {:?}",
+                        end.seq, entry.record
+                    ));
+                }
+                Outcome::Done(seq) if !reads => drop(replay.written.entry(seq).or_insert(entry)),
+                Outcome::Done(seq) | Outcome::Refused(seq) => replay.seen.entry(seq).or_default().push(entry),
+                Outcome::Unknown | Outcome::NotApplied => {}
+            }
+        }
+        for change in &end.changes {
+            let seq = change["seq"].as_i64().ok_or_else(|| format!("a change without a seq: {change}"))?;
+            if change["deleted"] == true {
+                let id = change["id"].as_str().unwrap_or_default().to_owned();
+                replay.deletions.insert(seq, id);
+            } else {
+                replay.show(&change["task"]).map_err(|error| format!("{error}, in the change feed"))?;
+            }
+        }
+        for task in &end.tasks {
+            replay.show(task).map_err(|error| format!("{error}, in the last list"))?;
+        }
+        let titles: HashMap<&str, &str> = (replay.shown.values())
+            .filter_map(|task| Some((task["title"].as_str()?, task["id"].as_str()?)))
+            .collect();
+        for entry in entries.iter().filter(|entry| entry.outcome == Outcome::Unknown) {
+            let id = match &entry.record.what {
+                // If nobody ever saw it, it cannot matter to anybody.
+                What::Create { id: None, title } => titles.get(title.as_str()).copied(),
+                what if what.reads() => None,
+                what => what.task(),
+            };
+            replay.unknown.extend(id.map(|id| (entry, id.to_owned())));
+        }
+        Ok(replay)
+    }
+
+    /// Notes one version of a task; all who see it see the same.
+    fn show(&mut self, task: &Value) -> Result<(), String> {
+        let version = task["version"].as_i64().ok_or_else(|| format!("a task without a version: {task}"))?;
+        match self.shown.get(&version) {
+            Some(other) if other != task => Err(format!("version {version} is {other} and {task}")),
+            _ => {
+                self.shown.insert(version, task.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn run(mut self) -> Result<(), String> {
+        for seq in 0..=self.end.seq {
+            match self.written.get(&seq).copied() {
+                Some(entry) => self.write(entry, seq)?,
+                None if seq > 0 => self.hole(seq)?,
+                None => {}
+            }
+            for entry in self.seen.remove(&seq).unwrap_or_default() {
+                self.look(entry)?;
+            }
+        }
+        self.list(&self.end.tasks, "the last list")?;
+        self.feed()
+    }
+
+    fn possible(&mut self, id: &str) -> &mut Vec<Option<State>> {
+        self.tasks.entry(id.to_owned()).or_insert_with(|| vec![None])
+    }
+
+    /// Keeps those states of a task that agree with what was seen.
+    fn pin(&mut self, id: &str, agrees: impl Fn(Option<&State>) -> bool, who: &str) -> Result<(), String> {
+        let possible = self.possible(id);
+        let before = possible.clone();
+        possible.retain(|state| agrees(state.as_ref()));
+        if possible.is_empty() {
+            return Err(format!("task {id} can only be in {before:?}, but see {who}"));
+        }
+        Ok(())
+    }
+
+    /// An acknowledged change.
+    fn write(&mut self, entry: &Entry<'_>, seq: i64) -> Result<(), String> {
+        let id = entry.record.what.task().or(entry.body["id"].as_str());
+        let id = id.ok_or_else(|| format!("an answer without an id: {:?}", entry.record))?.to_owned();
+        let answered = State::of(&entry.body);
+        let before = self.possible(&id).clone();
+        let mut after = before.iter().filter_map(|state| apply(&entry.record.what, state.as_ref(), seq));
+        if !after.any(|state| state == answered) {
+            return Err(format!("seq {seq}: no state of {before:?} leads to {:?}", entry.record));
+        }
+        *self.possible(&id) = vec![answered];
+        Ok(())
+    }
+
+    /// A seq that nobody was told to be theirs: one of the unknown.
+    fn hole(&mut self, seq: i64) -> Result<(), String> {
+        let told = match (self.shown.get(&seq), self.deletions.get(&seq)) {
+            (Some(task), _) => Some((task["id"].as_str().unwrap_or_default().to_owned(), State::of(task))),
+            (None, Some(id)) => Some((id.clone(), None)),
+            (None, None) => None,
+        };
+        let mut reached: HashMap<String, Vec<Option<State>>> = HashMap::new();
+        let mut found = false;
+        for (entry, id) in self.unknown.iter().filter(|(entry, _)| entry.floor < seq) {
+            if told.as_ref().is_some_and(|(told, _)| told != id) {
+                continue;
+            }
+            let none = vec![None];
+            let before = self.tasks.get(id).unwrap_or(&none);
+            for state in before.iter().filter_map(|state| apply(&entry.record.what, state.as_ref(), seq)) {
+                found |= told.as_ref().is_none_or(|(_, told)| *told == state);
+                reached.entry(id.clone()).or_default().push(state);
+            }
+        }
+        if !found {
+            return Err(format!("seq {seq} belongs to nobody, and shows as {told:?}"));
+        }
+        if let Some((id, state)) = told {
+            *self.possible(&id) = vec![state];
+            return Ok(());
+        }
+        for (id, states) in reached {
+            let possible = self.possible(&id);
+            for state in states {
+                if !possible.contains(&state) {
+                    possible.push(state);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something read, or refused, at a seq.
+    fn look(&mut self, entry: &Entry<'_>) -> Result<(), String> {
+        let (record, who) = (entry.record, format!("{:?}", entry.record));
+        if record.what == What::List {
+            let tasks = entry.body["tasks"].as_array().ok_or_else(|| format!("no list: {who}"))?;
+            return self.list(tasks, &who);
+        }
+        let Some(id) = record.what.task().or(entry.body["id"].as_str()).map(str::to_owned) else {
+            return Err(format!("which task? {who}"));
+        };
+        match (record.told.status, &record.what) {
+            (200, _) => {
+                let shown = State::of(&entry.body);
+                self.pin(&id, |state| state == shown.as_ref(), &who)
+            }
+            (404, _) => self.pin(&id, |state| state.is_none(), &who),
+            (409, _) => self.pin(&id, |state| state.is_some(), &who),
+            (412, What::Describe { if_match, .. } | What::Delete { if_match, .. }) => {
+                let current = State::of(&entry.body["error"]["details"]);
+                self.pin(&id, |state| state.is_some_and(|state| Some(state.version) != *if_match), &who)?;
+                self.pin(&id, |state| current.is_none() || state == current.as_ref(), &who)
+            }
+            _ => Err(format!("what is that? {who}")),
+        }
+    }
+
+    /// A list is the whole of the user's tasks.
+    fn list(&mut self, tasks: &[Value], who: &str) -> Result<(), String> {
+        let mut listed: HashMap<&str, State> = HashMap::new();
+        for task in tasks {
+            let (id, state) = (task["id"].as_str(), State::of(task));
+            let (Some(id), Some(state)) = (id, state) else { return Err(format!("no task: {task}")) };
+            if listed.insert(id, state).is_some() {
+                return Err(format!("task {id} is listed twice: {who}"));
+            }
+        }
+        let ids: HashSet<String> = (self.tasks.keys().map(String::as_str))
+            .chain(listed.keys().copied())
+            .map(str::to_owned)
+            .collect();
+        for id in ids {
+            let shown = listed.get(id.as_str());
+            self.pin(&id, |state| state == shown, who)?;
+        }
+        Ok(())
+    }
+
+    /// Who follows the feed from 0 has the list, and no seq of the feed is another's.
+    fn feed(&self) -> Result<(), String> {
+        let mut followed: HashMap<&str, &Value> = HashMap::new();
+        let mut last = 0;
+        for change in &self.end.changes {
+            let seq = change["seq"].as_i64().unwrap_or_default();
+            if seq <= last || seq > self.end.seq {
+                return Err(format!("the feed goes from {last} to {seq}: {change}"));
+            }
+            last = seq;
+            if change["deleted"] == true {
+                followed.remove(change["id"].as_str().unwrap_or_default());
+            } else if change["task"]["version"] == seq {
+                followed.insert(change["task"]["id"].as_str().unwrap_or_default(), &change["task"]);
+            } else {
+                return Err(format!("a change under a seq that is not its own: {change}"));
+            }
+        }
+        let listed: HashMap<&str, &Value> =
+            self.end.tasks.iter().map(|task| (task["id"].as_str().unwrap_or_default(), task)).collect();
+        if followed != listed {
+            return Err(format!("the feed comes to {followed:?}, the list is {listed:?}"));
+        }
+        for (seq, entry) in &self.written {
+            let What::Delete { id, .. } = &entry.record.what else { continue };
+            let later = self.deletions.iter().any(|(other, deleted)| other >= seq && deleted == id);
+            if !later {
+                return Err(format!("the feed does not tell of the deletion {:?}", entry.record));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tasks in a body, wherever they are.
+fn tasks_in(body: &Value) -> Vec<&Value> {
+    if let Some(tasks) = body["tasks"].as_array() {
+        return tasks.iter().collect();
+    }
+    [body, &body["error"]["details"]].into_iter().filter(|task| task["version"].is_i64()).collect()
+}
+
+/// The state after a change of the state before, or `None` where it would have been refused.
+#[allow(clippy::option_option, reason = "refused, gone, or there")]
+fn apply(what: &What, before: Option<&State>, seq: i64) -> Option<Option<State>> {
+    let holds = |state: &State, if_match: &Option<i64>| if_match.is_none_or(|tag| tag == state.version);
+    match (what, before) {
+        (What::Create { title, .. }, None) => {
+            let title = title.clone();
+            Some(Some(State { title, description: None, completed: false, version: seq }))
+        }
+        (What::Describe { text, if_match, .. }, Some(state)) if holds(state, if_match) => {
+            Some(Some(State { description: Some(text.clone()), version: seq, ..state.clone() }))
+        }
+        (What::Complete { completed, .. }, Some(state)) => {
+            let completed = completed.unwrap_or(!state.completed);
+            Some(Some(State { completed, version: seq, ..state.clone() }))
+        }
+        (What::Delete { if_match, .. }, Some(state)) if holds(state, if_match) => Some(None),
+        _ => None,
+    }
+}

@@ -1,0 +1,156 @@
+//! What each client asked for and was told: the book of one run.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use crate::history::Outcome;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Make a task; the title is nobody else's.
+    Create { id: Option<String>, title: String },
+    /// Set a description that is nobody else's.
+    Describe { id: String, text: String, if_match: Option<i64> },
+    /// Tick, untick, or flip.
+    Complete { id: String, completed: Option<bool> },
+    /// Remove a task.
+    Delete { id: String, if_match: Option<i64> },
+    /// Read the list.
+    List,
+    /// Read one task.
+    Task { id: String },
+}
+
+impl What {
+    /// Whether it changes nothing.
+    pub fn reads(&self) -> bool {
+        matches!(self, Self::List | Self::Task { .. })
+    }
+
+    /// The task it names.
+    pub fn task(&self) -> Option<&str> {
+        match self {
+            Self::Create { id, .. } => id.as_deref(),
+            Self::Describe { id, .. }
+            | Self::Complete { id, .. }
+            | Self::Delete { id, .. }
+            | Self::Task { id } => Some(id),
+            Self::List => None,
+        }
+    }
+}
+
+/// What came of one request.
+#[derive(Clone)]
+pub struct Told {
+    /// The status, or 0 without an answer.
+    pub status: u16,
+    /// `X-Tasklane-Seq`.
+    pub seq: Option<i64>,
+    /// `Idempotent-Replayed`.
+    pub replayed: bool,
+    /// The body, or why there is none.
+    pub body: Vec<u8>,
+    /// Whether the request surely never reached the server.
+    pub unsent: bool,
+}
+
+impl Told {
+    /// The body, if it is JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// One request.
+#[derive(Clone)]
+pub struct Record {
+    /// Whose tasks.
+    pub user: usize,
+    /// What for.
+    pub what: What,
+    /// `Idempotency-Key`: all requests under one key ask for the same.
+    pub key: Option<String>,
+    /// When it was sent and when it was answered, in one count for the whole run.
+    pub invoked: u64,
+    /// See `invoked`.
+    pub returned: u64,
+    /// What came of it.
+    pub told: Told,
+}
+
+impl Record {
+    /// What the answer means, by the contract.
+    ///
+    /// # Errors
+    /// An answer that the contract does not know.
+    pub fn outcome(&self) -> Result<Outcome, String> {
+        let told = &self.told;
+        let seq = || told.seq.ok_or_else(|| format!("no X-Tasklane-Seq: {self:?}"));
+        Ok(match (told.status, &self.what) {
+            (0, _) if told.unsent => Outcome::NotApplied,
+            (0, _) => Outcome::Unknown,
+            (200, What::Create { .. }) | (409, What::Create { id: Some(_), .. }) => Outcome::Refused(seq()?),
+            (201, What::Create { .. })
+            | (200, What::Describe { .. } | What::Complete { .. } | What::List | What::Task { .. })
+            | (204, What::Delete { .. }) => Outcome::Done(seq()?),
+            (
+                404,
+                What::Describe { .. } | What::Complete { .. } | What::Delete { .. } | What::Task { .. },
+            )
+            | (412, What::Describe { if_match: Some(_), .. } | What::Delete { if_match: Some(_), .. }) => {
+                Outcome::Refused(seq()?)
+            }
+            (503, _) => match told.json()["error"]["code"].as_str() {
+                Some("OUTCOME_UNKNOWN") => Outcome::Unknown,
+                Some("STORE_UNAVAILABLE" | "OVERLOADED") => Outcome::NotApplied,
+                _ => return Err(format!("a 503 of no known kind: {self:?}")),
+            },
+            _ => return Err(format!("an answer that this request cannot have: {self:?}")),
+        })
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told { status, seq, replayed, body, .. } = &self.told;
+        let body: String = String::from_utf8_lossy(body).chars().take(400).collect();
+        write!(f, "[{}, {}] user {} ", self.invoked, self.returned, self.user)?;
+        write!(f, "{:?} key {:?} -> {status} seq {seq:?} replayed {replayed} {body}", self.what, self.key)
+    }
+}
+
+/// The records of a run, by all clients.
+#[derive(Default)]
+pub struct Book {
+    clock: AtomicU64,
+    records: Mutex<Vec<Record>>,
+}
+
+impl Book {
+    /// The next instant.
+    pub fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Writes one down.
+    pub fn add(&self, record: Record) {
+        self.records.lock().unwrap().push(record);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.records.lock().unwrap().len()
+    }
+
+    /// All of them, in the order of their sending.
+    pub fn close(&self) -> Vec<Record> {
+        let mut records = std::mem::take(&mut *self.records.lock().unwrap());
+        records.sort_by_key(|record| record.invoked);
+        records
+    }
+}

@@ -1,0 +1,61 @@
+//! The faults, script by script.
+
+use std::time::{Duration, Instant};
+
+use crate::field::{ALL, Fault, OF_BOTH};
+use crate::support::Kind;
+use crate::trial::{Figures, trial};
+
+/// Each becomes a test: on which store, which faults in turn, how many, from which seed.
+macro_rules! scripts {
+    ($($name:ident: $kind:ident, [$($fault:ident),+], $rounds:literal, $seed:literal;)+) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let figures = trial(Kind::$kind, &[$(Fault::$fault),+], $rounds, $seed).await;
+            println!("{figures:?}; violations: 0");
+        }
+    )+};
+}
+
+scripts! {
+    a_server_killed_again_and_again_loses_nothing_on_sqlite: Sqlite, [KillServer], 6, 1;
+    a_server_killed_again_and_again_loses_nothing_on_postgres: Postgres, [KillServer], 6, 2;
+    stops_under_load_answer_truly_and_end_well_on_sqlite: Sqlite, [StopServer, StopServerAtOnce, PauseServer], 5, 3;
+    stops_under_load_answer_truly_and_end_well_on_postgres: Postgres, [StopServer, StopServerAtOnce, PauseServer], 4, 4;
+    postgres_killed_loses_nothing: Postgres, [KillPostgres, RestartPostgres, KillBoth], 3, 5;
+    connections_ended_by_postgres_lose_nothing: Postgres, [TerminateBackends, PauseBackends], 3, 6;
+    cut_connections_and_lost_answers_lose_nothing: Postgres, [CutAnswer, CutMidway, Reset, Refuse], 5, 7;
+    silent_and_slow_connections_lose_nothing: Postgres, [Deaf, Slow, BlackHole], 3, 8;
+    connections_used_up_and_rows_locked_lose_nothing: Postgres, [UseUpConnections, LockUser], 3, 9;
+}
+
+/// All faults of a store, mixed, run after run, until `FAULT_MINUTES` are over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the long form: started by tests/faults/run"]
+async fn all_faults_mixed_lose_nothing_for_a_long_time() {
+    let minutes = std::env::var("FAULT_MINUTES").map_or(30, |text| text.parse().expect("a number"));
+    let first: u64 = std::env::var("FAULT_SEED").map_or(1_000, |text| text.parse().expect("a number"));
+    let end = Instant::now() + Duration::from_mins(minutes);
+    let mut sum = Figures::default();
+    for seed in (first..first + 100_000).take_while(|_| Instant::now() < end) {
+        let (kind, faults) = if seed % 3 == 0 {
+            (Kind::Sqlite, OF_BOTH.to_vec())
+        } else {
+            // Another order each time, of which one run sees a part.
+            let mut faults = ALL.to_vec();
+            let turn = usize::try_from(seed * 7 % ALL.len() as u64).expect("it is small");
+            faults.rotate_left(turn);
+            (Kind::Postgres, faults)
+        };
+        let figures = trial(kind, &faults, 9, seed).await;
+        println!("seed {seed} {kind:?}: {figures:?}");
+        sum.add(figures);
+    }
+    let faults: usize = sum.faults.values().sum();
+    let kills: usize = sum.faults.iter().filter(|(fault, _)| fault.starts_with("Kill")).map(|(_, n)| n).sum();
+    println!(
+        "{} operations, {} acknowledged writes, {} refused, {} unknown; {faults} faults, of which {kills} kills; \
+         violations: 0\n{:?}",
+        sum.operations, sum.acknowledged, sum.refused, sum.unknown, sum.faults
+    );
+}

@@ -1,0 +1,167 @@
+//! One run: load, faults, recovery, and the judgement on all that clients were told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::driver::{Load, USERS, tell};
+use crate::field::{Fault, Field};
+use crate::history::Outcome;
+use crate::model::{Final, check};
+use crate::record::{Record, What};
+use crate::support::{Kind, User};
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Requests.
+    pub operations: usize,
+    /// Writes that were acknowledged.
+    pub acknowledged: usize,
+    /// Requests whose outcome nobody was told.
+    pub unknown: usize,
+    /// Requests that were not carried out.
+    pub refused: usize,
+    /// Faults by kind.
+    pub faults: BTreeMap<String, usize>,
+}
+
+impl Figures {
+    /// Adds another run's.
+    pub fn add(&mut self, other: Self) {
+        self.operations += other.operations;
+        self.acknowledged += other.acknowledged;
+        self.unknown += other.unknown;
+        self.refused += other.refused;
+        for (fault, times) in other.faults {
+            *self.faults.entry(fault).or_default() += times;
+        }
+    }
+}
+
+/// Inflicts `rounds` faults out of these, seeded, under load, and judges.
+///
+/// # Panics
+/// With the seed and the part of the history that cannot be true.
+pub async fn trial(kind: Kind, faults: &[Fault], rounds: usize, usual_seed: u64) -> Figures {
+    let seed = std::env::var("SEED").map_or(usual_seed, |seed| seed.parse().expect("SEED is a number"));
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut field = Field::new(kind, &mut random).await;
+    let users: Vec<User> = (0..USERS).map(|user| field.server.user(&format!("user {user}"))).collect();
+    let load = Load::new(users.clone());
+    let clients = load.start(seed);
+    until_answered(&load, 300).await;
+    for round in 0..rounds {
+        // Each of them at least once, if there are rounds enough.
+        let fault =
+            faults.get(round).copied().unwrap_or_else(|| faults[random.random_range(0..faults.len())]);
+        eprintln!("SEED={seed} {kind:?}: {fault:?}");
+        field.inflict(fault, &mut random).await;
+        until_answered(&load, load.book.len() + 200).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(100..600))).await;
+    }
+    load.stop();
+    for client in clients {
+        client.await.unwrap();
+    }
+    recover(&load, seed).await;
+    field.stop_and_start();
+    let records = load.book.close();
+    for (number, user) in users.iter().enumerate() {
+        let of_user: Vec<Record> = records.iter().filter(|record| record.user == number).cloned().collect();
+        let end = ending(user).await;
+        if let Err(complaint) = check(&of_user, &end) {
+            let part = part(&of_user, &complaint);
+            panic!(
+                "SEED={seed} {kind:?} {faults:?}: user {number}: {complaint}\n\nthe part of the history:\n{part}"
+            );
+        }
+    }
+    figures(&records, std::mem::take(&mut field.done))
+}
+
+/// Waits until the book has so many records; the service must come back for that.
+async fn until_answered(load: &Arc<Load>, count: usize) {
+    for _ in 0..1_200 {
+        if load.book.len() >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("after a minute only {} answers of {count}", load.book.len());
+}
+
+/// Without a restart, every user can write and read again.
+async fn recover(load: &Arc<Load>, seed: u64) {
+    for user in 0..USERS {
+        let mut last = None;
+        for attempt in 0..600 {
+            let what = What::Create { id: None, title: format!("task after {attempt}") };
+            last = Some(load.send(user, &what, None).await);
+            if matches!(last, Some(Ok(Outcome::Done(_)))) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(
+            matches!(last, Some(Ok(Outcome::Done(_)))),
+            "SEED={seed}: user {user} cannot write: {last:?}"
+        );
+        let read = load.send(user, &What::List, None).await;
+        assert!(matches!(read, Ok(Outcome::Done(_))), "SEED={seed}: user {user} cannot read: {read:?}");
+    }
+}
+
+async fn ending(user: &User) -> Final {
+    let list = tell(user.request(reqwest::Method::GET, "/tasks")).await;
+    assert_eq!(list.status, 200);
+    let (seq, tasks) = (list.seq.unwrap(), list.json()["tasks"].as_array().unwrap().clone());
+    let mut changes: Vec<Value> = Vec::new();
+    let mut since = 0;
+    for _ in 0..10_000 {
+        let page = tell(user.request(reqwest::Method::GET, &format!("/changes?since={since}"))).await;
+        assert_eq!(page.status, 200);
+        let page = page.json();
+        changes.extend(page["changes"].as_array().unwrap().iter().cloned());
+        since = page["seq"].as_i64().unwrap();
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(since, seq, "the feed ends where the list is");
+    Final { seq, tasks, changes }
+}
+
+/// Those records that have to do with what cannot be true.
+fn part(records: &[Record], complaint: &str) -> String {
+    let concerned = |record: &&Record| {
+        record.what.task().is_some_and(|id| complaint.contains(id))
+            || matches!(&record.what, What::Create { title, .. } if complaint.contains(title.as_str()))
+            || record
+                .told
+                .seq
+                .is_some_and(|seq| !record.what.reads() && complaint.contains(&format!("seq {seq}")))
+            || record.key.as_ref().is_some_and(|key| complaint.contains(&format!("{key}\"")))
+    };
+    let lines: Vec<String> = records.iter().filter(concerned).map(|record| format!("{record:?}")).collect();
+    let cut = lines.len().saturating_sub(60);
+    lines[cut..].join("\n")
+}
+
+fn figures(records: &[Record], faults: BTreeMap<String, usize>) -> Figures {
+    let mut figures = Figures { operations: records.len(), faults, ..Figures::default() };
+    for record in records {
+        match record.outcome() {
+            Ok(Outcome::Done(_)) if !record.what.reads() => figures.acknowledged += 1,
+            Ok(Outcome::Unknown) => figures.unknown += 1,
+            Ok(Outcome::NotApplied) => figures.refused += 1,
+            _ => {}
+        }
+    }
+    assert!(figures.acknowledged > 100, "there was no load: {figures:?}");
+    figures
+}

@@ -1,0 +1,147 @@
+//! The checker itself: it believes what is true, and finds a lie of each kind.
+
+use serde_json::{Value, json};
+
+use crate::model::{Final, check};
+use crate::record::{Record, Told, What};
+
+const A: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a01";
+const B: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a02";
+
+fn task(id: &str, title: &str, description: Option<&str>, completed: bool, version: i64) -> Value {
+    json!({"id": id, "title": title, "description": description, "completed": completed, "version": version})
+}
+
+fn record(what: What, at: u64, status: u16, seq: Option<i64>, body: &Value) -> Record {
+    let body = serde_json::to_vec(body).unwrap();
+    let told = Told { status, seq, replayed: false, body, unsent: false };
+    Record { user: 0, what, key: None, invoked: at, returned: at + 1, told }
+}
+
+fn describe(text: &str) -> What {
+    What::Describe { id: A.into(), text: text.into(), if_match: None }
+}
+
+/// Two tasks; a description whose answer was lost, and one that was refused; a deletion; reads.
+fn truth() -> (Vec<Record>, Final) {
+    let (a1, b2) = (task(A, "a", None, false, 1), task(B, "b", None, false, 2));
+    let a4 = task(A, "a", Some("x"), true, 4);
+    let create =
+        |id: Option<&str>, title: &str| What::Create { id: id.map(str::to_owned), title: title.into() };
+    let mut made_again = record(create(None, "b"), 4, 201, Some(2), &b2);
+    made_again.told.replayed = true;
+    let mut records = vec![
+        record(create(Some(A), "a"), 0, 201, Some(1), &a1),
+        record(create(None, "b"), 2, 0, None, &Value::Null),
+        made_again,
+        record(What::List, 6, 200, Some(2), &json!({"tasks": [b2, a1]})),
+        record(describe("x"), 8, 503, None, &json!({"error": {"code": "OUTCOME_UNKNOWN"}})),
+        record(describe("y"), 10, 503, None, &json!({"error": {"code": "STORE_UNAVAILABLE"}})),
+        record(What::Complete { id: A.into(), completed: None }, 12, 200, Some(4), &a4),
+        record(What::Delete { id: B.into(), if_match: None }, 14, 204, Some(5), &Value::Null),
+        record(What::Task { id: B.into() }, 16, 404, Some(5), &Value::Null),
+        record(What::Task { id: A.into() }, 18, 200, Some(5), &a4),
+    ];
+    for made in &mut records[1..3] {
+        made.key = Some("k".into());
+    }
+    let changes = vec![json!({"seq": 4, "task": a4}), json!({"seq": 5, "id": B, "deleted": true})];
+    (records, Final { seq: 5, tasks: vec![a4], changes })
+}
+
+#[track_caller]
+fn found(part: &str, lie: impl FnOnce(&mut Vec<Record>, &mut Final)) {
+    let (mut records, mut end) = truth();
+    lie(&mut records, &mut end);
+    records.sort_by_key(|record| record.invoked);
+    let complaint = check(&records, &end).expect_err("this lie must be found");
+    assert!(complaint.contains(part), "another complaint: {complaint}");
+}
+
+fn set(record: &mut Record, body: &Value) {
+    record.told.body = serde_json::to_vec(body).unwrap();
+}
+
+#[test]
+fn the_checker_believes_a_true_history_with_an_outcome_unknown() {
+    let (records, end) = truth();
+    assert_eq!(check(&records, &end), Ok(()));
+}
+
+#[test]
+fn the_checker_finds_lost_and_invented_writes() {
+    // The last acknowledged write is gone, as after an answer before the commit.
+    found("", |_, end| {
+        end.seq = 4;
+        end.tasks.push(task(B, "b", None, false, 2));
+        end.changes = vec![json!({"seq": 2, "task": task(B, "b", None, false, 2)}), end.changes[0].clone()];
+    });
+    found("can only be in", |_, end| end.tasks.clear());
+    found("can only be in", |_, end| end.tasks.push(task(B, "b", None, false, 2)));
+    // What was said not to be applied was, and takes the place of the unknown.
+    found("belongs to nobody", |records, _| {
+        let lie = task(A, "a", Some("y"), false, 3);
+        records.push(record(What::Task { id: A.into() }, 11, 200, Some(3), &lie));
+    });
+    found("belong to nobody", |records, _| {
+        set(&mut records[4], &json!({"error": {"code": "OVERLOADED"}}));
+    });
+    // A flip that flipped nothing.
+    found("no state of", |records, end| {
+        let lie = task(A, "a", Some("x"), false, 4);
+        set(&mut records[6], &lie);
+        set(&mut records[9], &lie);
+        end.tasks = vec![lie.clone()];
+        end.changes[0]["task"] = lie;
+    });
+}
+
+#[test]
+fn the_checker_finds_stale_and_torn_reads() {
+    found("was known before", |records, _| {
+        records[9].told.seq = Some(4);
+    });
+    found("can only be in", |records, _| {
+        set(&mut records[3], &json!({"tasks": [task(A, "a", None, false, 1)]}));
+    });
+    found("can only be in", |records, _| {
+        records[8].told.status = 200;
+        set(&mut records[8], &task(B, "b", None, false, 2));
+    });
+    found("was shown, but the last is", |records, _| records[9].told.seq = Some(6));
+    found("version 4 is", |records, _| {
+        let mut lie = task(A, "a", Some("x"), true, 4);
+        lie["updated_at"] = json!("another instant");
+        set(&mut records[9], &lie);
+    });
+}
+
+#[test]
+fn the_checker_finds_keys_that_are_carried_out_wrongly() {
+    let again = |records: &mut Vec<Record>, change: fn(&mut Record)| {
+        let mut again = Record { invoked: 20, returned: 21, ..records[2].clone() };
+        change(&mut again);
+        records.push(again);
+    };
+    found("two answers under one key", |records, _| {
+        again(records, |again| set(again, &task(B, "b", None, true, 2)));
+    });
+    found("carried out anew", |records, _| again(records, |again| again.told.replayed = false));
+    found("never carried out", |records, _| {
+        records[1].told.unsent = true;
+    });
+}
+
+#[test]
+fn the_checker_finds_a_feed_that_differs() {
+    found("the feed comes to", |_, end| drop(end.changes.remove(0)));
+    found("the feed does not tell", |_, end| drop(end.changes.pop()));
+    found("the feed goes from", |_, end| end.changes.reverse());
+    found("not its own", |_, end| end.changes[0]["seq"] = json!(3));
+}
+
+#[test]
+fn the_checker_finds_answers_outside_the_contract() {
+    found("cannot have", |records, _| records[5].told.status = 500);
+    found("no X-Tasklane-Seq", |records, _| records[8].told.seq = None);
+}
