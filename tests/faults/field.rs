@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::Rng;
@@ -11,6 +12,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::proxy::{Proxy, Way};
 use crate::support::cluster::Cluster;
+use crate::support::command::PATIENCE;
 use crate::support::{Kind, Server, Store};
 
 /// What is done to the service while clients work.
@@ -32,6 +34,8 @@ pub enum Fault {
     KillBoth,
     /// PostgreSQL's processes for the server stand still for some seconds.
     PauseBackends,
+    /// The same for longer than the server waits for any answer.
+    PauseBackendsForLong,
     /// All connections to PostgreSQL are ended from its side, again and again.
     TerminateBackends,
     /// All connections that PostgreSQL allows are in use by others.
@@ -44,6 +48,8 @@ pub enum Fault {
     Reset,
     /// Nothing gets through to or from PostgreSQL, and nobody says so.
     BlackHole,
+    /// The same for longer than a client is let wait.
+    BlackHoleForLong,
     /// Everything takes longer.
     Slow,
     /// Connections are cut in the middle of a message.
@@ -52,14 +58,16 @@ pub enum Fault {
     CutAnswer,
     /// The same, and the connection stays: the answer just does not come.
     Deaf,
+    /// Another program holds the lock of SQLite's file.
+    LockFile,
 }
 
-/// Those that both stores can suffer.
-pub const OF_BOTH: [Fault; 4] =
-    [Fault::KillServer, Fault::StopServer, Fault::StopServerAtOnce, Fault::PauseServer];
+/// All that SQLite can suffer.
+pub const OF_SQLITE: [Fault; 5] =
+    [Fault::KillServer, Fault::StopServer, Fault::StopServerAtOnce, Fault::PauseServer, Fault::LockFile];
 
-/// All of them.
-pub const ALL: [Fault; 18] = [
+/// All that PostgreSQL can suffer.
+pub const OF_POSTGRES: [Fault; 20] = [
     Fault::KillServer,
     Fault::StopServer,
     Fault::StopServerAtOnce,
@@ -68,12 +76,14 @@ pub const ALL: [Fault; 18] = [
     Fault::RestartPostgres,
     Fault::KillBoth,
     Fault::PauseBackends,
+    Fault::PauseBackendsForLong,
     Fault::TerminateBackends,
     Fault::UseUpConnections,
     Fault::LockUser,
     Fault::Refuse,
     Fault::Reset,
     Fault::BlackHole,
+    Fault::BlackHoleForLong,
     Fault::Slow,
     Fault::CutMidway,
     Fault::CutAnswer,
@@ -151,7 +161,8 @@ impl Field {
                 });
                 self.start_again();
             }
-            Fault::PauseBackends => self.pause_backends(random).await,
+            Fault::PauseBackends => self.pause_backends(random, 500..4_000).await,
+            Fault::PauseBackendsForLong => self.pause_backends(random, 16_000..20_000).await,
             Fault::TerminateBackends => {
                 let admin = self.admin().await;
                 for _ in 0..random.random_range(10..40) {
@@ -181,22 +192,21 @@ impl Field {
                     some_millis(random, 20..200).await;
                 }
             }
-            Fault::BlackHole => {
-                self.proxy().set(Way::BlackHole);
-                self.open_after(random, 500..4_000).await;
-                // Bytes are missing from every stream: no connection can go on.
-                self.proxy().reset();
-            }
+            Fault::BlackHole => self.swallow(Way::BlackHole, random, 500..4_000).await,
+            Fault::BlackHoleForLong => self.swallow(Way::BlackHole, random, 11_000..18_000).await,
+            Fault::Deaf => self.swallow(Way::Deaf, random, 100..4_000).await,
             Fault::Slow => {
                 self.proxy().set(Way::Slow(Duration::from_millis(random.random_range(20..300))));
                 self.open_after(random, 1_000..3_000).await;
             }
             Fault::CutMidway => self.on_and_off(Way::CutMidway, random).await,
             Fault::CutAnswer => self.on_and_off(Way::CutAnswer, random).await,
-            Fault::Deaf => {
-                self.proxy().set(Way::Deaf);
-                self.open_after(random, 100..4_000).await;
-                self.proxy().reset();
+            Fault::LockFile => {
+                let file = rusqlite::Connection::open(self.store.dir().join("tasklane.db")).unwrap();
+                file.busy_timeout(PATIENCE).unwrap();
+                block_in_place(|| file.execute_batch("BEGIN IMMEDIATE").unwrap());
+                some_millis(random, 500..8_000).await;
+                file.execute_batch("ROLLBACK").unwrap();
             }
         }
     }
@@ -221,9 +231,16 @@ impl Field {
         self.proxy.as_ref().expect("this fault is of PostgreSQL")
     }
 
-    async fn open_after(&self, random: &mut StdRng, millis: std::ops::Range<u64>) {
+    async fn open_after(&self, random: &mut StdRng, millis: Range<u64>) {
         some_millis(random, millis).await;
         self.proxy().set(Way::Open);
+    }
+
+    /// Bytes are missing afterwards from every stream: no connection can go on.
+    async fn swallow(&self, way: Way, random: &mut StdRng, millis: Range<u64>) {
+        self.proxy().set(way);
+        self.open_after(random, millis).await;
+        self.proxy().reset();
     }
 
     async fn on_and_off(&self, way: Way, random: &mut StdRng) {
@@ -239,11 +256,11 @@ impl Field {
         connect(&self.cluster().url).await.expect("PostgreSQL runs")
     }
 
-    async fn pause_backends(&self, random: &mut StdRng) {
+    async fn pause_backends(&self, random: &mut StdRng, millis: Range<u64>) {
         let admin = self.admin().await;
         let pids = others(&admin).await;
         signal(&pids, "STOP");
-        some_millis(random, 500..4_000).await;
+        some_millis(random, millis).await;
         signal(&pids, "CONT");
     }
 
@@ -287,7 +304,7 @@ fn signal(pids: &[i32], name: &str) {
     }
 }
 
-async fn some_millis(random: &mut StdRng, range: std::ops::Range<u64>) {
+async fn some_millis(random: &mut StdRng, range: Range<u64>) {
     tokio::time::sleep(Duration::from_millis(random.random_range(range))).await;
 }
 

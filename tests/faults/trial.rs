@@ -1,6 +1,6 @@
 //! One run: load, faults, recovery, and the judgement on all that clients were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Figures {
     pub unknown: usize,
     /// Requests that were not carried out.
     pub refused: usize,
+    /// Writes that were carried out without anybody being told.
+    pub unanswered: i64,
     /// Faults by kind.
     pub faults: BTreeMap<String, usize>,
 }
@@ -37,6 +39,7 @@ impl Figures {
         self.acknowledged += other.acknowledged;
         self.unknown += other.unknown;
         self.refused += other.refused;
+        self.unanswered += other.unanswered;
         for (fault, times) in other.faults {
             *self.faults.entry(fault).or_default() += times;
         }
@@ -71,9 +74,11 @@ pub async fn trial(kind: Kind, faults: &[Fault], rounds: usize, usual_seed: u64)
     recover(&load, seed).await;
     field.stop_and_start();
     let records = load.book.close();
+    let mut unanswered = 0;
     for (number, user) in users.iter().enumerate() {
         let of_user: Vec<Record> = records.iter().filter(|record| record.user == number).cloned().collect();
         let end = ending(user).await;
+        unanswered += untold(&of_user, &end);
         if let Err(complaint) = check(&of_user, &end) {
             let part = part(&of_user, &complaint);
             panic!(
@@ -81,7 +86,19 @@ pub async fn trial(kind: Kind, faults: &[Fault], rounds: usize, usual_seed: u64)
             );
         }
     }
-    figures(&records, std::mem::take(&mut field.done))
+    Figures { unanswered, ..figures(&records, std::mem::take(&mut field.done)) }
+}
+
+/// How many seqs are of writes that no client was told of.
+fn untold(records: &[Record], end: &Final) -> i64 {
+    let told = records.iter().filter(|record| !record.what.reads());
+    let told: HashSet<i64> = told
+        .filter_map(|record| match record.outcome() {
+            Ok(Outcome::Done(seq)) => Some(seq),
+            _ => None,
+        })
+        .collect();
+    end.seq - i64::try_from(told.len()).expect("it is small")
 }
 
 /// Waits until the book has so many records; the service must come back for that.
@@ -136,18 +153,23 @@ async fn ending(user: &User) -> Final {
     Final { seq, tasks, changes }
 }
 
-/// Those records that have to do with what cannot be true.
+/// Those records that have to do with what cannot be true: its tasks, titles, keys and seqs.
 fn part(records: &[Record], complaint: &str) -> String {
+    let words: HashSet<&str> = complaint.split(|c: char| !c.is_alphanumeric() && !"-.".contains(c)).collect();
     let concerned = |record: &&Record| {
-        record.what.task().is_some_and(|id| complaint.contains(id))
-            || matches!(&record.what, What::Create { title, .. } if complaint.contains(title.as_str()))
-            || record
-                .told
-                .seq
-                .is_some_and(|seq| !record.what.reads() && complaint.contains(&format!("seq {seq}")))
-            || record.key.as_ref().is_some_and(|key| complaint.contains(&format!("{key}\"")))
+        let name = |text: &str| text.rsplit(' ').next().is_some_and(|name| words.contains(name));
+        record.what.task().is_some_and(|id| words.contains(id))
+            || matches!(&record.what, What::Create { title, .. } if name(title))
+            || record.key.as_deref().is_some_and(name)
+            || record.told.seq.is_some_and(|seq| !record.what.reads() && words.contains(&*seq.to_string()))
     };
-    let lines: Vec<String> = records.iter().filter(concerned).map(|record| format!("{record:?}")).collect();
+    let mut lines: Vec<String> =
+        records.iter().filter(concerned).map(|record| format!("{record:?}")).collect();
+    if lines.is_empty() {
+        // It is about seqs of nobody: whose could they be?
+        let without = records.iter().filter(|record| !record.what.reads() && record.told.seq.is_none());
+        lines = without.map(|record| format!("{record:?}")).collect();
+    }
     let cut = lines.len().saturating_sub(60);
     lines[cut..].join("\n")
 }
