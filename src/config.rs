@@ -10,8 +10,10 @@ use clap::Args;
 use url::Host;
 
 mod rate;
+mod secret;
 
 pub use rate::Rate;
+pub use secret::Secret;
 
 /// Refused tokens of one address that are answered as such, unless configured.
 const AUTH_FAILURES: Rate = Rate::new(10, 100);
@@ -412,30 +414,6 @@ impl fmt::Debug for StoreUrl {
             Self::Sqlite(path) => write!(f, "SQLite in {}", path.display()),
             Self::Postgres(_) => f.write_str("PostgreSQL"),
         }
-    }
-}
-
-/// A secret. It prints as three dots.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub const fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("...")
     }
 }
 
