@@ -36,6 +36,9 @@ pub enum Fault {
     PauseBackends,
     /// The same for longer than the server waits for any answer.
     PauseBackendsForLong,
+    /// kill -9 of the server while PostgreSQL holds its last commit back, which is carried out when the next
+    /// server has long written for the same users.
+    LateCommit,
     /// All connections to PostgreSQL are ended from its side, again and again.
     TerminateBackends,
     /// All connections that PostgreSQL allows are in use by others.
@@ -67,7 +70,7 @@ pub const OF_SQLITE: [Fault; 5] =
     [Fault::KillServer, Fault::StopServer, Fault::StopServerAtOnce, Fault::PauseServer, Fault::LockFile];
 
 /// All that PostgreSQL can suffer.
-pub const OF_POSTGRES: [Fault; 20] = [
+pub const OF_POSTGRES: [Fault; 21] = [
     Fault::KillServer,
     Fault::StopServer,
     Fault::StopServerAtOnce,
@@ -77,6 +80,7 @@ pub const OF_POSTGRES: [Fault; 20] = [
     Fault::KillBoth,
     Fault::PauseBackends,
     Fault::PauseBackendsForLong,
+    Fault::LateCommit,
     Fault::TerminateBackends,
     Fault::UseUpConnections,
     Fault::LockUser,
@@ -163,6 +167,16 @@ impl Field {
             }
             Fault::PauseBackends => self.pause_backends(random, 500..4_000).await,
             Fault::PauseBackendsForLong => self.pause_backends(random, 16_000..20_000).await,
+            Fault::LateCommit => {
+                let admin = self.admin().await;
+                let pids = others(&admin).await;
+                signal(&pids, "STOP");
+                some_millis(random, 50..300).await;
+                self.server.kill();
+                self.start_again();
+                some_millis(random, 500..1_500).await;
+                signal(&pids, "CONT");
+            }
             Fault::TerminateBackends => {
                 let admin = self.admin().await;
                 for _ in 0..random.random_range(10..40) {

@@ -22,6 +22,7 @@ scripts! {
     a_server_killed_again_and_again_loses_nothing_on_postgres: Postgres, [KillServer], 6, 2;
     stops_under_load_answer_truly_and_end_well_on_sqlite: Sqlite, [StopServerAtOnce, PauseServer], 4, 3;
     stops_under_load_answer_truly_and_end_well_on_postgres: Postgres, [StopServerAtOnce, PauseServer], 4, 4;
+    a_dead_servers_late_commit_meets_the_fence_on_postgres: Postgres, [LateCommit], 4, 13;
     postgres_killed_loses_nothing: Postgres, [KillPostgres, RestartPostgres, KillBoth], 3, 5;
     connections_ended_by_postgres_lose_nothing: Postgres, [TerminateBackends, PauseBackends], 3, 6;
     cut_connections_and_lost_answers_lose_nothing: Postgres, [CutAnswer, CutMidway, Reset, Refuse], 5, 7;
