@@ -111,7 +111,7 @@ pub struct Field {
 
 impl Field {
     /// A server on an empty store; on PostgreSQL, by way of a proxy.
-    pub async fn new(kind: Kind, random: &mut StdRng) -> Self {
+    pub async fn new(kind: Kind) -> Self {
         let (store, proxy, cluster) = match kind {
             Kind::Sqlite => (Store::new(kind).await, None, None),
             Kind::Postgres => {
@@ -124,7 +124,7 @@ impl Field {
                 (Store::at(url.as_str()), Some(proxy), Some(cluster))
             }
         };
-        let port = free_port(random).to_string();
+        let port = free_port().to_string();
         let server = start(&store, &port);
         Self { server, done: BTreeMap::new(), port, store, proxy, cluster }
     }
@@ -326,12 +326,11 @@ fn start(store: &Store, port: &str) -> Server {
     Server::with(store, &[("PORT", port)])
 }
 
-/// A port below those that systems take for outgoing connections: it is still free at the next start.
-fn free_port(random: &mut StdRng) -> u16 {
-    // Two runs with one seed may be under way at the same time.
-    let offset = u64::from(std::process::id());
+/// A port below those that systems take for outgoing connections: it is still free at the next start. No
+/// seed chooses it, or two tests with one seed would have the same.
+fn free_port() -> u16 {
     for _ in 0..1_000 {
-        let port = 10_000 + ((random.random::<u64>() ^ offset) % 5_000) as u16;
+        let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 5_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
