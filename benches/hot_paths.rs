@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_rt::{Arbiter, System};
 use async_trait::async_trait;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tasklane::auth::{Verifier, issue};
+use tasklane::auth::{Signer, Verifier};
 use tasklane::config::{Expected, Secret};
 use tasklane::domain::{
     Command, Field, Filter, Identity, NewTask, Seq, Sort, Task, TaskId, Timestamp, Title, UserId,
@@ -98,8 +98,9 @@ fn tokens(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let secret = Secret::new("a secret of thirty-two bytes, at least".into());
     let verifier = Verifier::start(Some(&secret), None, &Expected::default(), runtime.handle()).unwrap();
+    let signer = Signer::new(secret, Expected::default());
     let token =
-        issue(&secret, "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1", Some("ann@example.org"), Duration::from_hours(1));
+        signer.issue("kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1", Some("ann@example.org"), Duration::from_hours(1));
     c.bench_function("token/cold", |b| {
         b.iter(|| runtime.block_on(verifier.verify(black_box(&token))).unwrap());
     });

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::auth::{self, Verifier};
+use crate::auth::{self, Signer, Verifier};
 use crate::config::{Config, ConfigError, Environment, Secret, StoreUrl};
 use crate::greeting::greeting;
 use crate::http::{self, Api};
@@ -127,7 +127,7 @@ pub fn print_token(config: &Config, user: &str, email: Option<&str>, ttl: Durati
     if !auth::is_subject(user) {
         return Err(AppError::System("--user must be 1 to 128 bytes, without control characters".into()));
     }
-    println!("{}", auth::issue(&secret, user, email, ttl));
+    println!("{}", Signer::new(secret, config.expected.clone()).issue(user, email, ttl));
     Ok(())
 }
 
@@ -220,8 +220,8 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     }
     let address = format!("{scheme}://{}", addresses[0]);
     tracing::info!(address, store = ?config.store, workers, "listening");
-    if let (Environment::Development, Some(secret)) = (config.environment, &config.secret) {
-        println!("{}", greeting(&address, &config.store, secret));
+    if let Some(signer) = Signer::of_development(&config) {
+        println!("{}", greeting(&address, &config.store, &signer));
     }
 
     tokio::select! {

@@ -1,12 +1,12 @@
 //! What a developer sees at the start: where it listens, where tasks go, and lines to paste.
 
-use crate::auth::{DEMO_USER, issue_demo};
-use crate::config::{Secret, StoreUrl};
+use crate::auth::{DEMO_USER, Signer};
+use crate::config::StoreUrl;
 
 /// The greeting: an address, the store, a ready token and curl lines that work as they are.
 #[must_use]
-pub fn greeting(address: &str, store: &StoreUrl, secret: &Secret) -> String {
-    let token = issue_demo(secret);
+pub fn greeting(address: &str, store: &StoreUrl, signer: &Signer) -> String {
+    let token = signer.issue_demo();
     let version = env!("CARGO_PKG_VERSION");
     let listening = address;
     // "Every address of this machine" is none that a browser could open.

@@ -5,6 +5,6 @@ mod token;
 mod token_cache;
 mod verify;
 
-pub use token::{DEMO_USER, development_secret, issue, issue_demo};
+pub use token::{DEMO_USER, Signer, development_secret};
 pub use token_cache::Session;
 pub use verify::{AuthError, Verifier, is_subject};

@@ -8,13 +8,17 @@ use std::{fs, io};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
 
-use crate::config::Secret;
+use crate::config::{Config, Environment, Expected, Secret};
 
 #[derive(Serialize)]
 struct Claims<'a> {
     sub: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
     iat: u64,
     exp: u64,
 }
@@ -22,22 +26,45 @@ struct Claims<'a> {
 /// The user of the tokens that development gives away.
 pub const DEMO_USER: &str = "demo";
 
-/// Signs a token for [`DEMO_USER`] that is valid for 24 hours.
-#[must_use]
-pub fn issue_demo(secret: &Secret) -> String {
-    issue(secret, DEMO_USER, Some("demo@example.org"), Duration::from_hours(24))
+/// Signs tokens (HS256) that this service takes.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    secret: Secret,
+    expected: Expected,
 }
 
-/// Signs a token (HS256) for `subject` that is valid for `ttl` from now.
-///
-/// # Panics
-/// Never: HMAC signs with any secret, and the claims are plain JSON.
-#[must_use]
-pub fn issue(secret: &Secret, subject: &str, email: Option<&str>, ttl: Duration) -> String {
-    let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let claims = Claims { sub: subject, email, iat, exp: iat.saturating_add(ttl.as_secs()) };
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    encode(&Header::default(), &claims, &key).expect("HS256 signs any claims")
+impl Signer {
+    /// A signer by `secret` of tokens with the issuer and audience that are expected.
+    #[must_use]
+    pub const fn new(secret: Secret, expected: Expected) -> Self {
+        Self { secret, expected }
+    }
+
+    /// The signer of the tokens that development gives away; none in production.
+    #[must_use]
+    pub fn of_development(config: &Config) -> Option<Self> {
+        let secret = config.secret.clone().filter(|_| config.environment == Environment::Development);
+        secret.map(|secret| Self::new(secret, config.expected.clone()))
+    }
+
+    /// A token for [`DEMO_USER`] that is valid for 24 hours.
+    #[must_use]
+    pub fn issue_demo(&self) -> String {
+        self.issue(DEMO_USER, Some("demo@example.org"), Duration::from_hours(24))
+    }
+
+    /// A token for `subject` that is valid for `ttl` from now.
+    ///
+    /// # Panics
+    /// Never: HMAC signs with any secret, and the claims are plain JSON.
+    #[must_use]
+    pub fn issue(&self, subject: &str, email: Option<&str>, ttl: Duration) -> String {
+        let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (iss, aud) = (self.expected.issuer.as_deref(), self.expected.audience.as_deref());
+        let claims = Claims { sub: subject, email, iss, aud, iat, exp: iat.saturating_add(ttl.as_secs()) };
+        let key = EncodingKey::from_secret(self.secret.expose().as_bytes());
+        encode(&Header::default(), &claims, &key).expect("HS256 signs any claims")
+    }
 }
 
 /// The secret of a developer's machine: made once, kept in `folder`, readable by its owner alone.

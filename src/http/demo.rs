@@ -17,7 +17,6 @@ use url::{Host, Url};
 use super::api;
 use super::docs::{file, not_found};
 use super::error::ApiError;
-use crate::auth::issue_demo;
 
 /// What the page may load and run: files of this server, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -74,9 +73,9 @@ pub(super) async fn get_demo_file(name: web::Path<String>) -> Result<HttpRespons
 /// A token for the page.
 pub(super) async fn create_demo_token(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let near = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let secret = api(&request).demo.as_ref().filter(|_| near && is_own_page(request.headers()));
-    let secret = secret.ok_or_else(not_found)?;
-    Ok(HttpResponse::build(StatusCode::CREATED).json(json!({"token": issue_demo(secret)})))
+    let signer = api(&request).demo.as_ref().filter(|_| near && is_own_page(request.headers()));
+    let signer = signer.ok_or_else(not_found)?;
+    Ok(HttpResponse::build(StatusCode::CREATED).json(json!({"token": signer.issue_demo()})))
 }
 
 /// Whether a request on loopback is made by nobody but the page itself, or by a program of this machine.

@@ -54,8 +54,8 @@ use self::error::{ApiError, Code};
 use self::limits::Limits;
 use self::route::Route;
 use self::tickets::Tickets;
-use crate::auth::Verifier;
-use crate::config::{Config, Environment, LogRequests, Secret};
+use crate::auth::{Signer, Verifier};
+use crate::config::{Config, Environment, LogRequests};
 use crate::lane::Registry;
 use crate::telemetry::{Traffic, metrics};
 
@@ -80,8 +80,8 @@ pub struct Api {
     max_connections: usize,
     /// Whether `/metrics` is a route of the main listener.
     serves_metrics: bool,
-    /// What the demo page's tokens are signed with, where there is a demo page.
-    demo: Option<Secret>,
+    /// What signs the demo page's tokens, where there is a demo page.
+    demo: Option<Signer>,
     draining: AtomicBool,
     /// Tells event streams to end.
     stopping: watch::Sender<bool>,
@@ -105,7 +105,7 @@ impl Api {
             limits: Limits::new(config),
             max_connections: config.max_connections,
             serves_metrics: config.environment == Environment::Development && config.metrics_listen.is_none(),
-            demo: config.secret.clone().filter(|_| config.environment == Environment::Development),
+            demo: Signer::of_development(config),
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             tickets: Tickets::default(),

@@ -5,12 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use reqwest::Method;
+
 use crate::support::command::run;
-use crate::support::{Kind, Server, Store, User, on_both_stores, send};
+use crate::support::{Kind, Server, Store, User, on_both_stores, send, tokens};
 
 on_both_stores!(
     the_greeting_tells_the_address_and_the_store,
     the_greetings_token_works,
+    its_tokens_are_what_it_expects,
     the_greetings_lines_work_as_printed,
     the_secret_is_made_once_and_kept_private,
 );
@@ -57,6 +60,21 @@ async fn the_greetings_token_works(store: Store) {
     assert_eq!(user.list().await, std::slice::from_ref(&task));
     let named = User::new(&server, task["user_id"].as_str().unwrap(), user.token.clone());
     assert_eq!(named.list().await, [task]);
+}
+
+/// Where an issuer and an audience are expected, they are in every token the service itself makes.
+async fn its_tokens_are_what_it_expects(store: Store) {
+    let expected = [("JWT_ISSUER", "https://app.example.org"), ("JWT_AUDIENCE", "tasks")];
+    let server = Server::with(&store, &expected);
+    let of_page = send(server.request(Method::POST, "/demo/token")).await.expect(201).json();
+    let settings = [&expected[..], &[("BETTER_AUTH_SECRET", tokens::SECRET)]].concat();
+    let of_command = run(store.dir(), &["token", "--user", "demo"], &settings);
+    assert_eq!(of_command.code, 0, "{of_command:?}");
+    for token in
+        [token(&server), of_page["token"].as_str().unwrap().to_owned(), of_command.stdout.trim().into()]
+    {
+        User::new(&server, "demo", token).get("/tasks").await.expect(200);
+    }
 }
 
 async fn the_greetings_lines_work_as_printed(store: Store) {

@@ -12,7 +12,7 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::TestRequest;
 use async_trait::async_trait;
 use serde_json::Value;
-use tasklane::auth::{Verifier, issue};
+use tasklane::auth::{Signer, Verifier};
 use tasklane::config::{Config, Expected, Secret, Settings};
 use tasklane::domain::{Change, Seq, Task, Timestamp, UserId};
 use tasklane::http::Api;
@@ -130,8 +130,12 @@ pub fn api() -> (Arc<Api>, Arc<Memory>) {
     (Api::new(registry, verifier, &config), store)
 }
 
+pub fn signer() -> Signer {
+    Signer::new(Secret::new(SECRET.into()), Expected::default())
+}
+
 pub fn token(subject: &str) -> String {
-    issue(&Secret::new(SECRET.into()), subject, Some("a@example.org"), Duration::from_mins(1))
+    signer().issue(subject, Some("a@example.org"), Duration::from_mins(1))
 }
 
 /// An answer, taken apart.

@@ -6,12 +6,10 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::test::{TestRequest, init_service};
 use serde_json::{Value, json};
-use tasklane::auth::issue;
-use tasklane::config::Secret;
 use tasklane::http;
 use tokio::time::timeout;
 
-use crate::harness::{SECRET, alice, api, bearer, request, send};
+use crate::harness::{alice, api, bearer, request, send, signer};
 
 const ID: &str = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
 
@@ -189,7 +187,7 @@ async fn a_client_that_cannot_be_told_what_changed_is_told_so_and_goes_on_from_n
 async fn a_stream_breathes_ends_with_its_token_and_at_a_drain() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
-    let short = issue(&Secret::new(SECRET.into()), "alice", None, Duration::from_secs(40));
+    let short = signer().issue("alice", None, Duration::from_secs(40));
     let short = request("GET", "/api/me/events").insert_header(("authorization", format!("Bearer {short}")));
     let mut short = Events::open(&app, short).await.unwrap();
     let mut long = Events::open(&app, alice("GET", "/api/me/events")).await.unwrap();
