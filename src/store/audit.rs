@@ -123,33 +123,11 @@ fn faults(user: UserId, stored: &StoredUser) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{NewTask, Seq, Tags, Task, TaskId, Timestamp, Title};
+    use crate::domain::{NewTask, Seq, Task, TaskId, Timestamp, Title};
 
     fn task(version: i64) -> Task {
-        let new = NewTask {
-            id: TaskId::generate(),
-            title: Title::parse("a").unwrap(),
-            description: None,
-            completed: false,
-            priority: None,
-            tags: Tags::default(),
-            due_date: None,
-            position: None,
-        };
-        Task {
-            id: new.id,
-            title: new.title,
-            description: None,
-            completed: false,
-            priority: None,
-            tags: new.tags,
-            due_date: None,
-            position: None,
-            completed_at: None,
-            created_at: Timestamp::now(),
-            updated_at: Timestamp::now(),
-            version: Seq::new(version),
-        }
+        let new = NewTask::titled(TaskId::generate(), Title::parse("a").unwrap());
+        new.make(Timestamp::now(), Seq::new(version))
     }
 
     fn user(seq: i64, versions: &[i64], deletions: &[i64]) -> StoredUser {
