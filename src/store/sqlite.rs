@@ -36,6 +36,12 @@ const QUEUE: usize = 64;
 /// How long a statement waits for a lock of a foreign tool (a backup, the command-line shell).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// KiB of pages that each of the two connections keeps at the most.
+const PAGE_CACHE: i64 = 16 * 1024;
+
+/// Pages of the write-ahead log after which it is copied into the file: 32 MiB.
+const CHECKPOINT: i64 = 8 * 1024;
+
 /// A [`Store`] in a SQLite file.
 ///
 /// A call ends when the local disk has answered: there is no time-out beyond the one for foreign locks.
@@ -183,6 +189,10 @@ fn connect(path: &Path) -> Result<Connection, Box<dyn Error>> {
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // SQLite's own 2 MiB and 1,000 pages make a busy writer read pages anew and copy them from the log every
+    // few commits. A negative size is in KiB.
+    connection.pragma_update(None, "cache_size", -PAGE_CACHE)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
     Ok(connection)
 }
 

@@ -1,30 +1,39 @@
-//! Applies a group of batches: one transaction for all, a savepoint for each.
+//! Applies a group of batches: one transaction for all. Only where a batch spoils that, each gets a
+//! savepoint of its own.
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Savepoint, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Transaction, TransactionBehavior, params};
 
 use crate::domain::{Change, Description, DueDate, Position, Priority, Timestamp};
 use crate::store::{Batch, Outcome, json_of_tags};
 
+/// Makes a task, or gives it a new state.
+pub(super) const PUT_TASK: &str =
+    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at,
+        version, priority, tags, due_date, completed_at, position)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+     ON CONFLICT (user_id, id) DO UPDATE SET title = excluded.title,
+        description = excluded.description, completed = excluded.completed,
+        created_at = excluded.created_at, updated_at = excluded.updated_at,
+        version = excluded.version, priority = excluded.priority, tags = excluded.tags,
+        due_date = excluded.due_date, completed_at = excluded.completed_at,
+        position = excluded.position";
+
 /// Applies the batches and says what became of each, in the order given.
-pub(super) fn commit(connection: &mut Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+    let mut applied = apply_all(connection, batches, |transaction, batch| apply(transaction, batch));
+    if applied.as_ref().is_err_and(is_about_the_data) {
+        applied = apply_all(connection, batches, apply_alone);
+    }
     let unavailable = |error: &rusqlite::Error| {
         vec![Outcome::Unavailable(format!("SQLite: {error}, nothing was written")); batches.len()]
     };
-    let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-        Ok(transaction) => transaction,
+    let (transaction, outcomes) = match applied {
+        Ok(applied) => applied,
+        // The file or the disk is ill, not the batches.
         Err(error) => return unavailable(&error),
     };
-    let mut outcomes = Vec::with_capacity(batches.len());
-    for batch in batches {
-        let outcome = transaction.savepoint().and_then(|savepoint| apply_alone(savepoint, batch));
-        match outcome {
-            Ok(outcome) => outcomes.push(outcome),
-            // The file or the disk is ill, not the batch. Dropping the transaction rolls it back.
-            Err(error) => return unavailable(&error),
-        }
-    }
     match transaction.commit() {
         Ok(()) => outcomes,
         // A transaction that failed to commit is rolled back when dropped; only after a failed write or
@@ -40,11 +49,23 @@ pub(super) fn commit(connection: &mut Connection, batches: &[Arc<Batch>]) -> Vec
     }
 }
 
+/// Applies the batches by `step`, not committed yet. An error rolls all of them back.
+fn apply_all<'c>(
+    connection: &'c Connection,
+    batches: &[Arc<Batch>],
+    step: impl Fn(&mut Transaction<'c>, &Batch) -> Result<Outcome>,
+) -> Result<(Transaction<'c>, Vec<Outcome>)> {
+    let mut transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let outcomes = batches.iter().map(|batch| step(&mut transaction, batch)).collect::<Result<_>>()?;
+    Ok((transaction, outcomes))
+}
+
 /// Applies one batch, or leaves no trace of it.
 ///
 /// # Errors
 /// Whatever is not the batch's own fault.
-fn apply_alone(savepoint: Savepoint<'_>, batch: &Batch) -> Result<Outcome> {
+fn apply_alone(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Outcome> {
+    let savepoint = transaction.savepoint()?;
     match apply(&savepoint, batch) {
         Ok(outcome) => savepoint.commit().map(|()| outcome),
         Err(error) if is_about_the_data(&error) => {
@@ -90,33 +111,21 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
     }
     for change in &batch.changes {
         match change {
-            Change::Put(task) => connection
-                .prepare_cached(
-                    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at,
-                        version, priority, tags, due_date, completed_at, position)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-                     ON CONFLICT (user_id, id) DO UPDATE SET title = excluded.title,
-                        description = excluded.description, completed = excluded.completed,
-                        created_at = excluded.created_at, updated_at = excluded.updated_at,
-                        version = excluded.version, priority = excluded.priority, tags = excluded.tags,
-                        due_date = excluded.due_date, completed_at = excluded.completed_at,
-                        position = excluded.position",
-                )?
-                .execute(params![
-                    user,
-                    task.id.as_uuid().into_bytes(),
-                    task.title.as_str(),
-                    task.description.as_ref().map(Description::as_str),
-                    task.completed,
-                    task.created_at.as_micros(),
-                    task.updated_at.as_micros(),
-                    task.version.get(),
-                    task.priority.map(Priority::as_str),
-                    json_of_tags(&task.tags),
-                    task.due_date.as_ref().map(DueDate::as_str),
-                    task.completed_at.map(Timestamp::as_micros),
-                    task.position.as_ref().map(Position::as_str),
-                ])?,
+            Change::Put(task) => connection.prepare_cached(PUT_TASK)?.execute(params![
+                user,
+                task.id.as_uuid().into_bytes(),
+                task.title.as_str(),
+                task.description.as_ref().map(Description::as_str),
+                task.completed,
+                task.created_at.as_micros(),
+                task.updated_at.as_micros(),
+                task.version.get(),
+                task.priority.map(Priority::as_str),
+                json_of_tags(&task.tags),
+                task.due_date.as_ref().map(DueDate::as_str),
+                task.completed_at.map(Timestamp::as_micros),
+                task.position.as_ref().map(Position::as_str),
+            ])?,
             Change::Delete { id, seq, at } => {
                 let id = id.as_uuid().into_bytes();
                 connection

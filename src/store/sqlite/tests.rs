@@ -86,3 +86,25 @@ async fn a_full_disk_makes_the_group_unavailable_and_the_store_recovers() {
     store.writer.run(limit(i64::from(u32::MAX - 1))).await.unwrap();
     assert_eq!(store.commit(&batches).await, [Outcome::Committed, Outcome::Committed]);
 }
+
+#[tokio::test]
+async fn writing_a_task_builds_no_temporary_table_and_a_foreign_priority_is_refused() {
+    let (_folder, store) = open();
+    let batch = batch("ann", 1);
+    assert_eq!(store.commit(std::slice::from_ref(&batch)).await, [Outcome::Committed]);
+    let look = |connection: &mut Connection| {
+        let explained = format!("EXPLAIN {}", commit::PUT_TASK);
+        let mut plan = connection.prepare(&explained).unwrap();
+        let nothing = [rusqlite::types::Null; 13];
+        let steps =
+            plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(1)).unwrap();
+        let steps: Vec<_> = steps.map(Result::unwrap).collect();
+        let set = |priority: &str| connection.execute("UPDATE tasks SET priority = ?1", [priority]);
+        (steps, ["low", "medium", "high", "Low", "urgent", ""].map(|priority| set(priority).is_ok()))
+    };
+    let (steps, taken) = store.writer.run(look).await.unwrap();
+    assert!(steps.iter().any(|step| step == "OpenWrite"), "{steps:?}");
+    assert!(!steps.iter().any(|step| step == "OpenEphemeral"), "{steps:?}");
+    assert_eq!(taken, [true, true, true, false, false, false]);
+    store.close().await;
+}
