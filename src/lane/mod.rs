@@ -4,6 +4,7 @@
 //! [`Command`](crate::domain::Command) and waits until it is durable.
 
 mod entry;
+mod home;
 mod page;
 mod plan;
 mod registry;

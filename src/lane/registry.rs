@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, Notify, OnceCell, OwnedSemaphorePermit, Semaphore, ones
 use tokio::time::{interval, timeout};
 
 use super::Snapshot;
+use super::home::Home;
 use super::plan::replay;
 use super::user::{Claim, Submit, UserActor, Works};
 use super::view::{CachedBytes, News, View};
@@ -394,7 +395,8 @@ impl Inner {
         let lane = self.living(who).await?;
         let (reply, answer) = oneshot::channel();
         let permit = self.admit(&lane)?;
-        let submit = Submit { who: who.clone(), write, looked_up, claim, reply, planned: false, permit };
+        let (who_asks, home) = (who.clone(), Home::here());
+        let submit = Submit { who: who_asks, write, looked_up, claim, reply, home, planned: false, permit };
         let view = self.view(&lane).await?;
         let submit = match self.actor(&lane, view).try_send(submit) {
             Ok(()) => return Ok((lane, answer)),

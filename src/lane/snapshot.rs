@@ -22,7 +22,8 @@ pub struct Snapshot {
     email: Option<Arc<str>>,
     by_id: OrdSet<ById>,
     by_age: OrdSet<ByAge>,
-    by_version: OrdSet<ByVersion>,
+    /// Made when the change feed is first asked for, and kept up from then on: most users never ask.
+    by_version: OnceLock<OrdSet<ByVersion>>,
     /// What was deleted, by the deletion's seq.
     deleted: OrdMap<Seq, TaskId>,
     entries_weight: usize,
@@ -74,8 +75,7 @@ impl Snapshot {
             .collect();
         self.entries_weight = entries.iter().map(|entry| entry.weight()).sum();
         self.by_id = entries.iter().cloned().map(ById).collect();
-        self.by_age = entries.iter().cloned().map(ByAge).collect();
-        self.by_version = entries.into_iter().map(ByVersion).collect();
+        self.by_age = entries.into_iter().map(ByAge).collect();
         self.list = OnceLock::from(list);
     }
 
@@ -137,7 +137,7 @@ impl Snapshot {
             return None;
         }
         // One more than asked for of each, which tells whether there is more.
-        let changed = self.by_version.range(since.next()..).take(limit.saturating_add(1));
+        let changed = self.by_version().range(since.next()..).take(limit.saturating_add(1));
         let changed = changed.map(|ByVersion(entry)| (entry.task.version, Event::Changed(Arc::clone(entry))));
         let deleted = self.deleted.range(since.next()..).take(limit.saturating_add(1));
         let mut events: Vec<_> =
@@ -147,6 +147,19 @@ impl Snapshot {
         events.truncate(limit);
         let last = events.last().map_or(self.seq, |(seq, _)| *seq);
         Some(Changes { events, seq: if has_more { last } else { self.seq }, has_more })
+    }
+
+    fn by_version(&self) -> &OrdSet<ByVersion> {
+        self.by_version
+            .get_or_init(|| self.by_id.iter().map(|ById(entry)| ByVersion(Arc::clone(entry))).collect())
+    }
+
+    /// Keeps the change feed at hand if it was asked for in the state `before` this one. That can have come after
+    /// this one was derived; without this, a big user's feed might be made anew after every write.
+    pub(super) fn follow(&self, before: &Self) {
+        if before.by_version.get().is_some() {
+            self.by_version();
+        }
     }
 
     /// What it weighs in memory, in bytes, nearly, with its list's body whether made yet or not.
@@ -172,7 +185,9 @@ impl Snapshot {
         self.take(entry.task.id);
         self.entries_weight += entry.weight();
         self.by_age.insert(ByAge(Arc::clone(&entry)));
-        self.by_version.insert(ByVersion(Arc::clone(&entry)));
+        if let Some(by_version) = self.by_version.get_mut() {
+            by_version.insert(ByVersion(Arc::clone(&entry)));
+        }
         self.by_id.insert(ById(entry));
     }
 
@@ -191,7 +206,9 @@ impl Snapshot {
         if let Some(ById(old)) = self.by_id.remove(&id) {
             self.entries_weight -= old.weight();
             self.by_age.remove(&old.age());
-            self.by_version.remove(&old.task.version);
+            if let Some(by_version) = self.by_version.get_mut() {
+                by_version.remove(&old.task.version);
+            }
         }
     }
 }
@@ -226,5 +243,41 @@ mod tests {
                 assert_eq!(entry.json, Entry::new((*entry.task).clone(), "ann").json);
             }
         }
+    }
+
+    #[test]
+    fn the_feed_is_the_same_whenever_it_is_first_asked_for_and_stays_at_hand_once_it_was() {
+        let entry = |number| {
+            let title = Title::parse(&format!("t{number}")).unwrap();
+            let task = NewTask::titled(TaskId::generate(), title);
+            Arc::new(Entry::new(task.make(Timestamp::from_micros(1), Seq::new(number)), "ann"))
+        };
+        let told = |snapshot: &Snapshot| {
+            let changes = snapshot.changes(Seq::ZERO, 100).unwrap();
+            changes.events.into_iter().map(|(seq, _)| seq.get()).collect::<Vec<_>>()
+        };
+        let at_hand = |snapshot: &Snapshot| snapshot.by_version.get().is_some();
+        let mut first = Snapshot::default();
+        for number in 1..=40 {
+            first.put(entry(number));
+            first.advance(Seq::new(number));
+        }
+        let mut derived = first.clone();
+        derived.put(entry(41));
+        derived.advance(Seq::new(41));
+        derived.follow(&first);
+        assert!(!at_hand(&derived), "nobody has asked");
+        assert_eq!(told(&first), (1..=40).collect::<Vec<_>>());
+        derived.follow(&first);
+        assert!(at_hand(&derived), "somebody asked for the one before");
+        let gone = first.newest_first().next().unwrap().task.id;
+        let mut last = derived.clone();
+        last.delete(gone, Seq::new(42));
+        last.advance(Seq::new(42));
+        assert!(at_hand(&last), "it is kept up");
+        let mut late = Snapshot { by_version: OnceLock::new(), ..last.clone() };
+        late.advance(Seq::new(42));
+        assert_eq!(told(&last), told(&late));
+        assert_eq!(told(&last).len(), 41);
     }
 }

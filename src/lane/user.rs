@@ -13,6 +13,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Wrap
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
+use super::home::Home;
 use super::plan::{Plan, Planned, replay};
 use super::registry::Permit;
 use super::snapshot::Snapshot;
@@ -52,6 +53,8 @@ pub(super) struct Submit {
     pub(super) write: Write,
     pub(super) claim: Claim,
     pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    /// Where the caller waits.
+    pub(super) home: Home,
     /// The user's seq in the store when the write's key was looked up there and not found.
     pub(super) looked_up: Seq,
     /// Whether it was planned, and therefore claimed, before.
@@ -125,10 +128,14 @@ impl UserActor {
                 return;
             };
             if let Some(sent) = self.plan(ctx) {
-                let settled = self.works.committer.submit(Arc::clone(&sent.batch), flight);
+                let (told, settled) = oneshot::channel();
+                let home = Home::here();
+                // An actor that has died hears nothing; the store holds the truth then.
+                let tell = move |settled| home.run(move || drop(told.send(settled)));
+                self.works.committer.submit(Arc::clone(&sent.batch), flight, tell);
                 self.state = State::Committing(Box::new(sent));
                 ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
-                    // The committer answers every batch; it can only be gone when the process is ending.
+                    // The committer settles every batch; it can only be gone when the process is ending.
                     actor.settled(settled.unwrap_or(Settled::Unknown), ctx);
                 }));
             }
@@ -303,8 +310,9 @@ impl Submit {
     fn answer(self, answer: Result<Answer, Error>) {
         // The permit goes first, so that whoever hears the answer finds the place free.
         drop(self.permit);
+        let reply = self.reply;
         // A caller that has gone needs no answer; the write stands.
-        let _ = self.reply.send(answer);
+        self.home.run(move || drop(reply.send(answer)));
     }
 }
 

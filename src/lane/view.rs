@@ -52,6 +52,7 @@ impl View {
 
     /// Shows a newer state. Only the user's actor calls this, after the store holds that state.
     pub(super) fn publish(&self, next: Snapshot) {
+        next.follow(&self.snapshot.load());
         self.sum.fetch_add(next.weight(), Ordering::Relaxed);
         let old = self.snapshot.swap(Arc::new(next));
         self.sum.fetch_sub(old.weight(), Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
@@ -42,7 +42,7 @@ pub enum Settled {
 struct Job {
     batch: Arc<Batch>,
     flight: Flight,
-    reply: oneshot::Sender<Settled>,
+    tell: Box<dyn FnOnce(Settled) + Send>,
 }
 
 /// Held from the moment a batch is handed over until it is settled: at most one per user.
@@ -63,19 +63,16 @@ impl Committer {
         (Self { queue }, runtime.spawn(run(store, jobs)))
     }
 
-    /// Hands a batch over. The receiver yields once the batch is settled; `flight` is released just
-    /// before that, even if nobody waits any more.
-    #[must_use]
-    pub fn submit(&self, batch: Arc<Batch>, flight: Flight) -> oneshot::Receiver<Settled> {
-        let (reply, settled) = oneshot::channel();
-        if let Err(refused) = self.queue.try_send(Job { batch, flight, reply }) {
+    /// Hands a batch over. `tell` is called once it is settled; `flight` is released just before that. It is
+    /// called on the committer's own task, which it must not hold up.
+    pub fn submit(&self, batch: Arc<Batch>, flight: Flight, tell: impl FnOnce(Settled) + Send + 'static) {
+        if let Err(refused) = self.queue.try_send(Job { batch, flight, tell: Box::new(tell) }) {
             let why = match &refused {
                 mpsc::error::TrySendError::Full(_) => "the committer's queue is full",
                 mpsc::error::TrySendError::Closed(_) => "the service is stopping",
             };
             refused.into_inner().settle(Settled::Unavailable(why.into()));
         }
-        settled
     }
 }
 
@@ -83,8 +80,7 @@ impl Job {
     fn settle(self, settled: Settled) {
         // In this order: who hears the news may at once want the next flight.
         drop(self.flight);
-        // Nobody waits when the lane's actor died; the store holds the truth then.
-        let _ = self.reply.send(settled);
+        (self.tell)(settled);
     }
 }
 
