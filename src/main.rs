@@ -4,10 +4,15 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tasklane::app::{self, AppError};
 use tasklane::cli::{self, Cli, Command};
 use tasklane::config::Config;
 use tasklane::upkeep;
+
+/// A write's parts are made on one thread and freed on another, which glibc's allocator does under a lock.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = app::read_dotenv().and_then(|()| {

@@ -29,7 +29,7 @@ const IMPORTS: [(&str, &[&str]); 12] = [
 ];
 
 /// A library, and where its use is allowed: the beginnings of paths under `src`.
-const LIBRARIES: [(&str, &[&str]); 13] = [
+const LIBRARIES: [(&str, &[&str]); 14] = [
     ("actix", &["lane/"]),
     ("actix_cors", &["http/"]),
     ("actix_web", &["http/", "app.rs", "main.rs"]),
@@ -39,6 +39,7 @@ const LIBRARIES: [(&str, &[&str]); 13] = [
     ("indicatif", &["upkeep.rs"]),
     ("jsonwebtoken", &["auth/"]),
     ("metrics_exporter_prometheus", &["telemetry/"]),
+    ("mimalloc", &["main.rs"]),
     ("rusqlite", &["store/sqlite"]),
     ("tokio_postgres", &["store/postgres"]),
     ("utoipa", &["http/"]),

@@ -1,7 +1,5 @@
 //! The header names and values of our own, and the reading of conditional headers.
 
-use std::io::Write;
-
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use crate::domain::{Match, Seq};
@@ -33,10 +31,13 @@ impl Tag {
     }
 
     fn new(open: &str, number: Seq) -> Self {
-        let mut text = [0; 24];
-        let mut free = text.as_mut_slice();
-        write!(free, "{open}{number}\"").expect("an i64 has 20 characters at most");
-        let len = 24 - free.len();
+        let mut digits = itoa::Buffer::new();
+        let (mut text, mut len) = ([0; 24], 0);
+        // An i64 has 20 characters at most.
+        for part in [open, digits.format(number.get()), "\""] {
+            text[len..len + part.len()].copy_from_slice(part.as_bytes());
+            len += part.len();
+        }
         Self { text, len }
     }
 
