@@ -148,20 +148,26 @@ pub(crate) fn store_runtime() -> Result<Runtime, AppError> {
 }
 
 async fn open_store(config: &Config, runtime: &Runtime) -> Result<Arc<dyn Store>, AppError> {
+    let named = named_by("DATABASE_URL");
     match &config.store {
-        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path)?)),
-        StoreUrl::Postgres(url) => Ok(Arc::new(open_postgres(config, url, runtime).await?)),
+        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).map_err(named)?)),
+        StoreUrl::Postgres(url) => {
+            let options = postgres_options(config, url);
+            let store = PostgresStore::connect(options, runtime.handle().clone()).await;
+            Ok(Arc::new(store.map_err(named)?))
+        }
     }
 }
 
-pub(crate) async fn open_postgres(
-    config: &Config,
-    url: &str,
-    runtime: &Runtime,
-) -> Result<PostgresStore, AppError> {
+/// Says which setting, or option, names the store that cannot be opened.
+pub(crate) fn named_by(setting: &str) -> impl FnOnce(StoreError) -> AppError {
+    move |StoreError(error)| AppError::Store(StoreError(format!("{setting}: {error}")))
+}
+
+pub(crate) fn postgres_options(config: &Config, url: &str) -> PostgresOptions {
     let mut options = PostgresOptions::new(url.to_owned(), config.db_pool_size);
     options.allow_unsafe = config.allow_unsafe_store;
-    Ok(PostgresStore::connect(options, runtime.handle().clone()).await?)
+    options
 }
 
 /// The secret of this machine, kept beside the SQLite file, or in `data`.

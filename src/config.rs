@@ -11,9 +11,11 @@ use url::Host;
 
 mod rate;
 mod secret;
+mod store_url;
 
 pub use rate::Rate;
 pub use secret::Secret;
+pub use store_url::StoreUrl;
 
 /// Refused tokens of one address that are answered as such, unless configured.
 const AUTH_FAILURES: Rate = Rate::new(10, 100);
@@ -172,7 +174,10 @@ impl Config {
         Ok(Self {
             host: given(settings.host.as_deref()).unwrap_or("127.0.0.1").to_owned(),
             port: number("PORT", settings.port.as_deref(), 8000, 0..=65535)?,
-            store: store_url(given(settings.database_url.as_deref()).unwrap_or("sqlite://data/tasklane.db"))?,
+            store: StoreUrl::parse(
+                "DATABASE_URL",
+                given(settings.database_url.as_deref()).unwrap_or("sqlite://data/tasklane.db"),
+            )?,
             secret: secret(given(settings.better_auth_secret.as_deref()), environment, jwks_url.is_some())?,
             jwks_url,
             expected,
@@ -271,21 +276,6 @@ fn number<T: FromStr + PartialOrd + fmt::Display>(
     let Some(text) = given(value) else { return Ok(default) };
     text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
         wrong(name, text, &format!("a whole number from {} to {}", range.start(), range.end()))
-    })
-}
-
-fn store_url(url: &str) -> Result<StoreUrl, ConfigError> {
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(StoreUrl::Postgres(url.to_owned()));
-    }
-    let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty());
-    // The value itself may hold a password: only its form is told.
-    path.map(|path| StoreUrl::Sqlite(path.into())).ok_or_else(|| {
-        let form = url.split_once(':').map_or("without a scheme", |_| "of another scheme");
-        ConfigError(format!(
-            "DATABASE_URL is {form}, but must be `sqlite://<path>` or \
-             `postgres://<user>:<password>@<host>:<port>/<database>`"
-        ))
     })
 }
 
@@ -397,24 +387,6 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The certificate's private key.
     pub key: PathBuf,
-}
-
-/// Where tasks are kept.
-#[derive(Clone, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// A SQLite file; its folder is made when missing.
-    Sqlite(PathBuf),
-    /// A PostgreSQL connection string, checked for form; it holds a password.
-    Postgres(String),
-}
-
-impl fmt::Debug for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "SQLite in {}", path.display()),
-            Self::Postgres(_) => f.write_str("PostgreSQL"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Runtime;
 
-use crate::app::{AppError, open_postgres, store_runtime};
+use crate::app::{AppError, named_by, postgres_options, store_runtime};
 use crate::config::{Config, StoreUrl};
-use crate::store::audit::{Audit, Findings, audit};
+use crate::store::audit::{Findings, audit};
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{SqliteStore, backup as copy};
+use crate::store::transfer::Transfer;
 
 /// Faults that are printed; more are only counted.
 const SHOWN: usize = 50;
@@ -38,10 +41,7 @@ pub fn check(config: &Config) -> Result<(), AppError> {
     let runtime = store_runtime()?;
     let bar = bar("looking", "users");
     let found = runtime.block_on(async {
-        let store: Box<dyn Audit> = match &config.store {
-            StoreUrl::Sqlite(path) => Box::new(SqliteStore::open(path)?),
-            StoreUrl::Postgres(url) => Box::new(open_postgres(config, url, &runtime).await?),
-        };
+        let store = open(config, "DATABASE_URL", &config.store, &runtime).await?;
         let found = audit(&*store, |done, total| show(&bar, done, total)).await;
         store.close().await;
         Ok::<_, AppError>(found?)
@@ -53,6 +53,24 @@ pub fn check(config: &Config) -> Result<(), AppError> {
         1 => Err(AppError::System("the store is not sound: 1 fault".into())),
         many => Err(AppError::System(format!("the store is not sound: {many} faults"))),
     }
+}
+
+/// Opens the store that `setting` names, with patience.
+pub(crate) async fn open(
+    config: &Config,
+    setting: &str,
+    url: &StoreUrl,
+    runtime: &Runtime,
+) -> Result<Box<dyn Transfer>, AppError> {
+    let named = named_by(setting);
+    Ok(match url {
+        StoreUrl::Sqlite(path) => Box::new(SqliteStore::open(path).map_err(named)?),
+        StoreUrl::Postgres(url) => {
+            let options = postgres_options(config, url).patient();
+            let store = PostgresStore::connect(options, runtime.handle().clone()).await;
+            Box::new(store.map_err(named)?)
+        }
+    })
 }
 
 fn table(config: &Config, found: &Findings) -> String {
@@ -77,7 +95,7 @@ fn table(config: &Config, found: &Findings) -> String {
 }
 
 /// A bar on stderr; nothing at all where that is no terminal.
-fn bar(verb: &'static str, unit: &str) -> ProgressBar {
+pub(crate) fn bar(verb: &'static str, unit: &str) -> ProgressBar {
     let form = format!("{{msg}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
     let style = ProgressStyle::with_template(&form).expect("the form is a good one");
     let bar = ProgressBar::new(0).with_style(style).with_message(verb);
@@ -85,7 +103,7 @@ fn bar(verb: &'static str, unit: &str) -> ProgressBar {
     bar
 }
 
-fn show(bar: &ProgressBar, done: u64, total: u64) {
+pub(crate) fn show(bar: &ProgressBar, done: u64, total: u64) {
     bar.set_length(total);
     bar.set_position(done);
 }

@@ -63,17 +63,16 @@ pub async fn audit(store: &dyn Audit, mut report: impl FnMut(u64, u64)) -> Resul
         faults: store.damage().await?,
         ..Findings::default()
     };
-    let mut last = None;
-    loop {
-        let page = store.users(last, PAGE).await?;
-        for user in &page {
-            match store.load(*user).await {
+    let mut walk = Walk::new(store);
+    while let Some(page) = walk.page().await? {
+        for user in page {
+            match store.load(user).await {
                 // Gone since the page was read: no service deletes a user's row, but a person may.
                 Ok(None) => {}
                 Ok(Some(stored)) => {
                     found.tasks += stored.tasks.len() as u64;
                     found.tombstones += stored.tombstones.len() as u64;
-                    let faults = faults(*user, &stored).into_iter();
+                    let faults = faults(user, &stored).into_iter();
                     found.faults.extend(faults.map(|fault| format!("{user:?}: {fault}")));
                 }
                 Err(error) => found.faults.push(format!("{user:?}: cannot be read: {error}")),
@@ -81,10 +80,31 @@ pub async fn audit(store: &dyn Audit, mut report: impl FnMut(u64, u64)) -> Resul
             found.users += 1;
             report(found.users, total.max(found.users));
         }
-        last = page.last().copied();
-        if page.len() < PAGE {
-            return Ok(found);
+    }
+    Ok(found)
+}
+
+/// A walk through all users of a store, in the order of their ids.
+pub(super) struct Walk<'a, S: Audit + ?Sized> {
+    store: &'a S,
+    last: Option<UserId>,
+    ended: bool,
+}
+
+impl<'a, S: Audit + ?Sized> Walk<'a, S> {
+    pub(super) const fn new(store: &'a S) -> Self {
+        Self { store, last: None, ended: false }
+    }
+
+    /// The next users; `None` after the last.
+    pub(super) async fn page(&mut self) -> Result<Option<Vec<UserId>>, StoreError> {
+        if self.ended {
+            return Ok(None);
         }
+        let page = self.store.users(self.last, PAGE).await?;
+        self.last = page.last().copied();
+        self.ended = page.len() < PAGE;
+        Ok(Some(page))
     }
 }
 

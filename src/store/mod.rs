@@ -13,6 +13,7 @@ pub mod committer;
 pub mod maintenance;
 pub mod postgres;
 pub mod sqlite;
+pub mod transfer;
 
 /// One user's writes of one commit: what the user's lane decided, to be applied wholly or not at all.
 #[derive(Clone, Debug)]

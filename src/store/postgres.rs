@@ -23,6 +23,7 @@ use connect::Connector;
 use fault::{Fault, Kind};
 
 mod audit;
+mod columns;
 mod commit;
 mod connect;
 mod fault;
@@ -30,6 +31,7 @@ mod migrate;
 mod purge;
 mod read;
 mod tls;
+mod transfer;
 
 /// How to reach the server, and how long to wait for it.
 ///
@@ -75,6 +77,18 @@ impl PostgresOptions {
             allow_unsafe: false,
         }
     }
+
+    /// The same for whoever keeps the store: no statement is too long, and a lock may be waited for. Only a
+    /// server that is gone ends the waiting, which the connection finds out.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self {
+            lock_timeout: Duration::from_mins(1),
+            statement_timeout: Duration::ZERO,
+            answer_timeout: Duration::from_hours(24),
+            ..self
+        }
+    }
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -105,7 +119,7 @@ impl PostgresStore {
     /// [`PostgresOptions::startup_patience`], or the tables cannot be migrated.
     pub async fn connect(options: PostgresOptions, runtime: Handle) -> Result<Self, StoreError> {
         let connector =
-            Connector::new(&options).map_err(|error| StoreError(format!("DATABASE_URL: {error}")))?;
+            Connector::new(&options).map_err(|error| StoreError(format!("PostgreSQL: {error}")))?;
         let work = async move {
             migrate::migrate(&connector, options.startup_patience, options.allow_unsafe)
                 .await

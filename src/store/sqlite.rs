@@ -23,6 +23,7 @@ mod backup;
 mod commit;
 mod purge;
 mod read;
+mod transfer;
 mod worker;
 
 mod migrations {
@@ -216,8 +217,8 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
             let known = file.read_to_string(&mut owner).is_ok() && !owner.is_empty();
             let owner = if known { format!("process {owner}") } else { "another process".to_owned() };
             Err(StoreError(format!(
-                "SQLite file {} is in use by {owner}: stop it first, or give this one another \
-                 DATABASE_URL (several processes can share a PostgreSQL database)",
+                "SQLite file {} is in use by {owner}: stop it first, or use another file \
+                 (several processes can share a PostgreSQL database)",
                 path.display()
             )))
         }

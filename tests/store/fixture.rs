@@ -8,6 +8,7 @@ use tasklane::domain::{
 };
 use tasklane::store::postgres::{PostgresOptions, PostgresStore};
 use tasklane::store::sqlite::SqliteStore;
+use tasklane::store::transfer::Transfer;
 use tasklane::store::{Batch, KeyRecord, Outcome, Recalled, Store, StoredUser};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -45,16 +46,35 @@ impl Database {
         Self::Postgres(PostgresDatabase::create())
     }
 
-    pub async fn open(&self) -> Arc<dyn Store> {
+    pub async fn open(&self) -> Arc<dyn Transfer> {
         match self {
             Self::Sqlite(folder) => Arc::new(SqliteStore::open(&folder.path().join("tasks.db")).unwrap()),
             Self::Postgres(database) => Arc::new(database.connect(|_| ()).await),
         }
     }
 
+    /// Runs a statement past the store. `LATER(x)` is the instant a microsecond after `x`, `ZEROES` a fingerprint.
+    pub fn execute(&self, statement: &str) {
+        let spelt = |microsecond: &str, zeroes: &str| {
+            let later = statement.replace("LATER(", "(").replace("_at)", &format!("_at + {microsecond})"));
+            later.replace("ZEROES", zeroes)
+        };
+        match self {
+            Self::Sqlite(folder) => {
+                let connection = rusqlite::Connection::open(folder.path().join("tasks.db")).unwrap();
+                connection.execute_batch(&spelt("1", "zeroblob(32)")).unwrap();
+            }
+            Self::Postgres(database) => {
+                let (client, statement) =
+                    (database.client(), spelt("interval '1 microsecond'", "decode(repeat('00', 32), 'hex')"));
+                on_store_runtime(async move { client.batch_execute(&statement).await.unwrap() });
+            }
+        }
+    }
+
     /// Several ways to the same data: as many processes as the store allows.
     pub async fn open_twice(&self) -> [Arc<dyn Store>; 2] {
-        let first = self.open().await;
+        let first: Arc<dyn Store> = self.open().await;
         match self {
             Self::Sqlite(_) => [Arc::clone(&first), first],
             Self::Postgres(_) => [first, self.open().await],

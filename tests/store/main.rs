@@ -26,3 +26,4 @@ mod postgres;
 #[allow(dead_code, reason = "shared with tests/faults, which does worse to a connection")]
 mod proxy;
 mod sqlite;
+mod transfer;

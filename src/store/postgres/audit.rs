@@ -16,7 +16,7 @@ use crate::store::audit::Audit;
 const OWNED: [&str; 3] = ["tasks", "tombstones", "idempotency_keys"];
 
 impl PostgresStore {
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         sql: &'static str,
         params: Vec<Box<dyn ToSql + Sync + Send>>,

@@ -1,12 +1,10 @@
 //! Group commit: one statement for all batches, and what its answer means for each.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -14,10 +12,11 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::columns::{Keys, Tasks, Tombstones};
 use super::connect::Connector;
 use super::fault::{Fault, Kind};
-use crate::domain::{Change, Description, DueDate, Position, Priority, Task, Timestamp};
-use crate::store::{Batch, Outcome, json_of_tags};
+use crate::domain::Change;
+use crate::store::{Batch, Outcome};
 
 /// Commits batches that do not erase.
 const ADVANCE: &str =
@@ -193,8 +192,7 @@ fn failed(failure: Failure) -> Outcome {
     }
 }
 
-/// A group's batches as the columns the statement takes apart with unnest. All columns of one unnest
-/// are of one length: it would fill up a shorter one with NULL.
+/// A group's batches as the columns of the statement.
 #[derive(Default)]
 struct Group<'a> {
     users: Vec<Uuid>,
@@ -203,28 +201,9 @@ struct Group<'a> {
     expected: Vec<i64>,
     reached: Vec<i64>,
     batches: Vec<Uuid>,
-    put_users: Vec<Uuid>,
-    put_ids: Vec<Uuid>,
-    titles: Vec<&'a str>,
-    descriptions: Vec<Option<&'a str>>,
-    completed: Vec<bool>,
-    created: Vec<DateTime<Utc>>,
-    updated: Vec<DateTime<Utc>>,
-    versions: Vec<i64>,
-    priorities: Vec<Option<&'static str>>,
-    tags: Vec<Option<String>>,
-    due_dates: Vec<Option<&'a str>>,
-    completed_at: Vec<Option<DateTime<Utc>>>,
-    positions: Vec<Option<&'a str>>,
-    gone_users: Vec<Uuid>,
-    gone_ids: Vec<Uuid>,
-    gone_seqs: Vec<i64>,
-    gone_at: Vec<DateTime<Utc>>,
-    key_users: Vec<Uuid>,
-    keys: Vec<&'a str>,
-    fingerprints: Vec<&'a [u8]>,
-    answers: Vec<Cow<'a, str>>,
-    kept_at: Vec<DateTime<Utc>>,
+    put: Tasks<'a>,
+    gone: Tombstones,
+    keys: Keys<'a>,
 }
 
 impl<'a> Group<'a> {
@@ -241,76 +220,25 @@ impl<'a> Group<'a> {
             group.reached.push(batch.reached.get());
             group.batches.push(batch.id);
             for change in &batch.changes {
-                group.push(user, change);
+                match change {
+                    Change::Put(task) => group.put.push(user, task),
+                    Change::Delete { id, seq, at } => group.gone.push(user, *id, *seq, *at),
+                }
             }
             for key in &batch.keys {
-                group.key_users.push(user);
-                group.keys.push(&key.key);
-                group.fingerprints.push(&key.fingerprint);
-                group.answers.push(String::from_utf8_lossy(&key.answer));
-                group.kept_at.push(key.at.to_datetime());
+                group.keys.push(user, key);
             }
         }
         group
     }
 
-    fn push(&mut self, user: Uuid, change: &'a Change<Arc<Task>>) {
-        match change {
-            Change::Put(task) => {
-                self.put_users.push(user);
-                self.put_ids.push(task.id.as_uuid());
-                self.titles.push(task.title.as_str());
-                self.descriptions.push(task.description.as_ref().map(Description::as_str));
-                self.completed.push(task.completed);
-                self.created.push(task.created_at.to_datetime());
-                self.updated.push(task.updated_at.to_datetime());
-                self.versions.push(task.version.get());
-                self.priorities.push(task.priority.map(Priority::as_str));
-                self.tags.push(json_of_tags(&task.tags));
-                self.due_dates.push(task.due_date.as_ref().map(DueDate::as_str));
-                self.completed_at.push(task.completed_at.map(Timestamp::to_datetime));
-                self.positions.push(task.position.as_ref().map(Position::as_str));
-            }
-            Change::Delete { id, seq, at } => {
-                self.gone_users.push(user);
-                self.gone_ids.push(id.as_uuid());
-                self.gone_seqs.push(seq.get());
-                self.gone_at.push(at.to_datetime());
-            }
-        }
-    }
-
     /// In the order of the statement's parameters.
-    fn params(&self) -> [&(dyn ToSql + Sync); 28] {
-        [
-            &self.users,
-            &self.subjects,
-            &self.emails,
-            &self.expected,
-            &self.reached,
-            &self.batches,
-            &self.put_users,
-            &self.put_ids,
-            &self.titles,
-            &self.descriptions,
-            &self.completed,
-            &self.created,
-            &self.updated,
-            &self.versions,
-            &self.priorities,
-            &self.tags,
-            &self.due_dates,
-            &self.completed_at,
-            &self.positions,
-            &self.gone_users,
-            &self.gone_ids,
-            &self.gone_seqs,
-            &self.gone_at,
-            &self.key_users,
-            &self.keys,
-            &self.fingerprints,
-            &self.answers,
-            &self.kept_at,
-        ]
+    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let mut params: Vec<&(dyn ToSql + Sync)> =
+            vec![&self.users, &self.subjects, &self.emails, &self.expected, &self.reached, &self.batches];
+        params.extend(self.put.params());
+        params.extend(self.gone.params());
+        params.extend(self.keys.params());
+        params
     }
 }

@@ -17,6 +17,9 @@ use super::PostgresOptions;
 use super::fault::{Fault, describe};
 use super::tls::{Tls, tls};
 
+/// How long what was sent may stay unacknowledged by the server's machine, however patient the caller.
+const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
+
 /// Makes connections, each set up the same way.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -50,7 +53,7 @@ impl Connector {
             config.connect_timeout(options.connect_timeout);
         }
         if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(options.answer_timeout);
+            config.tcp_user_timeout(options.answer_timeout.min(UNACKNOWLEDGED));
         }
         if config.get_keepalives_interval().is_none() {
             config.keepalives_idle(Duration::from_secs(30));
@@ -223,6 +226,13 @@ mod tests {
         assert_eq!(both.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         let any = connector("postgres://me@db/x?target_session_attrs=any").unwrap();
         assert_eq!(any.config.get_target_session_attrs(), TargetSessionAttrs::Any);
+    }
+
+    #[test]
+    fn whoever_keeps_the_store_has_no_statement_cut_short() {
+        let usual = PostgresOptions::new("postgres://me@db/x".to_owned(), 2);
+        assert!(setup(&usual).contains("statement_timeout = 10000;"));
+        assert!(setup(&usual.patient()).contains("statement_timeout = 0;"));
     }
 
     #[test]

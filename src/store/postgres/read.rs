@@ -12,7 +12,7 @@ use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
 const LOAD: &str = include_str!("sql/load.sql");
 
 /// Why a stored row cannot be read.
-struct Unreadable(String);
+pub(super) struct Unreadable(pub(super) String);
 
 impl From<Error> for Unreadable {
     fn from(error: Error) -> Self {
@@ -68,7 +68,7 @@ fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable> {
     Ok(stored.map(user))
 }
 
-fn task(id: Uuid, title: String, version: Seq, row: &Row) -> Result<Task, Unreadable> {
+pub(super) fn task(id: Uuid, title: String, version: Seq, row: &Row) -> Result<Task, Unreadable> {
     let (completed, updated_at) = (row.try_get(3)?, instant(row, 5)?);
     let completed_at = row.try_get::<_, Option<DateTime<Utc>>>(10)?.map(Timestamp::from);
     Ok(Task {
@@ -89,16 +89,22 @@ fn task(id: Uuid, title: String, version: Seq, row: &Row) -> Result<Task, Unread
 }
 
 fn recalled(row: &Row, key: &str) -> Result<Recalled, Unreadable> {
-    let record = |fingerprint: &[u8]| {
-        let fingerprint = fingerprint.try_into().map_err(|_| Unreadable("column fingerprint".to_owned()))?;
-        let (answer, at) = (row.try_get::<_, String>(2)?.into(), instant(row, 3)?);
-        Ok::<_, Unreadable>(KeyRecord { key: key.into(), fingerprint, answer, at })
-    };
+    let record = |fingerprint| key_record(key, fingerprint, row.try_get(2)?, instant(row, 3)?);
     let record = row.try_get::<_, Option<&[u8]>>(1)?.map(record).transpose()?;
     Ok(Recalled { seq: Seq::new(row.try_get(0)?), record })
 }
 
-fn instant(row: &Row, column: usize) -> Result<Timestamp, Error> {
+pub(super) fn key_record(
+    key: &str,
+    fingerprint: &[u8],
+    answer: String,
+    at: Timestamp,
+) -> Result<KeyRecord, Unreadable> {
+    let fingerprint = fingerprint.try_into().map_err(|_| Unreadable("column fingerprint".to_owned()))?;
+    Ok(KeyRecord { key: key.into(), fingerprint, answer: answer.into(), at })
+}
+
+pub(super) fn instant(row: &Row, column: usize) -> Result<Timestamp, Error> {
     row.try_get::<_, DateTime<Utc>>(column).map(Into::into)
 }
 

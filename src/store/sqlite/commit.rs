@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Transaction, TransactionBehavior, params};
 
-use crate::domain::{Change, Description, DueDate, Position, Priority, Timestamp};
-use crate::store::{Batch, Outcome, json_of_tags};
+use crate::domain::{Change, Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, UserId};
+use crate::store::{Batch, KeyRecord, Outcome, json_of_tags};
 
 /// Makes a task, or gives it a new state.
 pub(super) const PUT_TASK: &str =
@@ -94,54 +94,74 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
         }
     }
     for key in &batch.keys {
-        connection
-            .prepare_cached(
-                "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
-                    answer = excluded.answer, kept_at = excluded.kept_at",
-            )?
-            .execute(params![
-                user,
-                &*key.key,
-                key.fingerprint,
-                String::from_utf8_lossy(&key.answer),
-                key.at.as_micros()
-            ])?;
+        keep(connection, batch.user, key)?;
     }
     for change in &batch.changes {
         match change {
-            Change::Put(task) => connection.prepare_cached(PUT_TASK)?.execute(params![
-                user,
-                task.id.as_uuid().into_bytes(),
-                task.title.as_str(),
-                task.description.as_ref().map(Description::as_str),
-                task.completed,
-                task.created_at.as_micros(),
-                task.updated_at.as_micros(),
-                task.version.get(),
-                task.priority.map(Priority::as_str),
-                json_of_tags(&task.tags),
-                task.due_date.as_ref().map(DueDate::as_str),
-                task.completed_at.map(Timestamp::as_micros),
-                task.position.as_ref().map(Position::as_str),
-            ])?,
+            Change::Put(task) => put(connection, batch.user, task)?,
             Change::Delete { id, seq, at } => {
-                let id = id.as_uuid().into_bytes();
                 connection
                     .prepare_cached("DELETE FROM tasks WHERE user_id = ?1 AND id = ?2")?
-                    .execute(params![user, id])?;
-                connection
-                    .prepare_cached(
-                        "INSERT INTO tombstones (user_id, id, seq, deleted_at) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT (user_id, id) DO UPDATE SET seq = excluded.seq,
-                            deleted_at = excluded.deleted_at",
-                    )?
-                    .execute(params![user, id, seq.get(), at.as_micros()])?
+                    .execute(params![user, id.as_uuid().into_bytes()])?;
+                bury(connection, batch.user, *id, *seq, *at)?;
             }
-        };
+        }
     }
     Ok(Outcome::Committed)
+}
+
+/// Keeps an answer under its key.
+pub(super) fn keep(connection: &Connection, user: UserId, record: &KeyRecord) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+                answer = excluded.answer, kept_at = excluded.kept_at",
+        )?
+        .execute(params![
+            user.as_uuid().into_bytes(),
+            &*record.key,
+            record.fingerprint,
+            String::from_utf8_lossy(&record.answer),
+            record.at.as_micros()
+        ])
+        .map(drop)
+}
+
+/// Keeps a task's new state.
+pub(super) fn put(connection: &Connection, user: UserId, task: &Task) -> Result<()> {
+    connection
+        .prepare_cached(PUT_TASK)?
+        .execute(params![
+            user.as_uuid().into_bytes(),
+            task.id.as_uuid().into_bytes(),
+            task.title.as_str(),
+            task.description.as_ref().map(Description::as_str),
+            task.completed,
+            task.created_at.as_micros(),
+            task.updated_at.as_micros(),
+            task.version.get(),
+            task.priority.map(Priority::as_str),
+            json_of_tags(&task.tags),
+            task.due_date.as_ref().map(DueDate::as_str),
+            task.completed_at.map(Timestamp::as_micros),
+            task.position.as_ref().map(Position::as_str),
+        ])
+        .map(drop)
+}
+
+/// Remembers a deletion.
+pub(super) fn bury(connection: &Connection, user: UserId, id: TaskId, seq: Seq, at: Timestamp) -> Result<()> {
+    let (user, id) = (user.as_uuid().into_bytes(), id.as_uuid().into_bytes());
+    connection
+        .prepare_cached(
+            "INSERT INTO tombstones (user_id, id, seq, deleted_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (user_id, id) DO UPDATE SET seq = excluded.seq,
+                deleted_at = excluded.deleted_at",
+        )?
+        .execute(params![user, id, seq.get(), at.as_micros()])
+        .map(drop)
 }
 
 /// Moves the user's seq from the expected to the reached one; the outcome if that is not to be done.

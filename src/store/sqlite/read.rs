@@ -19,14 +19,7 @@ pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<S
         })
         .optional()?;
     let Some(mut found) = found else { return Ok(None) };
-    found.tasks = transaction
-        .prepare_cached(
-            "SELECT id, title, description, completed, created_at, updated_at, version,
-                priority, tags, due_date, completed_at, position
-             FROM tasks WHERE user_id = ?1",
-        )?
-        .query_map(params![key], task)?
-        .collect::<Result<_>>()?;
+    found.tasks = tasks(&transaction, user)?;
     found.tombstones = transaction
         .prepare_cached("SELECT id, seq FROM tombstones WHERE user_id = ?1 AND seq > ?2")?
         .query_map(params![key, found.horizon.get()], |row| Ok((Seq::new(row.get(1)?), task_id(row)?)))?
@@ -53,6 +46,18 @@ pub(super) fn recall(connection: &mut Connection, user: UserId, key: &str) -> Re
     Ok(found.unwrap_or(Recalled { seq: Seq::ZERO, record: None }))
 }
 
+/// Every task of a user.
+pub(super) fn tasks(connection: &Connection, user: UserId) -> Result<Vec<Task>> {
+    connection
+        .prepare_cached(
+            "SELECT id, title, description, completed, created_at, updated_at, version,
+                priority, tags, due_date, completed_at, position
+             FROM tasks WHERE user_id = ?1",
+        )?
+        .query_map(params![user.as_uuid().into_bytes()], task)?
+        .collect()
+}
+
 fn task(row: &Row<'_>) -> Result<Task> {
     Ok(Task {
         id: task_id(row)?,
@@ -70,7 +75,7 @@ fn task(row: &Row<'_>) -> Result<Task> {
     })
 }
 
-fn task_id(row: &Row<'_>) -> Result<TaskId> {
+pub(super) fn task_id(row: &Row<'_>) -> Result<TaskId> {
     row.get(0).map(|id| TaskId::from_uuid(Uuid::from_bytes(id)))
 }
 
