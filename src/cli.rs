@@ -27,6 +27,7 @@ const EXAMPLES: &str = "Examples:
   tasklane                                           serve on http://127.0.0.1:8000, tasks in data/tasklane.db
   tasklane --database-url postgres://me@localhost/tasks
   tasklane token --user ann --ttl 15m                a token to try the API with
+  tasklane copy --from sqlite://data/tasklane.db --to postgres://me@localhost/tasks
   tasklane completions bash > ~/.local/share/bash-completion/completions/tasklane
   tasklane man | man -l -";
 
@@ -56,6 +57,17 @@ pub enum Command {
     },
     /// Look whether the store keeps every rule the service relies on; fails if it does not
     Check,
+    /// Copy all users from one store to another, such as from SQLite to PostgreSQL, and compare the two
+    ///
+    /// Nothing may write to either of them meanwhile. A copy that broke off is taken up by the same command.
+    Copy {
+        /// The store to read: `sqlite://<path>` or `postgres://<user>:<password>@<host>/<database>`
+        #[arg(long, env = "COPY_FROM", hide_env_values = true, value_name = "URL")]
+        from: String,
+        /// The store to write, in the same form
+        #[arg(long, env = "COPY_TO", hide_env_values = true, value_name = "URL")]
+        to: String,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print what a shell needs to complete commands and settings

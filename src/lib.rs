@@ -11,12 +11,14 @@
 //! - [`http`]: the routes
 //! - [`cli`], [`config`], [`error`], [`telemetry`], [`greeting`]
 //! - [`app`]: puts it all together, and takes it down in order
-//! - [`upkeep`]: the commands that back a store up and look whether it is sound
+//! - [`upkeep`]: the commands that back a store up and look whether it is sound, and [`copy`], which moves all to
+//!   another
 
 pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod copy;
 pub mod domain;
 pub mod error;
 pub mod greeting;

@@ -8,6 +8,7 @@ use mimalloc::MiMalloc;
 use tasklane::app::{self, AppError};
 use tasklane::cli::{self, Cli, Command};
 use tasklane::config::Config;
+use tasklane::copy;
 use tasklane::upkeep;
 
 /// A write's parts are made on one thread and freed on another, which glibc's allocator does under a lock.
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             Command::Token { user, email, ttl } => app::print_token(&config()?, &user, email.as_deref(), ttl),
             Command::Backup { file } => upkeep::backup(&config()?, &file),
             Command::Check => upkeep::check(&config()?),
+            Command::Copy { from, to } => copy::copy(&config()?, &from, &to),
             Command::Openapi => app::print_openapi(),
             Command::Completions { shell } => written(cli::print_completions(shell)),
             Command::Man => written(cli::print_man()),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use uuid::Uuid;
 
 use super::audit::{Audit, Walk};
@@ -267,8 +268,8 @@ async fn verify(
     let mut walk = Walk::new(from);
     while let Some(page) = walk.page().await.map_err(CopyError::From)? {
         for user in page {
-            let original = from.whole(user).await.map_err(CopyError::From)?;
-            let found = to.whole(user).await.map_err(CopyError::To)?;
+            let (original, found) = join(from.whole(user), to.whole(user)).await;
+            let (original, found) = (original.map_err(CopyError::From)?, found.map_err(CopyError::To)?);
             match original {
                 Some(user) if found.as_ref() == Some(&user) => {
                     copied.users += 1;

@@ -12,7 +12,8 @@ on_both_stores!(
     processes_that_start_at_once_prepare_the_store_once,
 );
 
-const COMMANDS: [&str; 6] = ["serve", "migrate", "token", "openapi", "completions", "man"];
+const COMMANDS: [&str; 9] =
+    ["serve", "migrate", "token", "backup", "check", "copy", "openapi", "completions", "man"];
 
 async fn migrate_prepares_the_store_and_may_be_repeated(store: Store) {
     for _ in 0..2 {
@@ -95,13 +96,14 @@ fn every_command_helps() {
 fn a_wrong_command_line_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let secret = [("BETTER_AUTH_SECRET", tokens::SECRET)];
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 7] = [
         &["sing"],
         &["serve", "--no-such-flag"],
         &["token"],
         &["token", "--user", ""],
         &["token", "--user", "ann", "--ttl", "soon"],
         &["openapi", "extra"],
+        &["copy", "--from", "sqlite://tasks.db"],
     ];
     for arguments in wrong {
         let finished = run(dir.path(), arguments, &secret);

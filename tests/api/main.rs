@@ -19,6 +19,7 @@ mod conditional_reads;
 mod conditional_writes;
 mod configuration;
 mod configuration_refused;
+mod copy;
 mod cors;
 mod demo;
 mod documentation;

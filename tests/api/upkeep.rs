@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::command::{Finished, run};
+use crate::support::command::{Finished, Process, run};
 use crate::support::{Kind, Server, Store, id, on_both_stores, tokens};
 
 on_both_stores!(a_sound_store_is_told_so, each_kind_of_damage_is_found_and_names_no_text,);
@@ -75,6 +76,22 @@ async fn a_backup_of_postgres_is_left_to_its_own_tools() {
     let refused = command(&store, &["backup", "copy.db"]);
     assert!(refused.code != 0 && refused.stderr.contains("pg_dump"), "{refused:?}");
     assert!(!store.dir().join("copy.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_waits_for_a_lock_longer_than_a_request_would() {
+    let store = Store::new(Kind::Postgres).await;
+    assert_eq!(command(&store, &["migrate"]).code, 0);
+    let (holder, connection) = tokio_postgres::connect(store.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    holder.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let (dir, settings) = (store.dir(), [("DATABASE_URL", store.url())]);
+    let mut check = Process::start(dir, &["check"], &settings);
+    // A request's lock time-out is two seconds.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(check.runs(), "{:?}", check.output.lines());
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert!(check.wait().success(), "{:?}", check.output.lines());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
