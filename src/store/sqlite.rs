@@ -70,7 +70,10 @@ impl SqliteStore {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let lock = take_lock(&path)?;
         let mut writer = connect(&path).map_err(|error| failed("cannot be opened", &error))?;
+        // Grouped: else refinery commits a migration before the note that it was applied, and a process killed
+        // between the two leaves a file that no start can open.
         migrations::migrations::runner()
+            .set_grouped(true)
             .run(&mut writer)
             .map_err(|error| failed("cannot bring its tables up to date", &error))?;
         let reader = connect(&path).map_err(|error| failed("cannot be opened", &error))?;

@@ -46,6 +46,7 @@ mod list_queries;
 mod logs;
 mod many_writers;
 mod metrics;
+mod migration_killed;
 mod model;
 mod postgres_killed;
 mod quota;
