@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 
+use crate::disk::Disk;
 use crate::proxy::{Proxy, Way};
 use crate::support::cluster::Cluster;
 use crate::support::command::PATIENCE;
@@ -63,14 +64,27 @@ pub enum Fault {
     Deaf,
     /// Another program holds the lock of SQLite's file.
     LockFile,
+    /// No file of the server may grow.
+    LimitFiles,
+    /// The disk that the store is on is full.
+    FillDisk,
+    /// The same, and PostgreSQL's log has to grow: it goes down, and cannot start.
+    FillLog,
 }
 
 /// All that SQLite can suffer.
-pub const OF_SQLITE: [Fault; 5] =
-    [Fault::KillServer, Fault::StopServer, Fault::StopServerAtOnce, Fault::PauseServer, Fault::LockFile];
+pub const OF_SQLITE: [Fault; 7] = [
+    Fault::KillServer,
+    Fault::StopServer,
+    Fault::StopServerAtOnce,
+    Fault::PauseServer,
+    Fault::LockFile,
+    Fault::LimitFiles,
+    Fault::FillDisk,
+];
 
 /// All that PostgreSQL can suffer.
-pub const OF_POSTGRES: [Fault; 21] = [
+pub const OF_POSTGRES: [Fault; 23] = [
     Fault::KillServer,
     Fault::StopServer,
     Fault::StopServerAtOnce,
@@ -92,6 +106,8 @@ pub const OF_POSTGRES: [Fault; 21] = [
     Fault::CutMidway,
     Fault::CutAnswer,
     Fault::Deaf,
+    Fault::FillDisk,
+    Fault::FillLog,
 ];
 
 /// Connections that PostgreSQL allows here.
@@ -107,26 +123,43 @@ pub struct Field {
     store: Store,
     proxy: Option<Proxy>,
     cluster: Option<Cluster>,
+    /// Goes after what is on it.
+    disk: Option<Disk>,
 }
 
 impl Field {
-    /// A server on an empty store; on PostgreSQL, by way of a proxy.
-    pub async fn new(kind: Kind) -> Self {
-        let (store, proxy, cluster) = match kind {
-            Kind::Sqlite => (Store::new(kind).await, None, None),
+    /// A server on an empty store that can suffer these faults; on PostgreSQL, by way of a proxy.
+    pub async fn new(kind: Kind, faults: &[Fault]) -> Self {
+        let small = faults.iter().any(|fault| matches!(fault, Fault::FillDisk | Fault::FillLog));
+        let (store, proxy, cluster, disk) = match kind {
+            Kind::Sqlite => {
+                let disk = small.then(|| Disk::new(16));
+                let store = match &disk {
+                    Some(disk) => Store::at(&format!("sqlite://{}/tasklane.db", disk.path().display())),
+                    None => Store::new(kind).await,
+                };
+                (store, None, None, disk)
+            }
             Kind::Postgres => {
+                let disk = small.then(|| Disk::new(192));
                 let limit = format!("max_connections={CONNECTIONS}");
-                let cluster = block_in_place(|| Cluster::with(&[&limit]));
+                let cluster = block_in_place(|| match &disk {
+                    Some(disk) => {
+                        let settings = [&*limit, "min_wal_size=48MB", "max_wal_size=64MB"];
+                        Cluster::at(&disk.path().join("cluster"), &settings)
+                    }
+                    None => Cluster::with(&[&limit]),
+                });
                 let mut url = reqwest::Url::parse(&cluster.url).unwrap();
                 let there = (url.host_str().unwrap().to_owned(), url.port().unwrap());
                 let proxy = Proxy::start(TcpListener::bind("127.0.0.1:0").unwrap(), there);
                 url.set_port(Some(proxy.port)).unwrap();
-                (Store::at(url.as_str()), Some(proxy), Some(cluster))
+                (Store::at(url.as_str()), Some(proxy), Some(cluster), disk)
             }
         };
         let port = free_port().to_string();
         let server = start(&store, &port);
-        Self { server, done: BTreeMap::new(), port, store, proxy, cluster }
+        Self { server, done: BTreeMap::new(), port, store, proxy, cluster, disk }
     }
 
     /// Does its worst, and puts things right again.
@@ -216,12 +249,15 @@ impl Field {
             Fault::CutMidway => self.on_and_off(Way::CutMidway, random).await,
             Fault::CutAnswer => self.on_and_off(Way::CutAnswer, random).await,
             Fault::LockFile => {
-                let file = rusqlite::Connection::open(self.store.dir().join("tasklane.db")).unwrap();
+                let file = rusqlite::Connection::open(self.store.file().unwrap()).unwrap();
                 file.busy_timeout(PATIENCE).unwrap();
                 block_in_place(|| file.execute_batch("BEGIN IMMEDIATE").unwrap());
                 some_millis(random, 500..8_000).await;
                 file.execute_batch("ROLLBACK").unwrap();
             }
+            Fault::LimitFiles => self.limit_files(random).await,
+            Fault::FillDisk => self.fill_disk(random).await,
+            Fault::FillLog => self.fill_log(random).await,
         }
     }
 
@@ -237,7 +273,18 @@ impl Field {
         self.server = block_in_place(|| start(&self.store, &self.port));
     }
 
-    fn cluster(&self) -> &Cluster {
+    /// Whether PostgreSQL is the store.
+    pub fn on_postgres(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    /// The disk that the store is on.
+    pub fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("it was made for this fault")
+    }
+
+    /// The PostgreSQL.
+    pub fn cluster(&self) -> &Cluster {
         self.cluster.as_ref().expect("this fault is of PostgreSQL")
     }
 
@@ -266,8 +313,13 @@ impl Field {
     }
 
     /// A superuser's own connection, around the proxy.
-    async fn admin(&self) -> Client {
-        connect(&self.cluster().url).await.expect("PostgreSQL runs")
+    pub async fn admin(&self) -> Client {
+        self.try_admin().await.expect("PostgreSQL runs")
+    }
+
+    /// The same, where PostgreSQL may be down.
+    pub async fn try_admin(&self) -> Option<Client> {
+        connect(&self.cluster().url).await
     }
 
     async fn pause_backends(&self, random: &mut StdRng, millis: Range<u64>) {
@@ -318,12 +370,15 @@ fn signal(pids: &[i32], name: &str) {
     }
 }
 
-async fn some_millis(random: &mut StdRng, range: Range<u64>) {
+/// Waits for some of so many milliseconds.
+pub async fn some_millis(random: &mut StdRng, range: Range<u64>) {
     tokio::time::sleep(Duration::from_millis(random.random_range(range))).await;
 }
 
 fn start(store: &Store, port: &str) -> Server {
-    Server::with(store, &[("PORT", port)])
+    // A file that may not grow is then an error of the write; left alone, the signal would end the server.
+    let ignoring = ["/bin/sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+    Server::under(&ignoring, store, &[("PORT", port)])
 }
 
 /// A port below those that systems take for outgoing connections: it is still free at the next start. No

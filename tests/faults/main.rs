@@ -13,6 +13,7 @@ mod proxy;
 #[path = "../api/support/mod.rs"]
 mod support;
 
+mod disk;
 mod driver;
 mod field;
 mod model;

@@ -32,6 +32,9 @@ scripts! {
     cut_connections_and_lost_answers_lose_nothing: Postgres, [CutAnswer, CutMidway, Reset, Refuse], 5, 7;
     silent_and_slow_connections_lose_nothing: Postgres, [Deaf, Slow, BlackHoleForLong], 3, 8;
     a_file_locked_by_another_program_loses_nothing_on_sqlite: Sqlite, [LockFile], 2, 10;
+    files_that_may_not_grow_refuse_writes_and_lose_nothing_on_sqlite: Sqlite, [LimitFiles], 1, 14;
+    a_full_disk_refuses_writes_and_loses_nothing_on_sqlite: Sqlite, [FillDisk, KillServer], 3, 15;
+    a_full_disk_refuses_writes_and_loses_nothing_on_postgres: Postgres, [FillDisk, FillLog], 2, 16;
     connections_used_up_and_rows_locked_lose_nothing: Postgres, [UseUpConnections, LockUser], 3, 9;
 }
 

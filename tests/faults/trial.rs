@@ -53,7 +53,7 @@ impl Figures {
 pub async fn trial(kind: Kind, faults: &[Fault], rounds: usize, usual_seed: u64) -> Figures {
     let seed = std::env::var("SEED").map_or(usual_seed, |seed| seed.parse().expect("SEED is a number"));
     let mut random = StdRng::seed_from_u64(seed);
-    let mut field = Field::new(kind).await;
+    let mut field = Field::new(kind, faults).await;
     let users: Vec<User> = (0..USERS).map(|user| field.server.user(&format!("user {user}"))).collect();
     let load = Load::new(users.clone());
     let clients = load.start(seed);

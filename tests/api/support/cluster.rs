@@ -1,14 +1,16 @@
 //! A PostgreSQL cluster of a test's own, to be killed and brought back.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
 /// A running cluster in a folder of its own. Dropping it stops it.
 pub struct Cluster {
-    dir: TempDir,
+    dir: PathBuf,
+    /// The folder it is in, if that is its own.
+    own: Option<TempDir>,
     /// A superuser's URL to its `postgres` database.
     pub url: String,
 }
@@ -24,25 +26,32 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         // PostgreSQL may have to run as another user, who must get through to its folder.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let url = script("start", &dir.path().join("cluster"), settings);
+        let mut cluster = Self::at(&dir.path().join("cluster"), settings);
+        cluster.own = Some(dir);
+        cluster
+    }
+
+    /// Makes and starts a cluster in a folder of the caller's, which everybody must get through to.
+    pub fn at(dir: &Path, settings: &[&str]) -> Self {
+        let url = script("start", dir, settings);
         assert!(url.starts_with("postgres"), "scripts/postgres start must print the URL; it printed {url:?}");
-        Self { dir, url }
+        Self { dir: dir.to_owned(), own: None, url }
     }
 
     /// Kills every process of it at once, as a power cut would.
     pub fn kill(&self) {
-        script("kill", &self.dir.path().join("cluster"), &[]);
+        script("kill", &self.dir, &[]);
     }
 
     /// Brings it back on the same port with the same data.
     pub fn restart(&self) {
-        script("restart", &self.dir.path().join("cluster"), &[]);
+        script("restart", &self.dir, &[]);
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = Command::new(path()).arg("stop").arg(self.dir.path().join("cluster")).output();
+        let _ = Command::new(path()).arg("stop").arg(&self.dir).output();
     }
 }
 
@@ -51,7 +60,7 @@ fn path() -> PathBuf {
         .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres").into(), PathBuf::from)
 }
 
-fn script(action: &str, dir: &std::path::Path, settings: &[&str]) -> String {
+fn script(action: &str, dir: &Path, settings: &[&str]) -> String {
     let path = path();
     let output = Command::new(&path).arg(action).arg(dir).args(settings).output().unwrap_or_else(|error| {
         panic!("{} does not run ({error}); set TEST_POSTGRES_SCRIPT to scripts/postgres", path.display())

@@ -28,6 +28,11 @@ impl Server {
 
     /// Starts a server on `store` with settings of the caller's added, or put in place of the usual.
     pub fn with(store: &Store, settings: &[(&str, &str)]) -> Self {
+        Self::under(&[], store, settings)
+    }
+
+    /// The same, run by another program, which replaces itself by the server.
+    pub fn under(runner: &[&str], store: &Store, settings: &[(&str, &str)]) -> Self {
         let mut variables = vec![
             ("PORT", "0"),
             ("DATABASE_URL", store.url()),
@@ -36,7 +41,7 @@ impl Server {
         ];
         variables.retain(|(name, _)| !settings.iter().any(|(other, _)| other == name));
         variables.extend_from_slice(settings);
-        Self::launch(store.dir(), &[], &variables)
+        Self::of(Process::start_under(runner, store.dir(), &[], &variables))
     }
 
     /// Starts a server with exactly these arguments and variables, in `dir`.
@@ -111,7 +116,7 @@ impl Server {
     /// Bytes of memory it has in use, as the kernel counts them.
     #[cfg(target_os = "linux")]
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
@@ -119,7 +124,12 @@ impl Server {
     /// How many files and sockets it has open.
     #[cfg(target_os = "linux")]
     pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Asks it to stop, by SIGTERM.

@@ -1,6 +1,6 @@
 //! A store of a test's own: a folder for SQLite, a database on the throw-away cluster for PostgreSQL.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 use tempfile::TempDir;
@@ -64,7 +64,7 @@ impl Store {
     pub async fn damage(&self, statements: &[&str]) {
         match self.kind {
             Kind::Sqlite => {
-                let connection = rusqlite::Connection::open(self.dir().join("tasklane.db")).unwrap();
+                let connection = rusqlite::Connection::open(self.file().unwrap()).unwrap();
                 for statement in statements {
                     connection.execute_batch(statement).unwrap();
                 }
@@ -82,7 +82,7 @@ impl Store {
         let columns = [("tombstones", "deleted_at"), ("idempotency_keys", "kept_at")];
         match self.kind {
             Kind::Sqlite => {
-                let connection = rusqlite::Connection::open(self.dir().join("tasklane.db")).unwrap();
+                let connection = rusqlite::Connection::open(self.file().unwrap()).unwrap();
                 for (table, column) in columns {
                     let micros = i64::from(hours) * 3_600_000_000;
                     let update = format!("UPDATE {table} SET {column} = {column} - {micros}");
@@ -98,9 +98,15 @@ impl Store {
         }
     }
 
+    /// SQLite's file.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.url.strip_prefix("sqlite://").map(PathBuf::from)
+    }
+
     /// A store at an address of the caller's.
     pub fn at(url: &str) -> Self {
-        Self { kind: Kind::Postgres, url: url.to_owned(), dir: tempfile::tempdir().unwrap(), _database: None }
+        let kind = if url.starts_with("sqlite:") { Kind::Sqlite } else { Kind::Postgres };
+        Self { kind, url: url.to_owned(), dir: tempfile::tempdir().unwrap(), _database: None }
     }
 }
 
