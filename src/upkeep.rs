@@ -48,11 +48,12 @@ pub fn check(config: &Config) -> Result<(), AppError> {
     })?;
     bar.finish_and_clear();
     print!("{}", table(config, &found));
-    match found.faults.len() {
-        0 => Ok(()),
-        1 => Err(AppError::System("the store is not sound: 1 fault".into())),
-        many => Err(AppError::System(format!("the store is not sound: {many} faults"))),
-    }
+    let faults = match found.faults.len() {
+        0 => return Ok(()),
+        1 => "1 fault".to_owned(),
+        many => format!("{many} faults"),
+    };
+    Err(AppError::System(format!("the store is not sound: {faults}; docs/backup.md says what to do")))
 }
 
 /// Opens the store that `setting` names, with patience.

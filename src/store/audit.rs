@@ -55,14 +55,26 @@ const PAGE: usize = 500;
 /// hears how many users were looked at, and how many there were at the start.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be asked. A user who cannot be read is a fault, not an error.
-pub async fn audit(store: &dyn Audit, mut report: impl FnMut(u64, u64)) -> Result<Findings, StoreError> {
+/// [`StoreError`] when the store cannot be asked. What cannot be read of a damaged one is a fault, not an error.
+pub async fn audit(store: &dyn Audit, report: impl FnMut(u64, u64)) -> Result<Findings, StoreError> {
+    let mut found = Findings { faults: store.damage().await?, ..Findings::default() };
+    match look(store, &mut found, report).await {
+        Err(error) if !found.faults.is_empty() => {
+            found.faults.push(format!("what follows cannot be read: {error}"));
+        }
+        other => other?,
+    }
+    Ok(found)
+}
+
+/// Looks at all users.
+async fn look(
+    store: &dyn Audit,
+    found: &mut Findings,
+    mut report: impl FnMut(u64, u64),
+) -> Result<(), StoreError> {
+    found.schema_version = store.schema_version().await?;
     let total = store.count_users().await?;
-    let mut found = Findings {
-        schema_version: store.schema_version().await?,
-        faults: store.damage().await?,
-        ..Findings::default()
-    };
     let mut walk = Walk::new(store);
     while let Some(page) = walk.page().await? {
         for user in page {
@@ -81,7 +93,7 @@ pub async fn audit(store: &dyn Audit, mut report: impl FnMut(u64, u64)) -> Resul
             report(found.users, total.max(found.users));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A walk through all users of a store, in the order of their ids.

@@ -3,10 +3,8 @@
 //! SQLite has one writer at a time anyway, so one thread writes and one reads, each with a connection
 //! of its own; callers hand them work and await the answer. In WAL mode neither waits for the other.
 
-use std::error::Error;
-use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,11 +14,13 @@ use rusqlite::Connection;
 use super::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use crate::domain::{Timestamp, UserId};
 pub use backup::backup;
+use open::Opened;
 use worker::{Lost, Worker};
 
 mod audit;
 mod backup;
 mod commit;
+mod open;
 mod purge;
 mod read;
 mod transfer;
@@ -36,12 +36,6 @@ const QUEUE: usize = 64;
 
 /// How long a statement waits for a lock of a foreign tool (a backup, the command-line shell).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// KiB of pages that each of the two connections keeps at the most.
-const PAGE_CACHE: i64 = 16 * 1024;
-
-/// Pages of the write-ahead log after which it is copied into the file: 32 MiB.
-const CHECKPOINT: i64 = 8 * 1024;
 
 /// A [`Store`] in a SQLite file.
 ///
@@ -60,25 +54,8 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] when another process has it open, or when it cannot be made, read or migrated.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| {
-            StoreError(format!("SQLite file {}: {what}: {error}", path.display()))
-        };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| failed("cannot make its folder", &error))?;
-        }
-        // Two names of one file (a link) must meet at one lock.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let lock = take_lock(&path)?;
-        let mut writer = connect(&path).map_err(|error| failed("cannot be opened", &error))?;
-        // Grouped: else refinery commits a migration before the note that it was applied, and a process killed
-        // between the two leaves a file that no start can open.
-        migrations::migrations::runner()
-            .set_grouped(true)
-            .run(&mut writer)
-            .map_err(|error| failed("cannot bring its tables up to date", &error))?;
-        let reader = connect(&path).map_err(|error| failed("cannot be opened", &error))?;
-        reader.pragma_update(None, "query_only", true).map_err(|error| failed("cannot be opened", &error))?;
-        let threads = |error| failed("cannot start its thread", &error);
+        let Opened { writer, reader, lock } = open::open(path)?;
+        let threads = |error| StoreError(format!("SQLite: cannot start its thread: {error}"));
         Ok(Self {
             writer: Worker::start("sqlite-writer", writer, QUEUE).map_err(threads)?,
             reader: Worker::start("sqlite-reader", reader, QUEUE).map_err(threads)?,
@@ -175,57 +152,6 @@ impl Store for SqliteStore {
         }
         self.writer.stop();
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-}
-
-/// Opens one connection, set so that what is committed survives a power loss.
-fn connect(path: &Path) -> Result<Connection, Box<dyn Error>> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(32);
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(format!("its file system allows no write-ahead log (journal mode {mode})").into());
-    }
-    // NORMAL would lose the newest commits at a power loss.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // Without these two macOS acknowledges before the disk has written; elsewhere they do nothing.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // SQLite's own 2 MiB and 1,000 pages make a busy writer read pages anew and copy them from the log every
-    // few commits. A negative size is in KiB.
-    connection.pragma_update(None, "cache_size", -PAGE_CACHE)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
-    Ok(connection)
-}
-
-/// Takes the lock that keeps a second process out: its commits would pass this one's cache by. The
-/// lock file holds the owner's process id, for the message.
-fn take_lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let failed = |error: std::io::Error| StoreError(format!("lock file {}: {error}", name.display()));
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&name).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).map_err(failed)?;
-            write!(file, "{}", std::process::id()).map_err(failed)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let known = file.read_to_string(&mut owner).is_ok() && !owner.is_empty();
-            let owner = if known { format!("process {owner}") } else { "another process".to_owned() };
-            Err(StoreError(format!(
-                "SQLite file {} is in use by {owner}: stop it first, or use another file \
-                 (several processes can share a PostgreSQL database)",
-                path.display()
-            )))
-        }
-        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

@@ -21,6 +21,7 @@ mod configuration;
 mod configuration_refused;
 mod copy;
 mod cors;
+mod damaged_file;
 mod demo;
 mod documentation;
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! What an audit asks of the file.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, ErrorCode, Result, params};
 use uuid::Uuid;
 
 use super::SqliteStore;
@@ -34,22 +34,35 @@ impl Audit for SqliteStore {
     }
 
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
-        self.read(|connection| {
-            let mut damage: Vec<String> = connection
-                .prepare("PRAGMA integrity_check")?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_>>()?;
-            damage.retain(|line| line != "ok");
-            let mut orphans = connection
-                .prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY \"table\"")?;
-            let orphans = orphans.query_map([], |row| {
-                Ok(format!("{} rows of {} have no user", row.get::<_, i64>(1)?, row.get::<_, String>(0)?))
-            })?;
-            damage.extend(orphans.collect::<Result<Vec<_>>>()?);
-            Ok(damage)
+        self.read(|connection| match damage(connection) {
+            // So damaged that not even looking goes to its end.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                Ok(vec![error.to_string()])
+            }
+            other => other,
         })
         .await
     }
+}
+
+fn damage(connection: &Connection) -> Result<Vec<String>> {
+    let found: Vec<String> = connection
+        .prepare("PRAGMA integrity_check")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    // What is wrong with the file itself comes as one text under a headline.
+    let lines = found.iter().flat_map(|text| text.lines());
+    let damage: Vec<String> =
+        lines.filter(|line| *line != "ok" && !line.starts_with("***")).map(str::to_owned).collect();
+    if !damage.is_empty() {
+        return Ok(damage);
+    }
+    let mut orphans =
+        connection.prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY \"table\"")?;
+    let orphans = orphans.query_map([], |row| {
+        Ok(format!("{} rows of {} have no user", row.get::<_, i64>(1)?, row.get::<_, String>(0)?))
+    })?;
+    orphans.collect()
 }
 
 fn number(connection: &mut Connection, sql: &str) -> Result<i64> {
