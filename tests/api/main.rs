@@ -49,6 +49,7 @@ mod many_writers;
 mod metrics;
 mod migration_killed;
 mod model;
+mod overload;
 mod postgres_killed;
 mod quota;
 mod readme;

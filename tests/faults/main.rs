@@ -16,6 +16,8 @@ mod support;
 mod disk;
 mod driver;
 mod field;
+#[cfg(target_os = "linux")]
+mod leaks;
 mod model;
 mod record;
 mod scripts;

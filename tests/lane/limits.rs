@@ -1,11 +1,17 @@
 //! Every queue has a bound, and one user's flood leaves room for others.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tasklane::domain::Refusal;
+use tasklane::domain::{Identity, Refusal, Seq};
 use tasklane::error::Error;
 use tasklane::lane::Limits;
+use tasklane::store::Batch;
+use tasklane::store::committer::{Committer, Settled};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::support::{create, user, world};
 
@@ -48,6 +54,42 @@ fn all_users_together_are_bounded_and_recover() {
         assert_eq!(done, 10);
         world.lanes.submit(&user("late"), create("x").into()).await.unwrap();
     });
+}
+
+/// The lanes never have more batches under way than there are places; whoever did would hear at once.
+#[test]
+fn a_committer_without_a_place_says_so_and_takes_more_once_it_moves() {
+    world(Limits::default(), |world| async move {
+        world.store.stuck.store(true, Ordering::SeqCst);
+        let (committer, _) = Committer::start(world.store.clone(), &Handle::current(), 2);
+        let submit = |name: String| {
+            let flight = Arc::new(Mutex::new(())).try_lock_owned().unwrap();
+            committer.submit(Arc::new(empty_batch(&user(&name))), flight)
+        };
+        let first = submit("first".into());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let queued = [submit("second".into()), submit("third".into())];
+        assert!(matches!(submit("fourth".into()).await, Ok(Settled::Unavailable(_))));
+        world.store.stuck.store(false, Ordering::SeqCst);
+        for settled in [first].into_iter().chain(queued) {
+            assert_eq!(settled.await, Ok(Settled::Committed));
+        }
+        assert_eq!(submit("fifth".into()).await, Ok(Settled::Committed));
+    });
+}
+
+fn empty_batch(who: &Identity) -> Batch {
+    Batch {
+        id: Uuid::now_v7(),
+        user: who.user(),
+        subject: Arc::clone(who.subject()),
+        email: None,
+        expected: Seq::ZERO,
+        reached: Seq::ZERO,
+        erase: false,
+        changes: Vec::new(),
+        keys: Vec::new(),
+    }
 }
 
 #[test]

@@ -1,0 +1,244 @@
+//! More at once than the service takes: everyone is answered, whoever asks too much is turned away, the others are
+//! not, and afterwards all is as before without a restart.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::command::PATIENCE;
+use crate::support::{Kind, Server, Store, User, on_both_stores, send};
+
+on_both_stores!(five_thousand_connections_at_once_are_all_answered);
+
+/// Connections at once. Both ends of each take a descriptor, in this process and in the server.
+const CONNECTIONS: usize = 5_000;
+
+/// An answer, as far as it matters here.
+#[derive(Debug)]
+struct Told {
+    status: u16,
+    code: Option<String>,
+    retry_after: bool,
+}
+
+impl Told {
+    /// Whether it is a refusal that the contract has for too much work, and says when to come again.
+    fn turned_away(&self) -> bool {
+        let code = self.code.as_deref();
+        self.retry_after
+            && (self.status == 503 && matches!(code, Some("OVERLOADED" | "STORE_UNAVAILABLE"))
+                || self.status == 429 && code == Some("RATE_LIMITED"))
+    }
+}
+
+/// Sends a request on a connection of its own, which stays open, and reads the answer.
+async fn ask(socket: &mut TcpStream, user: &User, method: &str, path: &str, body: &str) -> Told {
+    let head = format!(
+        "{method} /api/me{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        user.token,
+        body.len()
+    );
+    let answered = timeout(PATIENCE, async {
+        socket.write_all(head.as_bytes()).await.unwrap();
+        answer(socket).await
+    });
+    answered.await.unwrap_or_else(|_| panic!("{method} {path} of {} hangs", user.subject))
+}
+
+async fn answer(socket: &mut TcpStream) -> Told {
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = socket.read(&mut part).await.unwrap();
+        assert!(count > 0, "closed without an answer: {:?}", String::from_utf8_lossy(&text));
+        text.extend_from_slice(&part[..count]);
+        let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&text[..end]).to_ascii_lowercase();
+        let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let length: usize = header("content-length:").map_or(0, |length| length.parse().unwrap());
+        if text.len() < end + 4 + length {
+            continue;
+        }
+        let body: Value = serde_json::from_slice(&text[end + 4..]).unwrap_or_default();
+        return Told {
+            status: head[9..12].parse().unwrap(),
+            code: body["error"]["code"].as_str().map(str::to_owned),
+            retry_after: header("retry-after:").is_some(),
+        };
+    }
+}
+
+/// Writes and reads by so many connections at once, all of them open together.
+async fn five_thousand_connections_at_once_are_all_answered(store: Store) {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    assert!(limit >= CONNECTIONS as u64 + 500, "too few files may be open: {limit}; raise the hard limit");
+    let server = Server::start(&store);
+    let users: Vec<User> = (0..200).map(|number| server.user(&format!("user {number}"))).collect();
+    #[cfg(target_os = "linux")]
+    let before = server.open_files();
+    let clients = (0..CONNECTIONS).map(|number| {
+        // A third of all are one user's.
+        let user = if number % 3 == 0 { &users[0] } else { &users[number % users.len()] };
+        let body = format!("{{\"title\":\"{number}\"}}");
+        let address = server.address();
+        async move {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let made = ask(&mut socket, user, "POST", "/tasks", &body).await;
+            let read = ask(&mut socket, user, "GET", "/tasks?limit=1", "").await;
+            (socket, made, read)
+        }
+    });
+    let told = join_all(clients).await;
+    let made = told.iter().filter(|(_, made, _)| made.status == 201).count();
+    for (_, made, read) in &told {
+        assert!(made.status == 201 || made.turned_away(), "{made:?}");
+        assert!(read.status == 200 || read.turned_away(), "{read:?}");
+    }
+    assert!(made > CONNECTIONS / 2, "only {made} tasks were made");
+    // At once, while they are all still open.
+    users[1].create("after").await;
+    let lists = join_all(users.iter().map(User::list)).await;
+    assert_eq!(lists.iter().map(Vec::len).sum::<usize>(), made + 1, "what was refused is not there");
+    drop(told);
+    #[cfg(target_os = "linux")]
+    {
+        for _ in 0..600 {
+            if server.open_files() < before + 300 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(server.open_files() < before + 300, "{} files, {before} before", server.open_files());
+    }
+    server.stop();
+}
+
+/// The store stands still for a moment, so that one user's writes pile up to the limit: the rest of them is turned
+/// away. Others' writes wait with it and are carried out, their reads do not wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_one_user_is_turned_away_and_no_other_hears_of_it() {
+    const FLOOD: usize = 1_500;
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::start(&store);
+    let (flood, address) = (server.user("flood"), server.address());
+    let others: Vec<User> = (0..20).map(|number| server.user(&format!("other {number}"))).collect();
+    for user in others.iter().chain([&flood]) {
+        user.create("first").await;
+    }
+    let over = Arc::new(AtomicBool::new(false));
+    let sockets = join_all((0..FLOOD).map(|_| async { TcpStream::connect(address).await.unwrap() })).await;
+    let flooders = sockets.into_iter().map(|mut socket| {
+        let (over, flood) = (Arc::clone(&over), flood.clone());
+        tokio::spawn(async move {
+            let mut told = Vec::new();
+            while !over.load(Ordering::Relaxed) && told.len() < 1_000 {
+                told.push(ask(&mut socket, &flood, "POST", "/tasks", "{\"title\":\"x\"}").await);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            told
+        })
+    });
+    let flooders: Vec<_> = flooders.collect();
+    let file = Connection::open(store.file().unwrap()).unwrap();
+    for attempt in 0.. {
+        assert!(attempt < 20, "the flood never fills its places");
+        file.execute_batch("BEGIN IMMEDIATE").unwrap();
+        if full(&server).await {
+            break;
+        }
+        // Held for longer, the lock would fail everybody's writes.
+        file.execute_batch("ROLLBACK").unwrap();
+        others[0].list().await;
+    }
+    let others_write =
+        async { join_all(others.iter().map(|other| other.create("while the flood waits"))).await };
+    let others_read = async {
+        join_all(others.iter().map(User::list)).await;
+        file.execute_batch("ROLLBACK").unwrap();
+    };
+    tokio::join!(others_write, others_read);
+    // And on, while the flood comes again and again.
+    for _ in 0..5 {
+        join_all(others.iter().map(|other| other.create("beside the flood"))).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let told = join_all(flooders).await.into_iter().flat_map(Result::unwrap);
+    let (made, refused): (Vec<_>, Vec<_>) = told.partition(|told| told.status == 201);
+    assert!(refused.iter().all(Told::turned_away), "{refused:?}");
+    assert!(!refused.is_empty(), "nothing was turned away");
+    assert_eq!(flood.list().await.len(), made.len() + 1, "what was refused is not there");
+    for other in &others {
+        assert_eq!(other.list().await.len(), 7);
+    }
+    flood.create("afterwards").await;
+}
+
+/// Four clients hold the places of imports, each in the middle of its body.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifth_import_is_turned_away_and_gets_in_when_one_is_over() {
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    let none = json!({"tasks": []});
+    let import = || ann.call(Method::POST, "/import", Some(&none));
+    let head = format!(
+        "POST /api/me/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Content-Length: 100000\r\n\r\n{{",
+        ann.token
+    );
+    let mut holding = Vec::new();
+    for _ in 0..4 {
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        holding.push(socket);
+    }
+    let refused = until(async || Some(import().await).filter(|answer| answer.status == 503)).await;
+    refused.expect_error(503, "OVERLOADED");
+    drop(holding);
+    until(async || Some(import().await).filter(|answer| answer.status == 200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_gets_a_hundred_tickets_in_half_a_minute() {
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::start(&store);
+    let (ann, bob) = (server.user("ann"), server.user("bob"));
+    let ticket = |user: &User| user.request(Method::POST, "/events/ticket");
+    let told = join_all((0..110).map(|_| send(ticket(&ann)))).await;
+    let (given, refused): (Vec<_>, Vec<_>) = told.into_iter().partition(|answer| answer.status < 300);
+    assert_eq!((given.len(), refused.len()), (100, 10));
+    for answer in refused {
+        answer.expect_error(503, "OVERLOADED");
+    }
+    assert!(send(ticket(&bob)).await.status < 300);
+}
+
+/// Asks again and again, not for ever, until it is so.
+async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it never becomes so");
+}
+
+/// Waits, not for long, until as many of one user's writes wait as may.
+async fn full(server: &Server) -> bool {
+    for _ in 0..100 {
+        if server.get("/metrics").await.expect(200).text().contains("tasklane_write_queue_depth 1024") {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
