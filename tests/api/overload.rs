@@ -194,16 +194,24 @@ async fn a_fifth_import_is_turned_away_and_gets_in_when_one_is_over() {
          Content-Length: 100000\r\n\r\n{{",
         ann.token
     );
+    let before = in_flight(&server).await;
     let mut holding = Vec::new();
     for _ in 0..4 {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
         socket.write_all(head.as_bytes()).await.unwrap();
         holding.push(socket);
     }
-    let refused = until(async || Some(import().await).filter(|answer| answer.status == 503)).await;
-    refused.expect_error(503, "OVERLOADED");
+    until(async || in_flight(&server).await == before + 4).await;
+    import().await.expect_error(503, "OVERLOADED");
     drop(holding);
-    until(async || Some(import().await).filter(|answer| answer.status == 200)).await;
+    until(async || import().await.status == 200).await;
+}
+
+/// Requests that have no answer yet.
+async fn in_flight(server: &Server) -> usize {
+    let metrics = server.get("/metrics").await.expect(200).text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("tasklane_http_requests_in_flight "));
+    line.unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,10 +230,10 @@ async fn one_user_gets_a_hundred_tickets_in_half_a_minute() {
 }
 
 /// Asks again and again, not for ever, until it is so.
-async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..200 {
-        if let Some(found) = ask().await {
-            return found;
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    for _ in 0..500 {
+        if so().await {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -45,12 +45,12 @@ async fn visit(server: &Server, users: &[(User, String)], count: usize) {
         while next.load(Ordering::Relaxed) < 4 * count {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let (user, task) = &users[number % users.len()];
-            if number / users.len() % 2 == 0 {
+            if (number / users.len()).is_multiple_of(2) {
                 user.complete(task, None).await.expect(200);
             } else {
                 user.get("/tasks").await.expect(200);
             }
-            if number % 500 == 0 && activations(server).await >= count {
+            if number.is_multiple_of(500) && activations(server).await >= count {
                 next.store(4 * count, Ordering::Relaxed);
             }
         }
