@@ -395,7 +395,7 @@ impl Inner {
         let lane = self.living(who).await?;
         let (reply, answer) = oneshot::channel();
         let permit = self.admit(&lane)?;
-        let (who_asks, home) = (who.clone(), Home::here());
+        let (who_asks, looked_up, home) = (who.clone(), Some(looked_up), Home::here());
         let submit = Submit { who: who_asks, write, looked_up, claim, reply, home, planned: false, permit };
         let view = self.view(&lane).await?;
         let submit = match self.actor(&lane, view).try_send(submit) {

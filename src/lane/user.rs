@@ -55,8 +55,9 @@ pub(super) struct Submit {
     pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
     /// Where the caller waits.
     pub(super) home: Home,
-    /// The user's seq in the store when the write's key was looked up there and not found.
-    pub(super) looked_up: Seq,
+    /// The user's seq in the store when the write's key was looked up there and not found; `None` once that may
+    /// have changed under the same seq.
+    pub(super) looked_up: Option<Seq>,
     /// Whether it was planned, and therefore claimed, before.
     pub(super) planned: bool,
     /// Keeps the lane from being passivated, and counts against the limits on waiting work.
@@ -159,7 +160,7 @@ impl UserActor {
                     submit.answer(answer);
                     continue;
                 }
-                if submit.looked_up < self.keys_since {
+                if submit.looked_up < Some(self.keys_since) {
                     recall(&self.works, self.who.clone(), submit, ctx);
                     continue;
                 }
@@ -191,7 +192,7 @@ impl UserActor {
                 submit.answer(answer);
             }
             (Ok(Recalled { seq, .. }), _) => {
-                submit.looked_up = seq;
+                submit.looked_up = Some(seq);
                 self.queue.push_back(submit);
                 self.proceed(ctx);
             }
@@ -229,7 +230,7 @@ impl UserActor {
             Settled::Conflict => {
                 metrics().conflict();
                 self.reruns += 1;
-                let submits = submits(sent);
+                let submits = submits(sent).map(|submit| Submit { looked_up: None, ..submit });
                 if self.reruns > RERUNS {
                     self.reruns = 0;
                     fail(submits, || {

@@ -88,7 +88,7 @@ fn tags_of_json(json: &str) -> Option<Tags> {
 pub enum Outcome {
     /// Applied and durable, by this call or by an earlier one with the same batch id.
     Committed,
-    /// The user's seq is not the expected one (another process wrote). Not applied.
+    /// The user's seq is not the expected one, or a key is stored already (another process wrote). Not applied.
     Conflict,
     /// The store will never take this batch (a constraint, a value it cannot keep). Not applied.
     /// The reason holds no user text.
@@ -151,7 +151,9 @@ pub struct PoolState {
 /// - **Erasure.** A batch that erases removes all rows of the user but the `users` row itself, whose seq
 ///   goes on, whose horizon becomes [`Batch::reached`] and whose e-mail address is cleared; then its own
 ///   changes and keys are applied.
-/// - **Keys.** A key is stored with its batch, in the same step. One that is there already is replaced.
+/// - **Keys.** A key is stored with its batch, in the same step. Where another batch has stored one of a batch's
+///   keys, that is a conflict as well: the seq alone cannot tell, since a batch of keys alone leaves it as it is. An
+///   erasure removes the keys there are first.
 /// - **Cancellation.** Dropping a returned future neither undoes nor stops a commit under way.
 /// - **Time.** Every call ends by itself within the store's time-outs.
 /// - **Runtime.** Every method may be called from any thread and any runtime.

@@ -163,6 +163,28 @@ fn a_key_that_another_process_used_between_look_up_and_planning_is_found() {
     });
 }
 
+/// What changed nothing moved no seq: neither the fence nor the seq of the look-up can tell of it.
+#[test]
+fn a_key_that_another_process_kept_without_a_change_is_found() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        let made = create("one");
+        let Command::CreateTask(new) = &made else { unreachable!() };
+        let id = new.id;
+        send(&world.lanes, &who, made.clone().into()).await;
+        send(&world.lanes, &who, Command::DeleteTask { id }.into()).await;
+        *world.store.latency.lock().unwrap() = Duration::from_millis(100);
+        let again = world.spawn(&who, keyed("k", 7, made.clone()));
+        // It was looked up, not found, and is on its way to the store.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.store.keep_elsewhere(who.user(), "k", [7; 32]);
+        let answer = again.await.unwrap().unwrap();
+        assert!(answer.replayed, "it was carried out a second time: {answer:?}");
+        assert_eq!((world.store.seq(who.user()), world.store.tasks(who.user()).len()), (2, 0));
+        world.assert_readers_see_the_store(&who).await;
+    });
+}
+
 #[test]
 fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
     world(Limits::default(), |world| async move {

@@ -126,6 +126,16 @@ impl MemoryStore {
         }
     }
 
+    /// Keeps the answer to a write that changed nothing under this key, as another process would.
+    pub fn keep_elsewhere(&self, user: UserId, key: &str, fingerprint: [u8; 32]) {
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.get_mut(&user).unwrap();
+        row.last_batch = Some(Uuid::now_v7());
+        let answer = format!(r#"{{"seq":{},"effects":[]}}"#, row.seq).into();
+        let record = KeyRecord { key: key.into(), fingerprint, answer, at: Timestamp::now() };
+        row.keys.insert(Arc::clone(&record.key), record);
+    }
+
     /// Carries out a write under this key, as another process would.
     pub fn commit_elsewhere(&self, user: UserId, key: &str, fingerprint: [u8; 32]) {
         let mut rows = self.rows.lock().unwrap();
@@ -154,6 +164,9 @@ fn apply(rows: &mut HashMap<UserId, Row>, batch: &Batch) -> Outcome {
         return Outcome::Rejected("rejected, as before".into());
     }
     if row.seq != batch.expected.get() {
+        return Outcome::Conflict;
+    }
+    if !batch.erase && batch.keys.iter().any(|record| row.keys.contains_key(&record.key)) {
         return Outcome::Conflict;
     }
     if batch.erase {

@@ -1,22 +1,22 @@
-//! Idempotency keys: kept with their batch, found again, replaced. Each case runs on every store.
+//! Idempotency keys: kept with their batch, found again, carried out once. Each case runs on every store.
 
 use std::sync::Arc;
 
 use tasklane::domain::{Seq, TaskId};
-use tasklane::store::{KeyRecord, Outcome, Recalled};
+use tasklane::store::{Batch, KeyRecord, Outcome, Recalled};
 
 use crate::fixture::{Database, User, commit, load, put, recall, record, task};
 
 on_both_stores! {
     a_key_is_found_again_with_the_seq_of_that_instant
-    a_key_given_again_is_replaced
+    a_key_that_another_batch_has_stored_is_a_conflict
     a_key_of_a_batch_that_is_not_applied_is_not_kept
     a_batch_of_keys_alone_keeps_them_and_moves_nothing
     keys_of_many_users_travel_in_one_group
 }
 
 /// A batch at `expected` that makes one task and keeps these keys.
-fn keyed(user: &User, expected: i64, keys: &[KeyRecord]) -> tasklane::store::Batch {
+fn keyed(user: &User, expected: i64, keys: &[KeyRecord]) -> Batch {
     let mut batch = user.batch(expected, vec![put(&task(TaskId::generate(), "made", expected + 1))]);
     batch.keys = keys.to_vec();
     batch
@@ -44,20 +44,71 @@ async fn a_key_is_found_again_with_the_seq_of_that_instant(database: Database) {
     assert_eq!(recall(&*store, &user, "key").await, found, "it survives a restart");
 }
 
-async fn a_key_given_again_is_replaced(database: Database) {
+async fn a_key_that_another_batch_has_stored_is_a_conflict(database: Database) {
     let store = database.open().await;
     let user = User::new();
     let large = KeyRecord { answer: "\u{1F980}".repeat(300_000).into(), ..record("key", 1) };
-    let other = record("other", 1);
-    let first = keyed(&user, 0, &[large.clone(), other.clone()]);
+    let first = keyed(&user, 0, &[large.clone(), record("other", 1)]);
     assert_eq!(commit(&*store, first).await, Outcome::Committed);
-    assert_eq!(recall(&*store, &user, "key").await.record, Some(large));
-    let second = keyed(&user, 1, &[record("key", 2)]);
+    // A batch of a key alone moves no seq: only the key itself tells that it was carried out.
+    let alone = Batch { keys: vec![record("alone", 1)], ..user.batch(1, vec![]) };
+    assert_eq!(commit(&*store, alone.clone()).await, Outcome::Committed);
+    let before = load(&*store, &user).await;
+    for key in ["key", "other", "alone"] {
+        let again = keyed(&user, 1, &[record("new", 9), record(key, 9)]);
+        let alone = Batch { keys: vec![record(key, 9)], ..user.batch(1, vec![]) };
+        // Beside another user's, who hears nothing of it.
+        let bystander = keyed(&User::new(), 0, &[record(key, 9)]);
+        let group = [again, bystander].map(Arc::new);
+        assert_eq!(store.commit(&group).await, [Outcome::Conflict, Outcome::Committed]);
+        assert_eq!(commit(&*store, alone).await, Outcome::Conflict);
+        assert_eq!(load(&*store, &user).await, before, "nothing of it is applied");
+    }
+    assert_eq!(recall(&*store, &user, "key").await, Recalled { seq: Seq::new(1), record: Some(large) });
+    assert_eq!(recall(&*store, &user, "alone").await.record, Some(record("alone", 1)));
+    assert_eq!(recall(&*store, &user, "new").await.record, None);
+    // An erasure forgets the keys first.
+    let erasing = Batch { erase: true, ..keyed(&user, 1, &[record("key", 2)]) };
     for _ in 0..2 {
-        assert_eq!(commit(&*store, second.clone()).await, Outcome::Committed);
+        assert_eq!(commit(&*store, erasing.clone()).await, Outcome::Committed);
         assert_eq!(recall(&*store, &user, "key").await.record, Some(record("key", 2)));
     }
-    assert_eq!(recall(&*store, &user, "other").await.record, Some(other));
+    assert_eq!(recall(&*store, &user, "other").await.record, None);
+}
+
+/// Two processes that know the user at one seq: one found nothing to do and keeps the key alone, the other carries
+/// the same key out. Whoever comes first, the key is one's only.
+#[test]
+fn one_key_in_two_processes_at_one_seq_is_carried_out_once_on_postgres() {
+    crate::fixture::run(async {
+        let database = Database::postgres();
+        let stores = [database.open().await, database.open().await];
+        let mut first = [0, 0];
+        for round in 0..200 {
+            let user = User::new();
+            assert_eq!(commit(&*stores[0], keyed(&user, 0, &[])).await, Outcome::Committed);
+            let alone = Batch { keys: vec![record("key", 1)], ..user.batch(1, vec![]) };
+            let acts = keyed(&user, 1, &[record("key", 2)]);
+            // Now the one, now the other is sent first.
+            let (one, other) = (&stores[round % 2], &stores[1 - round % 2]);
+            let (alone, acts) = tokio::join!(commit(&**one, alone), commit(&**other, acts));
+            let winner = usize::from(acts == Outcome::Committed);
+            first[winner] += 1;
+            assert_eq!(
+                [alone, acts],
+                if winner == 1 {
+                    [Outcome::Conflict, Outcome::Committed]
+                } else {
+                    [Outcome::Committed, Outcome::Conflict]
+                },
+                "round {round}"
+            );
+            let found = recall(&*stores[0], &user, "key").await;
+            let (seq, kept) = [(1, record("key", 1)), (2, record("key", 2))][winner].clone();
+            assert_eq!(found, Recalled { seq: Seq::new(seq), record: Some(kept) });
+        }
+        assert!(first[0] > 0 && first[1] > 0, "{first:?}: there was no race");
+    });
 }
 
 async fn a_key_of_a_batch_that_is_not_applied_is_not_kept(database: Database) {
@@ -69,7 +120,7 @@ async fn a_key_of_a_batch_that_is_not_applied_is_not_kept(database: Database) {
         let batch = keyed(user, wrong, &[record("key", 9), record("new", 9)]);
         assert_eq!(commit(&*store, batch).await, Outcome::Conflict);
     }
-    let mut rejected = keyed(&user, 1, &[record("key", 9), record("new", 9)]);
+    let mut rejected = keyed(&user, 1, &[record("new", 9)]);
     rejected.changes.push(put(&task(TaskId::generate(), "", 2)));
     assert!(matches!(commit(&*store, rejected).await, Outcome::Rejected(_)));
     assert_eq!(recall(&*store, &user, "key").await, Recalled { seq: Seq::new(1), record: Some(kept) });
@@ -84,14 +135,14 @@ async fn a_batch_of_keys_alone_keeps_them_and_moves_nothing(database: Database) 
     let before = load(&*store, &user).await;
     for (user, seq) in [(&user, 1), (&new, 0)] {
         let kept = record("key", 1);
-        let batch = tasklane::store::Batch { keys: vec![kept.clone()], ..user.batch(seq, vec![]) };
+        let batch = Batch { keys: vec![kept.clone()], ..user.batch(seq, vec![]) };
         // Also when it is sent again.
         for _ in 0..2 {
             assert_eq!(commit(&*store, batch.clone()).await, Outcome::Committed);
             let found = recall(&*store, user, "key").await;
             assert_eq!(found, Recalled { seq: Seq::new(seq), record: Some(kept.clone()) });
         }
-        let late = tasklane::store::Batch { keys: vec![record("key", 2)], ..user.batch(seq + 1, vec![]) };
+        let late = Batch { keys: vec![record("key", 2)], ..user.batch(seq + 1, vec![]) };
         assert_eq!(commit(&*store, late).await, Outcome::Conflict);
         assert_eq!(commit(&*store, keyed(user, seq, &[])).await, Outcome::Committed);
         assert_eq!(commit(&*store, keyed(user, seq, &[])).await, Outcome::Conflict);

@@ -44,13 +44,13 @@ fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
     }
     let nothing = vec!["'{}'"; 28].join(", ");
     let plans = plans(&[
-        (sql!("fence.sql" "advance.sql" "apply.sql"), nothing.clone()),
-        (sql!("fence.sql" "erase.sql" "apply.sql"), nothing),
+        (sql!("fence.sql" "advance.sql" "apply.sql" "answer.sql"), nothing.clone()),
+        (sql!("fence.sql" "erase.sql" "apply.sql" "replace.sql" "answer.sql"), nothing),
         (sql!("purge_tombstones.sql"), "now()".to_owned()),
         (sql!("purge_keys.sql"), "now()".to_owned()),
     ]);
     let indexes: [&[&str]; 4] = [
-        &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey", "idempotency_keys_pkey"],
+        &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey"],
         &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey", "idempotency_keys_pkey"],
         &["users_pkey", "tombstones_deleted_at_idx", "tombstones_pkey"],
         &["idempotency_keys_kept_at_idx", "idempotency_keys_pkey"],

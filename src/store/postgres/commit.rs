@@ -19,12 +19,21 @@ use crate::domain::Change;
 use crate::store::{Batch, Outcome};
 
 /// Commits batches that do not erase.
-const ADVANCE: &str =
-    concat!(include_str!("sql/fence.sql"), include_str!("sql/advance.sql"), include_str!("sql/apply.sql"));
+const ADVANCE: &str = concat!(
+    include_str!("sql/fence.sql"),
+    include_str!("sql/advance.sql"),
+    include_str!("sql/apply.sql"),
+    include_str!("sql/answer.sql")
+);
 
 /// Commits batches that erase. It does the same, and more: the usual ones are spared that.
-const ERASE: &str =
-    concat!(include_str!("sql/fence.sql"), include_str!("sql/erase.sql"), include_str!("sql/apply.sql"));
+const ERASE: &str = concat!(
+    include_str!("sql/fence.sql"),
+    include_str!("sql/erase.sql"),
+    include_str!("sql/apply.sql"),
+    include_str!("sql/replace.sql"),
+    include_str!("sql/answer.sql")
+);
 
 /// Commits, on a connection of its own: a commit never waits behind reads for one.
 pub(super) struct Committer {
@@ -169,7 +178,7 @@ impl Committer {
 
 /// Whether a group's failure may be one batch's doing.
 const fn may_be_one_batch_only(kind: Kind) -> bool {
-    matches!(kind, Kind::Data | Kind::EmailTaken | Kind::Contention)
+    matches!(kind, Kind::Data | Kind::Taken | Kind::Contention)
 }
 
 fn outcome(batch: &Batch, durable: &HashSet<Uuid>) -> Outcome {
@@ -183,8 +192,8 @@ fn failed(failure: Failure) -> Outcome {
         Failure::Sent(fault) => match fault.kind {
             Kind::Broken => Outcome::Unknown(format!("PostgreSQL: {fault}")),
             Kind::Data => Outcome::Rejected(format!("PostgreSQL: {fault}")),
-            // The lane loads the user again and runs its commands anew, and meets the address taken.
-            Kind::EmailTaken => Outcome::Conflict,
+            // The lane loads the user again and runs its commands anew, and meets what was taken.
+            Kind::Taken => Outcome::Conflict,
             Kind::Contention | Kind::Refusal | Kind::NotYet => {
                 Outcome::Unavailable(format!("PostgreSQL: {fault}"))
             }

@@ -20,8 +20,9 @@ pub(super) struct Fault {
 pub(super) enum Kind {
     /// Not applied: the server cannot keep these values, now or ever.
     Data,
-    /// Not applied: two users want one e-mail address at the same instant. The next try sees who won.
-    EmailTaken,
+    /// Not applied: two users want one e-mail address, or two processes carry out one key, at the same instant. The
+    /// next try sees who won.
+    Taken,
     /// Not applied: somebody else's lock, or time ran out on the server. Other users may fare better.
     Contention,
     /// Not applied, nor would another batch be: no room, read-only, shutting down, a defect.
@@ -125,8 +126,10 @@ fn kind_of(error: &DbError) -> Kind {
     if !definite {
         return Kind::Broken;
     }
-    if *code == SqlState::UNIQUE_VIOLATION && error.constraint() == Some("users_email_key") {
-        return Kind::EmailTaken;
+    if *code == SqlState::UNIQUE_VIOLATION
+        && matches!(error.constraint(), Some("users_email_key" | "idempotency_keys_pkey"))
+    {
+        return Kind::Taken;
     }
     if is_class(error, "22") || is_class(error, "23") || is_class(error, "54") {
         return Kind::Data;

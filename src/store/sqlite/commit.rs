@@ -23,7 +23,7 @@ pub(super) const PUT_TASK: &str =
 /// Applies the batches and says what became of each, in the order given.
 pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
     let mut applied = apply_all(connection, batches, |transaction, batch| apply(transaction, batch));
-    if applied.as_ref().is_err_and(is_about_the_data) {
+    if applied.as_ref().is_err_and(|error| is_about_the_data(error) || is_taken(error)) {
         applied = apply_all(connection, batches, apply_alone);
     }
     let unavailable = |error: &rusqlite::Error| {
@@ -68,12 +68,19 @@ fn apply_alone(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Outco
     let savepoint = transaction.savepoint()?;
     match apply(&savepoint, batch) {
         Ok(outcome) => savepoint.commit().map(|()| outcome),
+        // What it began is undone.
+        Err(error) if is_taken(&error) => savepoint.finish().map(|()| Outcome::Conflict),
         Err(error) if is_about_the_data(&error) => {
             // SQLite's messages name constraints and columns, never values.
             savepoint.finish().map(|()| Outcome::Rejected(format!("SQLite: {error}")))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether another batch has stored one of a batch's keys.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::StatementChangedRows(0))
 }
 
 fn is_about_the_data(error: &rusqlite::Error) -> bool {
@@ -115,11 +122,9 @@ pub(super) fn keep(connection: &Connection, user: UserId, record: &KeyRecord) ->
     connection
         .prepare_cached(
             "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
-                answer = excluded.answer, kept_at = excluded.kept_at",
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (user_id, key) DO NOTHING",
         )?
-        .execute(params![
+        .insert(params![
             user.as_uuid().into_bytes(),
             &*record.key,
             record.fingerprint,
@@ -181,7 +186,7 @@ fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>>
             "UPDATE users SET seq = ?3, last_batch = ?4,
                 email = CASE WHEN ?6 THEN ?5 ELSE coalesce(?5, email) END,
                 horizon = CASE WHEN ?6 THEN ?3 ELSE horizon END
-             WHERE id = ?1 AND seq = ?2",
+             WHERE id = ?1 AND seq = ?2 AND last_batch IS NOT ?4",
         )?
         .execute(params![user, batch.expected.get(), batch.reached.get(), batch_id, email, batch.erase])?;
     if passed == 1 {

@@ -1,5 +1,5 @@
 -- The last part: what the users who passed have changed. $7..$19 are the tasks' new states, $20..$23 the
--- deletions, $24..$28 the keys. Answers with the ids of the users whose batch is durable now.
+-- deletions, $24..$28 the keys.
 passed AS (SELECT id FROM updated UNION ALL SELECT id FROM inserted),
 -- "(… IN …) IS TRUE" is evaluated by a hash of the passed ids whatever the planner guesses of unnest; as
 -- a join it may become a loop over every pair.
@@ -32,15 +32,9 @@ buried AS (
     INSERT INTO tombstones (user_id, id, seq, deleted_at) SELECT g.* FROM gone g
     ON CONFLICT (user_id, id) DO UPDATE SET seq = excluded.seq, deleted_at = excluded.deleted_at
 ),
+-- A key that another batch has stored makes this an error, and the batch a conflict.
 kept AS (
     INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
     SELECT k.* FROM unnest($24::uuid[], $25::text[], $26::bytea[], $27::text[], $28::timestamptz[])
         AS k (user_id, key, fingerprint, answer, kept_at)
     WHERE (k.user_id IN (SELECT id FROM passed)) IS TRUE
-    ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
-        answer = excluded.answer, kept_at = excluded.kept_at
-)
-SELECT id FROM passed
-UNION ALL
--- A batch sent again: what the row holds already is this very batch.
-SELECT l.id FROM locked l WHERE (l.last_batch IN (SELECT unnest($6::uuid[]))) IS TRUE

@@ -22,4 +22,6 @@ free AS MATERIALIZED (
              WHEN EXISTS (SELECT FROM users o WHERE o.email = b.email AND o.id <> b.id) THEN NULL
              ELSE b.email END AS email
     FROM batch b
+    -- A batch of keys alone leaves the seq as it is: sent again, it would pass once more.
+    WHERE (b.batch IN (SELECT l.last_batch FROM locked l)) IS NOT TRUE
 ),
