@@ -14,6 +14,8 @@ mod bad_input;
 mod batch;
 mod changes;
 mod chosen_ids;
+#[cfg(target_os = "linux")]
+mod clock;
 mod commands;
 mod conditional_reads;
 mod conditional_writes;
