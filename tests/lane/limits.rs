@@ -10,7 +10,7 @@ use tasklane::lane::Limits;
 use tasklane::store::Batch;
 use tasklane::store::committer::{Committer, Settled};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use uuid::Uuid;
 
 use crate::support::{create, user, world};
@@ -64,7 +64,10 @@ fn a_committer_without_a_place_says_so_and_takes_more_once_it_moves() {
         let (committer, _) = Committer::start(world.store.clone(), &Handle::current(), 2);
         let submit = |name: String| {
             let flight = Arc::new(Mutex::new(())).try_lock_owned().unwrap();
-            committer.submit(Arc::new(empty_batch(&user(&name))), flight)
+            let (told, settled) = oneshot::channel();
+            let tell = move |settled| drop(told.send(settled));
+            committer.submit(Arc::new(empty_batch(&user(&name))), flight, tell);
+            settled
         };
         let first = submit("first".into());
         tokio::time::sleep(Duration::from_secs(1)).await;
