@@ -30,6 +30,11 @@ impl Store for NullStore {
         Ok(Some(stored("ann", self.0)))
     }
 
+    async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        let seq = stored("ann", self.0).seq;
+        Ok(users.iter().map(|user| (*user, seq)).collect())
+    }
+
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         vec![Outcome::Committed; batches.len()]
     }

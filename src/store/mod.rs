@@ -165,6 +165,29 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be asked.
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError>;
 
+    /// As [`Store::load`], with nothing but the tasks whose version, and the deletions whose seq, is above
+    /// `seq`. Where the horizon is above `seq`, deletions are missing, and only a load tells everything.
+    ///
+    /// A store whose users no other process writes need not be quick about it: this reads all there is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be asked.
+    async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
+        let mut stored = self.load(user).await?;
+        if let Some(stored) = &mut stored {
+            stored.tasks.retain(|task| task.version > seq);
+            stored.tombstones.retain(|(deleted, _)| *deleted > seq);
+        }
+        Ok(stored)
+    }
+
+    /// The newest seq of each of these users, as of one instant that lies within the call, in no particular
+    /// order; one who has never written may be left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be asked.
+    async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError>;
+
     /// Applies batches of different users and says what became of each, in the order given.
     /// No two may be of the same user. Calls may overlap: batches in doubt are sent again beside new ones.
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;

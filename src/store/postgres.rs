@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
-use crate::domain::{Timestamp, UserId};
+use crate::domain::{Seq, Timestamp, UserId};
 use commit::Committer;
 use connect::Connector;
 use fault::{Fault, Kind};
@@ -193,6 +193,16 @@ impl Store for PostgresStore {
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
         let inner = Arc::clone(&self.inner);
         on(&self.runtime, async move { inner.load(user).await }).await?
+    }
+
+    async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        on(&self.runtime, async move { inner.since(user, seq).await }).await?
+    }
+
+    async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        let (inner, users) = (Arc::clone(&self.inner), users.to_vec());
+        on(&self.runtime, async move { inner.seqs(&users).await }).await?
     }
 
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {

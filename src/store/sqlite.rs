@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
-use crate::domain::{Timestamp, UserId};
+use crate::domain::{Seq, Timestamp, UserId};
 pub use backup::backup;
 use open::Opened;
 use worker::{Lost, Worker};
@@ -99,6 +99,11 @@ fn answer<T>(answer: Result<rusqlite::Result<T>, Lost>) -> Result<T, StoreError>
 impl Store for SqliteStore {
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
         self.read(move |connection| read::load(connection, user)).await
+    }
+
+    async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        let users = users.to_vec();
+        self.read(move |connection| read::seqs(connection, &users)).await
     }
 
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {

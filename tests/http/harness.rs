@@ -80,6 +80,12 @@ impl Store for Memory {
         Ok(self.users.lock().unwrap().get(&user).map(|row| row.stored.clone()))
     }
 
+    async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        self.ping().await?;
+        let rows = self.users.lock().unwrap();
+        Ok(users.iter().filter_map(|user| Some((*user, rows.get(user)?.stored.seq))).collect())
+    }
+
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         if self.down.load(Ordering::Relaxed) {
             return batches.iter().map(|_| Outcome::Unavailable("hunter2".into())).collect();

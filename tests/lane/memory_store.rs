@@ -230,6 +230,13 @@ impl Store for MemoryStore {
         }))
     }
 
+    async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError("down, on command".into()));
+        }
+        Ok(users.iter().map(|user| (*user, Seq::new(self.seq(*user)))).collect())
+    }
+
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         {

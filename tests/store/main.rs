@@ -15,6 +15,7 @@ macro_rules! on_both_stores {
     };
 }
 
+mod catching_up;
 mod conformance;
 mod fixture;
 mod forgetting;

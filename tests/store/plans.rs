@@ -48,12 +48,16 @@ fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
         (sql!("fence.sql" "erase.sql" "apply.sql" "replace.sql" "answer.sql"), nothing),
         (sql!("purge_tombstones.sql"), "now()".to_owned()),
         (sql!("purge_keys.sql"), "now()".to_owned()),
+        (sql!("since.sql"), "gen_random_uuid(), 1".to_owned()),
+        (sql!("seqs.sql"), "'{}'".to_owned()),
     ]);
-    let indexes: [&[&str]; 4] = [
+    let indexes: [&[&str]; 6] = [
         &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey"],
         &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey", "idempotency_keys_pkey"],
         &["users_pkey", "tombstones_deleted_at_idx", "tombstones_pkey"],
         &["idempotency_keys_kept_at_idx", "idempotency_keys_pkey"],
+        &["users_pkey", "tasks_pkey", "tombstones_pkey"],
+        &["users_pkey"],
     ];
     for (plan, indexes) in plans.iter().zip(indexes) {
         for index in indexes {

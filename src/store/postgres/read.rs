@@ -11,6 +11,12 @@ use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
 /// Reads a user.
 const LOAD: &str = include_str!("sql/load.sql");
 
+/// Reads what changed of a user.
+const SINCE: &str = include_str!("sql/since.sql");
+
+/// Reads how far users have come.
+const SEQS: &str = include_str!("sql/seqs.sql");
+
 /// Why a stored row cannot be read.
 pub(super) struct Unreadable(pub(super) String);
 
@@ -30,6 +36,18 @@ impl Inner {
     pub(super) async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
         let rows = self.query(LOAD, &[&user.as_uuid()]).await?;
         Ok(stored_user(&rows)?)
+    }
+
+    pub(super) async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
+        let rows = self.query(SINCE, &[&user.as_uuid(), &seq.get()]).await?;
+        Ok(stored_user(&rows)?)
+    }
+
+    pub(super) async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        let users: Vec<_> = users.iter().map(|user| user.as_uuid()).collect();
+        let rows = self.query(SEQS, &[&users]).await?;
+        let seq = |row: &Row| Ok((UserId::from_uuid(row.try_get(0)?), Seq::new(row.try_get(1)?)));
+        Ok(rows.iter().map(seq).collect::<Result<_, Unreadable>>()?)
     }
 
     pub(super) async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {

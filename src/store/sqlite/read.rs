@@ -27,6 +27,18 @@ pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<S
     Ok(Some(found))
 }
 
+pub(super) fn seqs(connection: &mut Connection, users: &[UserId]) -> Result<Vec<(UserId, Seq)>> {
+    let transaction = connection.transaction()?;
+    let mut statement = transaction.prepare_cached("SELECT seq FROM users WHERE id = ?1")?;
+    let mut seqs = Vec::with_capacity(users.len());
+    for user in users {
+        let key = user.as_uuid().into_bytes();
+        let seq = statement.query_row(params![key], |row| row.get(0)).optional()?;
+        seqs.extend(seq.map(|seq| (*user, Seq::new(seq))));
+    }
+    Ok(seqs)
+}
+
 pub(super) fn recall(connection: &mut Connection, user: UserId, key: &str) -> Result<Recalled> {
     let found = connection
         .prepare_cached(
