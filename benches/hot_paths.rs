@@ -78,7 +78,7 @@ fn stored(subject: &str, tasks: usize) -> StoredUser {
 }
 
 fn snapshot(tasks: usize) -> Snapshot {
-    Snapshot::of_stored(Some(stored("ann", tasks)), "ann")
+    Snapshot::of_stored(Some(stored("ann", tasks)), "ann", 0)
 }
 
 /// A registry over a store that does nothing, with its runtime and its system.
@@ -146,7 +146,7 @@ fn lists(c: &mut Criterion) {
     c.bench_function("list/kept", |b| b.iter(|| black_box(&small).list()));
     let stored = stored("ann", 20);
     c.bench_function("list/fresh", |b| {
-        let fresh = || Snapshot::of_stored(Some(stored.clone()), "ann");
+        let fresh = || Snapshot::of_stored(Some(stored.clone()), "ann", 0);
         b.iter_batched_ref(fresh, |snapshot| snapshot.list(), BatchSize::SmallInput);
     });
     let large = snapshot(10_000);

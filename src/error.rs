@@ -25,6 +25,13 @@ pub enum Error {
         /// The user's seq.
         seq: Seq,
     },
+    /// The caller knows of a seq that the store has not come to: the store has gone back since. It has to
+    /// read everything anew.
+    #[error("the store has come to seq {seq} only")]
+    SeqAhead {
+        /// The user's seq.
+        seq: Seq,
+    },
     /// A limit on waiting work is reached. Nothing was written; try again later.
     #[error("too much work is waiting: {0}")]
     Overloaded(&'static str),

@@ -335,6 +335,10 @@ impl From<Error> for ApiError {
                 let message = "This idempotency key was used for another request";
                 Self { seq: Some(seq), ..Self::new(Code::IdempotencyKeyReused, message) }
             }
+            Error::SeqAhead { seq } => {
+                let message = "The store has not come to this seq; read the whole list without asking for it";
+                Self { seq: Some(seq), ..Self::new(Code::ResyncRequired, message) }
+            }
             Error::Overloaded(what) => {
                 Self::new(Code::Overloaded, "The service is overloaded; try again soon").because(what)
             }

@@ -4,7 +4,10 @@
 //! [`Command`](crate::domain::Command) and waits until it is durable.
 
 mod entry;
+mod freshness;
+mod held;
 mod home;
+mod limits;
 mod page;
 mod plan;
 mod registry;
@@ -15,8 +18,10 @@ mod view;
 mod write;
 
 pub use entry::{Entry, Shown};
+pub use held::Subscription;
+pub use limits::{Limits, Reads};
 pub use page::{Page, Query, cursor, parse_cursor};
-pub use registry::{Limits, Registry, Subscription};
+pub use registry::Registry;
 pub use snapshot::{Changes, Event, Snapshot};
 pub use summary::Summary;
 pub use write::{Answer, Effect, IdempotencyKey, Work, Write};

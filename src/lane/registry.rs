@@ -8,8 +8,8 @@
 //! generation of a user's lane from the next.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use actix::dev::SendError;
@@ -17,15 +17,18 @@ use actix::dev::channel::channel;
 use actix::{Addr, ArbiterHandle, Context};
 use dashmap::DashMap;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Notify, OnceCell, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{interval, timeout};
 
 use super::Snapshot;
+use super::freshness::Freshness;
+use super::held::{Lane, Permit, Subscription};
 use super::home::Home;
+use super::limits::Limits;
 use super::plan::replay;
 use super::user::{Claim, Submit, UserActor, Works};
-use super::view::{CachedBytes, News, View};
-use super::write::{Answer, Write};
+use super::view::{CachedBytes, View};
+use super::write::{Answer, Effect, Write};
 use crate::domain::{Identity, Seq, UserId};
 use crate::error::Error;
 use crate::store::Store;
@@ -35,99 +38,11 @@ use crate::telemetry::metrics;
 /// How often, in seconds, all lanes are looked through for idle ones.
 const IDLE_SCAN: u32 = 30;
 
+/// How often a write that had no effect is carried out anew because another process wrote meanwhile.
+const DOUBTS: u32 = 5;
+
 /// Where a caller hears what became of its write.
 type Reply = oneshot::Receiver<Result<Answer, Error>>;
-
-/// The bounds within which lanes live.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Tasks one user may have.
-    pub max_tasks: usize,
-    /// Bytes the cached tasks may take, nearly. Beyond it the longest unused lanes go.
-    pub cache_bytes: usize,
-    /// Writes that may wait in all.
-    pub waiting: usize,
-    /// Writes of one user that may wait, so that one user's flood leaves room for others.
-    pub waiting_per_user: usize,
-    /// Event streams that may be open in all.
-    pub followers: usize,
-    /// Event streams of one user that may be open.
-    pub followers_per_user: usize,
-    /// How long a write may take. After it the caller gets an answer, whatever the store does.
-    pub write_timeout: Duration,
-    /// How long an unused lane stays in memory.
-    pub idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_tasks: 100_000,
-            cache_bytes: 256 << 20,
-            waiting: 16_384,
-            waiting_per_user: 1_024,
-            followers: 5_000,
-            followers_per_user: 500,
-            write_timeout: Duration::from_secs(10),
-            idle: Duration::from_mins(10),
-        }
-    }
-}
-
-/// One user's lane.
-struct Lane {
-    who: Identity,
-    /// Set once the user's state has been read.
-    view: OnceCell<Arc<View>>,
-    /// Set at the first write: readers need no actor.
-    actor: OnceLock<Addr<UserActor>>,
-    /// Held while a batch of this user is on its way to the store.
-    flight: Arc<Mutex<()>>,
-    waiting: AtomicUsize,
-    followers: AtomicUsize,
-    /// The registry's clock at the last use.
-    used: AtomicU32,
-}
-
-/// The right to have one write waiting. It keeps the lane in the map.
-pub(super) struct Permit {
-    lane: Arc<Lane>,
-    _of_all: OwnedSemaphorePermit,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.lane.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Follows a user's changes. While it lives, the user's lane stays in memory.
-pub struct Subscription {
-    lane: Arc<Lane>,
-    view: Arc<View>,
-    news: watch::Receiver<News>,
-    _of_all: OwnedSemaphorePermit,
-}
-
-impl Subscription {
-    /// The newest snapshot.
-    #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.view.snapshot()
-    }
-
-    /// Waits for a newer snapshot than any seen so far. `false`: this subscription has come to its end, and
-    /// another one has to take its place.
-    pub async fn changed(&mut self) -> bool {
-        self.news.changed().await.is_ok() && *self.news.borrow_and_update() != News::Ended
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.lane.followers.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// The map of lanes. A clone is another handle on the same map.
 #[derive(Clone)]
@@ -167,9 +82,16 @@ impl Registry {
         runtime: Handle,
     ) -> Self {
         assert!(!arbiters.is_empty(), "lanes need an arbiter to run on");
+        let freshness = Freshness::start(Arc::clone(&store), limits.reads, &runtime);
         let inner = Arc::new(Inner {
             lanes: Arc::default(),
-            works: Arc::new(Works { store, committer, max_tasks: limits.max_tasks }),
+            works: Arc::new(Works {
+                store,
+                committer,
+                freshness,
+                max_tasks: limits.max_tasks,
+                lot: limits.lot,
+            }),
             admission: Arc::new(Semaphore::new(limits.waiting)),
             followers: Arc::new(Semaphore::new(limits.followers)),
             limits,
@@ -200,30 +122,44 @@ impl Registry {
         Self { inner }
     }
 
-    /// The newest snapshot of a user, if the user's lane is loaded: no wait, no store call.
+    /// What is in memory of a user, if the user's lane is loaded: no wait, no store call. Where other
+    /// processes write, too, it may be an old state.
     #[must_use]
     pub fn cached(&self, who: &Identity) -> Option<Arc<Snapshot>> {
-        let lane = self.inner.lanes.get(&who.user())?;
-        let view = lane.view.get().filter(|view| !view.is_abandoned())?;
-        if lane.who.subject() != who.subject() {
-            return None;
-        }
-        lane.touch(&self.inner.clock);
-        Some(view.snapshot())
+        self.inner.warm(who, |_, _| true)
     }
 
-    /// The newest snapshot of a user, loading the lane first where need be.
+    /// The newest snapshot of a user, loading the lane, or bringing it up to date, where need be.
     ///
     /// # Errors
-    /// [`Error::StoreUnavailable`] when it had to be loaded and could not be; [`Error::ForeignSubject`].
+    /// [`Error::StoreUnavailable`] when the store had to be asked and could not be; [`Error::Overloaded`];
+    /// [`Error::ForeignSubject`].
     pub async fn snapshot(&self, who: &Identity) -> Result<Arc<Snapshot>, Error> {
-        if let Some(snapshot) = self.cached(who) {
+        self.snapshot_from(who, Seq::ZERO).await
+    }
+
+    /// As [`Registry::snapshot`], and not older than `least`.
+    ///
+    /// # Errors
+    /// Further: [`Error::SeqAhead`] when the store has not come to `least`.
+    pub async fn snapshot_from(&self, who: &Identity, least: Seq) -> Result<Arc<Snapshot>, Error> {
+        let freshness = &self.inner.works.freshness;
+        if let Some(snapshot) = self.inner.warm(who, |view, shown| freshness.vouches(view, shown, least)) {
             metrics().cache_hit();
             return Ok(snapshot);
         }
-        metrics().cache_miss();
         let lane = self.inner.living(who).await?;
-        Ok(self.inner.view(&lane).await?.snapshot())
+        let (view, loaded) = self.inner.view(&lane).await?;
+        if loaded {
+            metrics().cache_miss();
+            let snapshot = view.snapshot();
+            if snapshot.seq() >= least {
+                return Ok(snapshot);
+            }
+        } else {
+            metrics().cache_hit();
+        }
+        freshness.current(who, view, least).await
     }
 
     /// Carries out a write and returns once it is durable.
@@ -254,7 +190,11 @@ impl Registry {
         let of_all = Arc::clone(&self.inner.followers).try_acquire_owned();
         let of_all = of_all.map_err(|_| Error::Overloaded("too many event streams are open"))?;
         let lane = self.inner.living(who).await?;
-        let view = Arc::clone(self.inner.view(&lane).await?);
+        let (view, loaded) = self.inner.view(&lane).await?;
+        let view = Arc::clone(view);
+        if !loaded {
+            self.inner.works.freshness.current(who, &view, Seq::ZERO).await?;
+        }
         let before = lane.followers.fetch_add(1, Ordering::Relaxed);
         let news = view.follow();
         let subscription = Subscription { lane, view, news, _of_all: of_all };
@@ -292,6 +232,17 @@ impl Registry {
 }
 
 impl Inner {
+    /// What a loaded lane shows, if it will do.
+    fn warm(&self, who: &Identity, will_do: impl FnOnce(&View, &Snapshot) -> bool) -> Option<Arc<Snapshot>> {
+        let lane = self.lanes.get(&who.user())?;
+        let view = lane.view.get().filter(|view| !view.is_abandoned())?;
+        if lane.who.subject() != who.subject() {
+            return None;
+        }
+        lane.touch(&self.clock);
+        Some(view.snapshot()).filter(|snapshot| will_do(view, snapshot))
+    }
+
     /// The user's lane, cold at first.
     fn lane(&self, who: &Identity) -> Result<Arc<Lane>, Error> {
         let lane = match self.lanes.get(&who.user()) {
@@ -315,23 +266,23 @@ impl Inner {
         self.lane(who)
     }
 
-    /// The lane's view, read from the store by the first who asks, while all others wait. Should that
-    /// one fail or go away, the next one takes over.
-    async fn view<'a>(&self, lane: &'a Lane) -> Result<&'a Arc<View>, Error> {
-        let load = || async {
-            let stored = self.works.store.load(lane.who.user()).await;
-            let stored = stored.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
-            if stored.as_ref().is_some_and(|stored| stored.subject != **lane.who.subject()) {
-                return Err(Error::ForeignSubject);
+    /// The lane's view, read from the store by the first who asks, while all others wait, and whether it was
+    /// this call that read it. Should the first one fail or go away, the next one takes over.
+    async fn view<'a>(&self, lane: &'a Lane) -> Result<(&'a Arc<View>, bool), Error> {
+        let mut loaded = false;
+        let load = || {
+            loaded = true;
+            let (freshness, at) = (&self.works.freshness, self.works.freshness.now());
+            async move {
+                let snapshot = freshness.load(&lane.who).await?;
+                Ok(Arc::new(View::new(snapshot, at, Arc::clone(&self.cached_bytes))))
             }
-            let snapshot = Snapshot::of_stored(stored, lane.who.subject());
-            Ok(Arc::new(View::new(snapshot, Arc::clone(&self.cached_bytes))))
         };
-        let view = lane.view.get_or_try_init(load).await;
+        let view = lane.view.get_or_try_init(load).await?;
         if self.cached_bytes.load(Ordering::Relaxed) > self.limits.cache_bytes {
             self.pressure.notify_one();
         }
-        view
+        Ok((view, loaded))
     }
 
     /// The lane's actor, started by the first write.
@@ -374,9 +325,33 @@ impl Inner {
                 recalled.seq
             }
         };
+        if !self.works.freshness.is_shared() {
+            return self.carry_out(who, write, looked_up, claim).await?.1;
+        }
+        for _ in 0..=DOUBTS {
+            let (lane, answer) = self.carry_out(who, write.clone(), looked_up, claim.clone()).await?;
+            let Some(seq) = without_effect(&answer) else { return answer };
+            // No fence has told whether the state it was decided on was the newest: nothing was written.
+            claim.give_back();
+            let (view, _) = self.view(&lane).await?;
+            if self.works.freshness.was_newest(who, view, seq).await? {
+                return answer;
+            }
+        }
+        Err(Error::StoreUnavailable("other processes keep writing for this user".into()))
+    }
+
+    /// Has the lane carry out a write, once.
+    async fn carry_out(
+        &self,
+        who: &Identity,
+        write: Write,
+        looked_up: Seq,
+        claim: Claim,
+    ) -> Result<(Arc<Lane>, Result<Answer, Error>), Error> {
         let (lane, answer) = self.dispatch(who, write, looked_up, claim).await?;
-        if let Ok(result) = answer.await {
-            return result;
+        if let Ok(answer) = answer.await {
+            return Ok((lane, answer));
         }
         // The actor died with the command planned or not, perhaps on its way to the store.
         self.retire(lane).await;
@@ -397,7 +372,7 @@ impl Inner {
         let permit = self.admit(&lane)?;
         let (who_asks, looked_up, home) = (who.clone(), Some(looked_up), Home::here());
         let submit = Submit { who: who_asks, write, looked_up, claim, reply, home, planned: false, permit };
-        let view = self.view(&lane).await?;
+        let (view, _) = self.view(&lane).await?;
         let submit = match self.actor(&lane, view).try_send(submit) {
             Ok(()) => return Ok((lane, answer)),
             Err(SendError::Full(_)) => return Err(Error::Overloaded("this user's lane is full")),
@@ -406,7 +381,7 @@ impl Inner {
         self.retire(lane).await;
         let lane = self.lane(who)?;
         let submit = Submit { permit: self.admit(&lane)?, ..submit };
-        let view = self.view(&lane).await?;
+        let (view, _) = self.view(&lane).await?;
         match self.actor(&lane, view).try_send(submit) {
             Ok(()) => Ok((lane, answer)),
             Err(_) => Err(Error::Overloaded("this user's lane is being made anew")),
@@ -466,24 +441,14 @@ impl Inner {
     }
 }
 
-impl Lane {
-    fn new(who: &Identity) -> Self {
-        Self {
-            who: who.clone(),
-            view: OnceCell::new(),
-            actor: OnceLock::new(),
-            flight: Arc::default(),
-            waiting: AtomicUsize::new(0),
-            followers: AtomicUsize::new(0),
-            used: AtomicU32::new(0),
+/// The seq at which an answer is true that tells of no change.
+fn without_effect(answer: &Result<Answer, Error>) -> Option<Seq> {
+    match answer {
+        Err(Error::Refused { seq, .. }) => Some(*seq),
+        Ok(answer) => {
+            let found = |effect: &Effect| matches!(effect, Effect::Exists(_));
+            (!answer.effects.is_empty() && answer.effects.iter().all(found)).then_some(answer.seq)
         }
-    }
-
-    /// Notes the time of use. It writes only when the second has changed, to leave the cache line alone.
-    fn touch(&self, clock: &AtomicU32) {
-        let now = clock.load(Ordering::Relaxed);
-        if self.used.load(Ordering::Relaxed) != now {
-            self.used.store(now, Ordering::Relaxed);
-        }
+        Err(_) => None,
     }
 }

@@ -17,6 +17,10 @@ use crate::store::StoredUser;
 /// One committed state of a user's tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// How often the store was found to have gone back while the lane was in memory.
+    timeline: u32,
+    /// The store's epoch when it was read.
+    epoch: u64,
     seq: Seq,
     horizon: Seq,
     email: Option<Arc<str>>,
@@ -51,15 +55,47 @@ pub struct Changes {
 }
 
 impl Snapshot {
-    /// The state the store holds of the user with this subject; of `None`, a user's first state.
+    /// The state the store, in this epoch, holds of the user with this subject; of `None`, a user's first
+    /// state.
     #[must_use]
-    pub fn of_stored(stored: Option<StoredUser>, subject: &str) -> Self {
-        let Some(stored) = stored else { return Self::default() };
+    pub fn of_stored(stored: Option<StoredUser>, subject: &str, epoch: u64) -> Self {
+        let Some(stored) = stored else { return Self { epoch, ..Self::default() } };
         let email = stored.email.map(Into::into);
-        let mut snapshot = Self { seq: stored.seq, horizon: stored.horizon, email, ..Self::default() };
+        let mut snapshot = Self { epoch, seq: stored.seq, horizon: stored.horizon, email, ..Self::default() };
         snapshot.fill(stored.tasks, subject);
         snapshot.deleted = stored.tombstones.into_iter().collect();
         snapshot
+    }
+
+    /// The state once what another process wrote has been added: what the store says has changed since this
+    /// one. `None` if that does not lead from here to there: the store has gone back, or deletions since
+    /// then are forgotten.
+    #[must_use]
+    pub fn caught_up(&self, stored: StoredUser, subject: &str) -> Option<Self> {
+        if stored.seq < self.seq || stored.horizon > self.seq {
+            return None;
+        }
+        let mut next = self.clone();
+        // First: a task that was made again has a deletion beside it.
+        for (seq, id) in stored.tombstones {
+            next.delete(id, seq);
+        }
+        for task in stored.tasks {
+            next.put(Arc::new(Entry::new(task, subject)));
+        }
+        if stored.horizon > self.horizon {
+            next.horizon = stored.horizon;
+            next.deleted = next.deleted.split(&stored.horizon).1;
+        }
+        next.set_email(stored.email.map(Into::into));
+        next.advance(stored.seq);
+        Some(next)
+    }
+
+    /// The same state as that of the timeline that follows `before`'s.
+    #[must_use]
+    pub(super) fn on_the_timeline_after(self, before: &Self) -> Self {
+        Self { timeline: before.timeline + 1, ..self }
     }
 
     /// Puts the first tasks in. Their JSON is rendered into the list's body at once, and each is a part of
@@ -83,6 +119,23 @@ impl Snapshot {
     #[must_use]
     pub const fn seq(&self) -> Seq {
         self.seq
+    }
+
+    /// Which of the lane's timelines it is of. A later one begins where the store was found to have gone back:
+    /// what was shown of an earlier one may never have happened.
+    #[must_use]
+    pub const fn timeline(&self) -> u32 {
+        self.timeline
+    }
+
+    /// The store's epoch when it was read.
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Its place among the states a lane has shown: a later one is greater.
+    pub(super) const fn place(&self) -> (u32, Seq) {
+        (self.timeline, self.seq)
     }
 
     /// The e-mail address the store was last told to keep.
@@ -199,7 +252,7 @@ impl Snapshot {
 
     /// Forgets every task and everything that ever happened to one.
     pub(super) fn erase(&mut self, seq: Seq) {
-        *self = Self { seq, horizon: seq, ..Self::default() };
+        *self = Self { timeline: self.timeline, epoch: self.epoch, seq, horizon: seq, ..Self::default() };
     }
 
     fn take(&mut self, id: TaskId) {
@@ -234,7 +287,7 @@ mod tests {
                 tasks: (1..=count).map(task).collect(),
                 tombstones: Vec::new(),
             };
-            let snapshot = Snapshot::of_stored(Some(stored), "ann");
+            let snapshot = Snapshot::of_stored(Some(stored), "ann", 0);
             let list = snapshot.list();
             assert_eq!(list, Page::whole(&snapshot).body());
             for entry in snapshot.newest_first() {

@@ -5,6 +5,7 @@
 //! meanwhile forms the next. Nothing is shown or answered before the store has said what became of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,16 +14,17 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Wrap
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
+use super::freshness::Freshness;
+use super::held::Permit;
 use super::home::Home;
 use super::plan::{Plan, Planned, replay};
-use super::registry::Permit;
 use super::snapshot::Snapshot;
 use super::view::View;
 use super::write::{Answer, Write};
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
 use crate::store::committer::{Committer, Settled};
-use crate::store::{Batch, KeyRecord, Recalled, Store, StoreError, StoredUser};
+use crate::store::{Batch, KeyRecord, Recalled, Store, StoreError};
 use crate::telemetry::metrics;
 
 /// Commands of one batch at the most: a batch is one row in the fence, but its tasks all travel.
@@ -30,6 +32,10 @@ const BATCH: usize = 256;
 
 /// How often a batch is planned anew because another process wrote first.
 const RERUNS: u32 = 5;
+
+/// The longest pause before a batch is planned anew for the first time; doubled each time. Processes that all
+/// write for one user get out of step by it.
+const JITTER: Duration = Duration::from_millis(4);
 
 /// The pause before a failed reload is tried again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(250);
@@ -42,7 +48,10 @@ const REMEMBER: Duration = Duration::from_mins(1);
 pub(super) struct Works {
     pub(super) store: Arc<dyn Store>,
     pub(super) committer: Committer,
+    pub(super) freshness: Freshness,
     pub(super) max_tasks: usize,
+    /// What the lengths of pauses are drawn by.
+    pub(super) lot: u64,
 }
 
 /// A write on its way to the actor.
@@ -73,6 +82,11 @@ impl Claim {
     /// True for the first to ask.
     pub(super) fn take(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// Gives the decision back. Only for a command that was answered without effect.
+    pub(super) fn give_back(&self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -110,13 +124,27 @@ pub(super) struct UserActor {
     keys: HashMap<Arc<str>, (Instant, KeyRecord)>,
     /// The seq from which on `keys` is complete: what was committed before is to be found in the store.
     keys_since: Seq,
+    /// The place of the state this actor has met last, or made.
+    known: (u32, Seq),
 }
 
 impl UserActor {
     pub(super) fn new(who: Identity, works: Arc<Works>, view: Arc<View>, flight: Arc<Mutex<()>>) -> Self {
         let (queue, state, keys) = (VecDeque::new(), State::Idle, HashMap::new());
-        let keys_since = view.snapshot().seq();
-        Self { who, works, view, flight, queue, state, reruns: 0, keys, keys_since }
+        let known = view.snapshot().place();
+        Self { who, works, view, flight, queue, state, reruns: 0, keys, keys_since: known.1, known }
+    }
+
+    /// The state to plan on. Where it is not the one this actor has left, others have written, under keys this
+    /// lane knows nothing of, and what it knows may have been undone: it is all to be looked up in the store.
+    fn base(&mut self) -> Arc<Snapshot> {
+        let base = self.view.snapshot();
+        if base.place() != self.known {
+            self.known = base.place();
+            self.keys_since = base.seq();
+            self.keys.clear();
+        }
+        base
     }
 
     /// Plans what is queued and sends it off, if nothing is in flight.
@@ -146,8 +174,8 @@ impl UserActor {
     /// Plans queued writes. Answers at once what nothing uncommitted bears on; returns what is to be
     /// committed, if anything is.
     fn plan(&mut self, ctx: &mut Context<Self>) -> Option<Sent> {
-        let mut plan =
-            Plan::new(self.who.clone(), self.view.snapshot(), self.works.max_tasks, Timestamp::now());
+        let base = self.base();
+        let mut plan = Plan::new(self.who.clone(), base, self.works.max_tasks, Timestamp::now());
         let mut answers = Vec::new();
         for mut submit in self.queue.drain(..self.queue.len().min(BATCH)) {
             if !submit.planned && !submit.claim.take() {
@@ -222,6 +250,7 @@ impl UserActor {
             Settled::Committed => {
                 self.reruns = 0;
                 self.remember(&sent.batch);
+                self.known = sent.next.place();
                 self.view.publish(sent.next);
                 for (submit, answer) in sent.answers {
                     submit.answer(answer);
@@ -230,6 +259,7 @@ impl UserActor {
             Settled::Conflict => {
                 metrics().conflict();
                 self.reruns += 1;
+                let pause = jitter(self.reruns, (self.works.lot, self.known.1));
                 let submits = submits(sent).map(|submit| Submit { looked_up: None, ..submit });
                 if self.reruns > RERUNS {
                     self.reruns = 0;
@@ -241,7 +271,7 @@ impl UserActor {
                     let later = std::mem::take(&mut self.queue);
                     self.queue = submits.chain(later).collect();
                 }
-                self.reload(Duration::ZERO, ctx);
+                self.reload(pause, ctx);
             }
             Settled::Rejected(reason) => {
                 fail(submits(sent), || Error::Internal(format!("the store rejected a batch: {reason}")));
@@ -255,23 +285,20 @@ impl UserActor {
         self.proceed(ctx);
     }
 
-    /// Reads the user's state anew, after `pause`. Until it is there nothing is planned.
+    /// Brings the user's state up to date, after `pause`. Until it is there nothing is planned.
     fn reload(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         self.state = State::Reloading;
-        let (store, user) = (Arc::clone(&self.works.store), self.who.user());
+        let (works, view, who) = (Arc::clone(&self.works), Arc::clone(&self.view), self.who.clone());
         let load = async move {
             tokio::time::sleep(pause).await;
-            store.load(user).await
+            works.freshness.catch_up(&who, &view, |_| false).await
         };
         ctx.spawn(load.into_actor(self).map(|loaded, actor, ctx| actor.reloaded(loaded, ctx)));
     }
 
-    fn reloaded(&mut self, loaded: Result<Option<StoredUser>, StoreError>, ctx: &mut Context<Self>) {
+    fn reloaded(&mut self, loaded: Result<Arc<Snapshot>, Error>, ctx: &mut Context<Self>) {
         match loaded {
-            Ok(stored) => {
-                let snapshot = Snapshot::of_stored(stored, self.who.subject());
-                self.keys_since = snapshot.seq();
-                self.view.publish(snapshot);
+            Ok(_) => {
                 self.state = State::Idle;
                 self.proceed(ctx);
             }
@@ -331,6 +358,14 @@ fn recall(works: &Works, who: Identity, submit: Submit, ctx: &mut Context<UserAc
     ctx.spawn(actix::fut::wrap_future::<_, UserActor>(lookup).map(|(recalled, submit), actor, ctx| {
         actor.recalled(submit, recalled, ctx);
     }));
+}
+
+/// How long to wait before a batch is planned for the so-many-th time anew, drawn by `lot`.
+fn jitter(rerun: u32, lot: impl Hash) -> Duration {
+    let most = JITTER.saturating_mul(1 << rerun.min(RERUNS));
+    let mut drawn = DefaultHasher::new();
+    (rerun, lot).hash(&mut drawn);
+    most.mul_f64(f64::from(u16::try_from(drawn.finish() >> 48).unwrap_or(0)) / f64::from(u16::MAX))
 }
 
 fn fail<S: IntoIterator<Item = Submit>>(submits: S, error: impl Fn() -> Error) {

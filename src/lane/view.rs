@@ -1,12 +1,14 @@
-//! The newest committed snapshot of one user: written by the user's actor, read by everybody.
+//! The newest committed snapshot of one user: written by the user's actor and by whoever finds that another
+//! process wrote, read by everybody.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::Snapshot;
+use crate::domain::Seq;
 
 /// The bytes all views together weigh, nearly.
 pub(super) type CachedBytes = Arc<AtomicUsize>;
@@ -20,6 +22,12 @@ const LANE: usize = 1024;
 pub(super) struct View {
     snapshot: ArcSwap<Snapshot>,
     sum: CachedBytes,
+    /// When it was last known to be the newest state, by the lanes' clock.
+    validated: AtomicU64,
+    /// The seq of the newest state that another process may have made.
+    foreign: AtomicI64,
+    /// Held by the one who fetches what another process wrote.
+    catching_up: Mutex<()>,
     /// Set when the actor that published here is gone: the state may be older than the store's.
     abandoned: AtomicBool,
     /// Wakes those who follow the user; made by the first of them.
@@ -36,11 +44,15 @@ pub(super) enum News {
 }
 
 impl View {
-    pub(super) fn new(snapshot: Snapshot, sum: CachedBytes) -> Self {
+    /// Of a snapshot that was the newest state at `validated`.
+    pub(super) fn new(snapshot: Snapshot, validated: u64, sum: CachedBytes) -> Self {
         sum.fetch_add(LANE + snapshot.weight(), Ordering::Relaxed);
         Self {
+            foreign: AtomicI64::new(snapshot.seq().get()),
             snapshot: ArcSwap::from_pointee(snapshot),
             sum,
+            validated: AtomicU64::new(validated),
+            catching_up: Mutex::new(()),
             abandoned: AtomicBool::new(false),
             news: OnceLock::new(),
         }
@@ -50,13 +62,49 @@ impl View {
         self.snapshot.load_full()
     }
 
-    /// Shows a newer state. Only the user's actor calls this, after the store holds that state.
+    /// Shows a state the store holds, unless a later one is shown already.
     pub(super) fn publish(&self, next: Snapshot) {
-        next.follow(&self.snapshot.load());
+        let next = Arc::new(next);
+        let mut shown = self.snapshot.load_full();
+        loop {
+            if next.place() <= shown.place() {
+                return;
+            }
+            next.follow(&shown);
+            let found = self.snapshot.compare_and_swap(&shown, Arc::clone(&next));
+            if Arc::ptr_eq(&found, &shown) {
+                break;
+            }
+            shown = Arc::clone(&found);
+        }
         self.sum.fetch_add(next.weight(), Ordering::Relaxed);
-        let old = self.snapshot.swap(Arc::new(next));
-        self.sum.fetch_sub(old.weight(), Ordering::Relaxed);
+        self.sum.fetch_sub(shown.weight(), Ordering::Relaxed);
         self.tell(News::Published);
+    }
+
+    /// Notes that what is shown, or what was shown before it, was the newest state at this time.
+    pub(super) fn validate(&self, at: u64) {
+        self.validated.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// When it was last known to be the newest state; 0 for never.
+    pub(super) fn validated(&self) -> u64 {
+        self.validated.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the state of this seq may be another process's, before it is shown.
+    pub(super) fn note_foreign(&self, seq: Seq) {
+        self.foreign.store(seq.get(), Ordering::Release);
+    }
+
+    /// The seq of the newest state that another process may have made.
+    pub(super) fn foreign(&self) -> Seq {
+        Seq::new(self.foreign.load(Ordering::Acquire))
+    }
+
+    /// The right to fetch what another process wrote: one at a time.
+    pub(super) async fn catch_up(&self) -> MutexGuard<'_, ()> {
+        self.catching_up.lock().await
     }
 
     /// Notes that nobody will publish here any more, and tells the followers.

@@ -192,6 +192,13 @@ pub trait Store: Send + Sync + 'static {
     /// No two may be of the same user. Calls may overlap: batches in doubt are sent again beside new ones.
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;
 
+    /// Counts how often the store has been found to be another one than before: another server, or one that
+    /// was promoted or restored. What was read under a lower number need not be true any more, nor need a
+    /// seq that is equal mean that the tasks are.
+    fn epoch(&self) -> u64 {
+        0
+    }
+
     /// Looks an idempotency key up, as of one instant.
     ///
     /// # Errors

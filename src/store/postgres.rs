@@ -191,8 +191,7 @@ async fn on<T: Send + 'static>(
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        on(&self.runtime, async move { inner.load(user).await }).await?
+        self.since(user, Seq::ZERO).await
     }
 
     async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {

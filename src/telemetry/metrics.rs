@@ -24,6 +24,9 @@ pub struct Metrics {
     commits: Histogram,
     commit_seconds: Histogram,
     conflicts: Counter,
+    validations: Counter,
+    catch_ups: Counter,
+    reloads: Counter,
     cache_hits: Counter,
     cache_misses: Counter,
     cache_bytes: Gauge,
@@ -55,6 +58,9 @@ impl Metrics {
                 commits: histogram!("tasklane_commit_users"),
                 commit_seconds: histogram!("tasklane_commit_duration_seconds"),
                 conflicts: counter!("tasklane_commit_conflicts_total"),
+                validations: counter!("tasklane_validation_queries_total"),
+                catch_ups: counter!("tasklane_catch_ups_total"),
+                reloads: counter!("tasklane_reloads_total"),
                 cache_hits: counter!("tasklane_cache_hits_total"),
                 cache_misses: counter!("tasklane_cache_misses_total"),
                 cache_bytes: gauge!("tasklane_cache_bytes"),
@@ -77,6 +83,21 @@ impl Metrics {
     /// Notes a batch that met another process's write.
     pub fn conflict(&self) {
         self.conflicts.increment(1);
+    }
+
+    /// Notes a query that asks the store how far users are.
+    pub fn validation(&self) {
+        self.validations.increment(1);
+    }
+
+    /// Notes that what another process wrote was fetched.
+    pub fn catch_up(&self) {
+        self.catch_ups.increment(1);
+    }
+
+    /// Notes that a user in memory was read anew.
+    pub fn reload(&self) {
+        self.reloads.increment(1);
     }
 
     /// Notes a read served from memory.
@@ -123,6 +144,12 @@ fn describe() {
     histogram!("tasklane_commit_users", "Users whose batches one commit carried.");
     histogram!("tasklane_commit_duration_seconds", "Time of one commit in the store.");
     counter!("tasklane_commit_conflicts_total", "Batches that met another process's write.");
+    counter!(
+        "tasklane_validation_queries_total",
+        "Queries that asked how far users are, each for all who waited."
+    );
+    counter!("tasklane_catch_ups_total", "Times what another process wrote was added to a user in memory.");
+    counter!("tasklane_reloads_total", "Times a user in memory was read anew as a whole.");
     counter!("tasklane_cache_hits_total", "Reads served from memory.");
     counter!("tasklane_cache_misses_total", "Reads that loaded their user first.");
     gauge!("tasklane_cache_bytes", "What the lanes weigh in memory, nearly.");

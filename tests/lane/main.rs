@@ -10,5 +10,6 @@ mod limits;
 mod memory_store;
 mod order;
 mod passivation;
+mod replicas;
 mod simulation;
 mod support;

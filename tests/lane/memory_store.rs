@@ -48,6 +48,9 @@ struct Row {
     keys: HashMap<Arc<str>, KeyRecord>,
 }
 
+/// The store as it once was.
+pub struct Past(HashMap<UserId, Row>);
+
 #[derive(Default)]
 pub struct MemoryStore {
     rows: Arc<Mutex<HashMap<UserId, Row>>>,
@@ -66,6 +69,12 @@ pub struct MemoryStore {
     pub loads: AtomicUsize,
     pub commits: AtomicUsize,
     pub flying: Mutex<Vec<UserId>>,
+    /// Several processes commit here: two commits of one user may be in flight.
+    pub shared: AtomicBool,
+    /// Queries that asked how far users are.
+    pub validations: AtomicUsize,
+    /// How long such a query is on its way, and its answer.
+    pub distance: Mutex<Duration>,
 }
 
 impl MemoryStore {
@@ -146,6 +155,16 @@ impl MemoryStore {
         let answer = format!(r#"{{"seq":{},"effects":["deleted"]}}"#, row.seq).into();
         let record = KeyRecord { key: key.into(), fingerprint, answer, at: Timestamp::now() };
         row.keys.insert(Arc::clone(&record.key), record);
+    }
+
+    /// What is there now, to go back to.
+    pub fn remember(&self) -> Past {
+        Past(self.rows.lock().unwrap().clone())
+    }
+
+    /// Is as it was then, as after a restore from a backup.
+    pub fn go_back(&self, past: &Past) {
+        self.rows.lock().unwrap().clone_from(&past.0);
     }
 
     fn apply(&self, batch: &Batch) -> Outcome {
@@ -231,10 +250,15 @@ impl Store for MemoryStore {
     }
 
     async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        self.validations.fetch_add(1, Ordering::SeqCst);
+        let distance = *self.distance.lock().unwrap();
+        tokio::time::sleep(distance).await;
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError("down, on command".into()));
         }
-        Ok(users.iter().map(|user| (*user, Seq::new(self.seq(*user)))).collect())
+        let seqs = users.iter().map(|user| (*user, Seq::new(self.seq(*user)))).collect();
+        tokio::time::sleep(distance).await;
+        Ok(seqs)
     }
 
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
@@ -242,7 +266,8 @@ impl Store for MemoryStore {
         {
             let mut flying = self.flying.lock().unwrap();
             for batch in batches {
-                assert!(!flying.contains(&batch.user), "two commits of one user in flight");
+                let shared = self.shared.load(Ordering::SeqCst);
+                assert!(shared || !flying.contains(&batch.user), "two commits of one user in flight");
                 flying.push(batch.user);
             }
         }

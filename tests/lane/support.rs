@@ -21,11 +21,31 @@ pub fn world<F: Future<Output = ()> + 'static>(limits: Limits, test: impl FnOnce
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     });
     system.block_on(async move {
-        let store = Arc::new(MemoryStore::default());
-        let runtime = tokio::runtime::Handle::current();
-        let (committer, _done) = Committer::start(store.clone(), &runtime, limits.waiting);
-        let lanes = Registry::start(store.clone(), committer, limits, vec![Arbiter::current()], runtime);
-        test(World { store, lanes }).await;
+        test(start(&Arc::default(), limits)).await;
+    });
+}
+
+/// A process on this store.
+fn start(store: &Arc<MemoryStore>, limits: Limits) -> World {
+    let (store, runtime) = (store.clone(), tokio::runtime::Handle::current());
+    let (committer, _done) = Committer::start(store.clone(), &runtime, limits.waiting);
+    let lanes = Registry::start(store.clone(), committer, limits, vec![Arbiter::current()], runtime);
+    World { store, lanes }
+}
+
+/// Runs `test` in a world of its own in which so many processes share the store.
+pub fn replicas<F: Future<Output = ()> + 'static>(
+    count: usize,
+    limits: Limits,
+    test: impl FnOnce(Arc<MemoryStore>, Vec<World>) -> F + 'static,
+) {
+    world(limits.clone(), move |first| async move {
+        let store = first.store.clone();
+        store.shared.store(true, std::sync::atomic::Ordering::SeqCst);
+        let mut worlds = vec![first];
+        worlds
+            .extend((1..count).map(|number| start(&store, Limits { lot: number as u64, ..limits.clone() })));
+        test(store, worlds).await;
     });
 }
 

@@ -48,7 +48,7 @@ fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
         (sql!("fence.sql" "erase.sql" "apply.sql" "replace.sql" "answer.sql"), nothing),
         (sql!("purge_tombstones.sql"), "now()".to_owned()),
         (sql!("purge_keys.sql"), "now()".to_owned()),
-        (sql!("since.sql"), "gen_random_uuid(), 1".to_owned()),
+        (sql!("load.sql"), "gen_random_uuid(), 1".to_owned()),
         (sql!("seqs.sql"), "'{}'".to_owned()),
     ]);
     let indexes: [&[&str]; 6] = [

@@ -8,11 +8,8 @@ use super::{Inner, fault};
 use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
 use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
 
-/// Reads a user.
+/// Reads a user, or what changed since a seq.
 const LOAD: &str = include_str!("sql/load.sql");
-
-/// Reads what changed of a user.
-const SINCE: &str = include_str!("sql/since.sql");
 
 /// Reads how far users have come.
 const SEQS: &str = include_str!("sql/seqs.sql");
@@ -33,13 +30,8 @@ impl From<Unreadable> for StoreError {
 }
 
 impl Inner {
-    pub(super) async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError> {
-        let rows = self.query(LOAD, &[&user.as_uuid()]).await?;
-        Ok(stored_user(&rows)?)
-    }
-
     pub(super) async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
-        let rows = self.query(SINCE, &[&user.as_uuid(), &seq.get()]).await?;
+        let rows = self.query(LOAD, &[&user.as_uuid(), &seq.get()]).await?;
         Ok(stored_user(&rows)?)
     }
 

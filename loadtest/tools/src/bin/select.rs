@@ -45,7 +45,7 @@ async fn run(options: Options) -> io::Result<()> {
             let statement = client.prepare(LOAD).await?;
             while let Some(user) = users.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let started = Instant::now();
-                rows += client.query(&statement, &[user]).await?.len();
+                rows += client.query(&statement, &[user, &0_i64]).await?.len();
                 times.note(started.elapsed());
             }
             Ok::<_, tokio_postgres::Error>((times, rows))

@@ -1,0 +1,263 @@
+//! Several processes on one store: what each has in memory is brought up to date, and never goes back by itself.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use tasklane::domain::{Command, Operation, Patch, Refusal, Seq, TaskId, Title};
+use tasklane::error::Error;
+use tasklane::lane::{Effect, Event, IdempotencyKey, Limits, Reads, Snapshot, Work, Write};
+use tasklane::store::Store;
+
+use crate::support::{create, effect, flip, replicas, user, world};
+
+fn strict() -> Limits {
+    Limits { reads: Reads::Strict, ..Limits::default() }
+}
+
+#[test]
+fn reads_that_wait_share_one_query_and_none_joins_one_that_was_sent_before_it_came() {
+    replicas(2, strict(), |store, worlds| async move {
+        let who = user("ann");
+        worlds[0].task(&who, "one").await;
+        worlds[1].lanes.snapshot(&who).await.unwrap();
+        *store.distance.lock().unwrap() = Duration::from_millis(50);
+        let before = store.validations.load(Ordering::SeqCst);
+        let lanes = &worlds[1].lanes;
+        let first = lanes.snapshot(&who);
+        let late = async {
+            // The first query has read the store, and its answer is on its way.
+            tokio::time::sleep(Duration::from_millis(75)).await;
+            assert_eq!(worlds[0].lanes.submit(&who, create("two").into()).await.unwrap().seq.get(), 2);
+            join_all((0..500).map(|_| lanes.snapshot(&who))).await
+        };
+        let (first, late) = tokio::join!(first, late);
+        assert_eq!(first.unwrap().seq().get(), 1);
+        assert!(
+            late.into_iter().all(|read| read.unwrap().seq().get() == 2),
+            "an acknowledged write was not seen"
+        );
+        assert_eq!(store.validations.load(Ordering::SeqCst) - before, 2);
+    });
+}
+
+#[test]
+fn many_who_find_a_lane_behind_fetch_what_is_new_once() {
+    replicas(2, strict(), |store, worlds| async move {
+        let who = user("ann");
+        worlds[0].task(&who, "one").await;
+        worlds[1].lanes.snapshot(&who).await.unwrap();
+        worlds[0].task(&who, "two").await;
+        let before = store.loads.load(Ordering::SeqCst);
+        let reads = join_all((0..500).map(|_| worlds[1].lanes.snapshot(&who))).await;
+        assert!(reads.into_iter().all(|read| read.unwrap().seq().get() == 2));
+        assert_eq!(store.loads.load(Ordering::SeqCst) - before, 1);
+    });
+}
+
+#[test]
+fn a_store_that_does_not_answer_fails_reads_and_they_recover() {
+    replicas(1, strict(), |store, worlds| async move {
+        let who = user("ann");
+        worlds[0].task(&who, "one").await;
+        let lanes = &worlds[0].lanes;
+        store.down.store(true, Ordering::SeqCst);
+        assert!(matches!(lanes.snapshot(&who).await, Err(Error::StoreUnavailable(_))));
+        store.down.store(false, Ordering::SeqCst);
+        *store.distance.lock().unwrap() = Duration::from_hours(1);
+        let reads = join_all((0..100).map(|_| lanes.snapshot(&who))).await;
+        assert!(reads.iter().all(|read| matches!(read, Err(Error::StoreUnavailable(_)))), "{reads:?}");
+        *store.distance.lock().unwrap() = Duration::ZERO;
+        assert_eq!(lanes.snapshot(&who).await.unwrap().seq().get(), 1);
+    });
+}
+
+#[test]
+fn a_bounded_read_asks_only_when_the_last_answer_is_too_old() {
+    let limits = Limits { reads: Reads::Bounded(Duration::from_secs(5)), ..Limits::default() };
+    replicas(2, limits, |store, worlds| async move {
+        let who = user("ann");
+        worlds[0].task(&who, "one").await;
+        let seen = async || worlds[1].lanes.snapshot(&who).await.unwrap().seq().get();
+        assert_eq!(seen().await, 1);
+        worlds[0].task(&who, "two").await;
+        let before = store.validations.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!((seen().await, store.validations.load(Ordering::SeqCst)), (1, before));
+        // Whoever knows of a write asks for it.
+        let newest = worlds[1].lanes.snapshot_from(&who, Seq::new(2)).await.unwrap();
+        assert_eq!(newest.seq().get(), 2);
+        worlds[0].task(&who, "three").await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert_eq!(seen().await, 3);
+        // A refusal is as exact as ever.
+        let id = worlds[0].task(&who, "four").await;
+        worlds[1].lanes.submit(&who, Command::DeleteTask { id }.into()).await.unwrap();
+    });
+}
+
+#[test]
+fn who_asks_for_a_seq_that_the_store_has_not_come_to_is_told_so() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        world.task(&who, "one").await;
+        assert_eq!(world.lanes.snapshot_from(&who, Seq::new(1)).await.unwrap().seq().get(), 1);
+        assert_eq!(world.store.validations.load(Ordering::SeqCst), 0, "nobody else writes");
+        let ahead = world.lanes.snapshot_from(&who, Seq::new(2)).await;
+        assert!(matches!(ahead, Err(Error::SeqAhead { seq }) if seq.get() == 1), "{ahead:?}");
+        // Also where only a restart, or another process, can have made it.
+        world.store.overtake(who.user(), who.subject());
+        assert_eq!(world.lanes.snapshot_from(&who, Seq::new(2)).await.unwrap().seq().get(), 2);
+    });
+}
+
+#[test]
+fn a_key_used_elsewhere_is_found_after_the_lane_has_caught_up() {
+    replicas(1, strict(), |store, worlds| async move {
+        let who = user("ann");
+        let id = worlds[0].task(&who, "one").await;
+        *store.latency.lock().unwrap() = Duration::from_millis(100);
+        let key = IdempotencyKey { key: "k".into(), fingerprint: [7; 32] };
+        let first = worlds[0].spawn(&who, flip(id));
+        // Looked up, not found; it waits behind the first one.
+        let second = worlds[0].spawn(&who, Write { key: Some(key), ..flip(id).into() });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        store.commit_elsewhere(who.user(), "k", [7; 32]);
+        assert_eq!(worlds[0].lanes.snapshot(&who).await.unwrap().seq().get(), 2, "a read has caught up");
+        first.await.unwrap().unwrap();
+        let answer = second.await.unwrap().unwrap();
+        assert!(answer.replayed, "it was carried out a second time: {answer:?}");
+        assert_eq!(store.seq(who.user()), 3, "the other process's write and our first one");
+    });
+}
+
+#[test]
+fn a_refusal_is_true_of_the_newest_state_whoever_made_it() {
+    replicas(2, strict(), |_, worlds| async move {
+        let who = user("ann");
+        worlds[1].lanes.snapshot(&who).await.unwrap();
+        let id = worlds[0].task(&who, "one").await;
+        // The second process has never heard of the task.
+        worlds[1].lanes.submit(&who, Command::DeleteTask { id }.into()).await.unwrap();
+        let gone = worlds[0].lanes.submit(&who, flip(id).into()).await;
+        assert!(matches!(gone, Err(Error::Refused { refusal: Refusal::NotFound, .. })), "{gone:?}");
+        // The same create, sent to the other one after the task has changed.
+        let made = create("two");
+        let Command::CreateTask(new) = &made else { unreachable!() };
+        worlds[0].lanes.submit(&who, made.clone().into()).await.unwrap();
+        worlds[1].lanes.snapshot(&who).await.unwrap();
+        let title = Patch { title: Some(Title::parse("new").unwrap()), ..Patch::default() };
+        let patch = Command::UpdateTask { id: new.id, patch: Box::new(title) };
+        worlds[0].lanes.submit(&who, patch.into()).await.unwrap();
+        worlds[0].lanes.submit(&who, Command::DeleteTask { id: new.id }.into()).await.unwrap();
+        let again = worlds[1].lanes.submit(&who, made.clone().into()).await.unwrap();
+        assert!(matches!(effect(&again), Effect::Created(_)), "{again:?}");
+    });
+}
+
+#[test]
+fn a_store_that_has_gone_back_is_followed_back_and_followers_hear_of_it() {
+    replicas(2, strict(), |store, worlds| async move {
+        let who = user("ann");
+        worlds[0].task(&who, "one").await;
+        let past = store.remember();
+        let id = worlds[0].task(&who, "two").await;
+        let key = IdempotencyKey { key: "k".into(), fingerprint: [7; 32] };
+        let keyed = || Write { key: Some(key.clone()), ..flip(id).into() };
+        worlds[0].lanes.submit(&who, keyed()).await.unwrap();
+        let mut follower = worlds[1].lanes.follow(&who).await.unwrap();
+        assert_eq!((follower.snapshot().seq().get(), follower.snapshot().timeline()), (3, 0));
+        store.go_back(&past);
+        for world in &worlds {
+            let snapshot = world.lanes.snapshot(&who).await.unwrap();
+            assert_eq!((snapshot.seq().get(), snapshot.timeline()), (1, 1));
+            world.assert_readers_see_the_store(&who).await;
+        }
+        assert!(follower.changed().await);
+        assert_eq!(follower.snapshot().timeline(), 1);
+        // What a lost write answered is not an answer any more.
+        let lost = worlds[0].lanes.submit(&who, keyed()).await;
+        assert!(matches!(lost, Err(Error::Refused { .. })), "{lost:?}");
+        // Both write on where the store is now.
+        worlds[1].task(&who, "three").await;
+        worlds[0].task(&who, "four").await;
+        assert_eq!(store.seq(who.user()), 3);
+        worlds[1].assert_readers_see_the_store(&who).await;
+    });
+}
+
+/// What readers can tell of a state; of deletions the last one of each task, as a store gives them.
+fn told(snapshot: &Snapshot, from: Seq) -> impl PartialEq + std::fmt::Debug + use<> {
+    let mut feed = BTreeMap::new();
+    let changes = snapshot.changes(from, usize::MAX).unwrap();
+    for (seq, event) in changes.events {
+        match event {
+            Event::Changed(entry) => feed.insert((entry.task.id, false), (seq, entry.json.to_vec())),
+            Event::Deleted(id) => feed.insert((id, true), (seq, Vec::new())),
+        };
+    }
+    let list = snapshot.list();
+    (snapshot.seq(), snapshot.len(), list, feed, changes.seq)
+}
+
+/// What another process does between two reads of this one.
+#[derive(Clone, Debug)]
+enum Step {
+    Create,
+    Flip(usize),
+    Delete(usize),
+    Erase,
+    Read,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Create),
+        4 => (0..8_usize).prop_map(Step::Flip),
+        2 => (0..8_usize).prop_map(Step::Delete),
+        1 => Just(Step::Erase),
+        4 => Just(Step::Read),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_lane_that_has_caught_up_is_as_one_that_was_read_anew(steps in prop::collection::vec(step(), 1..60)) {
+        replicas(2, strict(), |store, worlds| async move {
+            let who = user("ann");
+            let ids: Vec<_> = (0..8).map(|_| TaskId::generate()).collect();
+            let mut next = 0;
+            for step in steps.into_iter().chain([Step::Read]) {
+                let work = match step {
+                    Step::Create => {
+                        next = (next + 1) % ids.len();
+                        let Command::CreateTask(mut new) = create("a task") else { unreachable!() };
+                        new.id = ids[next];
+                        Command::CreateTask(new)
+                    }
+                    Step::Flip(place) => flip(ids[place]),
+                    Step::Delete(place) => Command::DeleteTask { id: ids[place] },
+                    Step::Erase => {
+                        worlds[0].lanes.submit(&who, Write { work: Work::Erase, key: None }).await.unwrap();
+                        continue;
+                    }
+                    Step::Read => {
+                        let shown = worlds[1].lanes.snapshot(&who).await.unwrap();
+                        let stored = store.load(who.user()).await.unwrap();
+                        let horizon = stored.as_ref().map_or(Seq::ZERO, |stored| stored.horizon);
+                        let whole = Snapshot::of_stored(stored, who.subject(), 0);
+                        assert_eq!(told(&shown, horizon), told(&whole, horizon));
+                        assert!(horizon == Seq::ZERO || shown.changes(Seq::ZERO, 1).is_none());
+                        continue;
+                    }
+                };
+                let operation = Operation { command: work, if_match: None };
+                let _ = worlds[0].lanes.submit(&who, operation.into()).await;
+            }
+        });
+    }
+}
