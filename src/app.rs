@@ -1,6 +1,7 @@
 //! Puts the parts together, runs them, and takes them down in order.
 
 use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +13,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::auth::{self, Signer, Verifier};
-use crate::config::{Config, ConfigError, Environment, Secret, StoreUrl};
+use crate::config::{Config, ConfigError, Environment, Mode, Secret, StoreUrl};
 use crate::greeting::greeting;
 use crate::http::{self, Api};
-use crate::lane::{Limits, Registry};
+use crate::lane::{Limits, Reads, Registry};
 use crate::store::committer::Committer;
 use crate::store::maintenance::maintain;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
@@ -189,6 +190,12 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
         cache_bytes: config.cache_max_bytes,
         followers: config.max_event_streams,
         followers_per_user: config.max_event_streams / 10,
+        reads: match config.mode {
+            Mode::Sole => Reads::Own,
+            Mode::Cluster { staleness } if staleness.is_zero() => Reads::Strict,
+            Mode::Cluster { staleness } => Reads::Bounded(staleness),
+        },
+        lot: RandomState::new().hash_one(process::id()),
         ..Limits::default()
     };
     let (committer, settled) = Committer::start(Arc::clone(&store), runtime.handle(), limits.waiting);
@@ -225,7 +232,7 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
         actix_rt::spawn(server);
     }
     let address = format!("{scheme}://{}", addresses[0]);
-    tracing::info!(address, store = ?config.store, workers, "listening");
+    tracing::info!(address, store = ?config.store, mode = ?config.mode, workers, "listening");
     if let Some(signer) = Signer::of_development(&config) {
         println!("{}", greeting(&address, &config.store, &signer));
     }

@@ -9,10 +9,12 @@ use std::time::Duration;
 use clap::Args;
 use url::Host;
 
+mod mode;
 mod rate;
 mod secret;
 mod store_url;
 
+pub use mode::Mode;
 pub use rate::Rate;
 pub use secret::Secret;
 pub use store_url::StoreUrl;
@@ -52,6 +54,12 @@ pub struct Settings {
     /// `development` or `production`
     #[arg(long, env = "ENVIRONMENT", global = true)]
     pub environment: Option<String>,
+    /// `sole`: no other process works on the store; `cluster`: any number of them do, on one PostgreSQL
+    #[arg(long, env = "MODE", global = true)]
+    pub mode: Option<String>,
+    /// With `MODE=cluster`, how old a state a read may show; 0, the default, for none but the newest
+    #[arg(long, env = "READ_MAX_STALENESS", global = true, value_name = "DURATION")]
+    pub read_max_staleness: Option<String>,
     /// Connections to PostgreSQL
     #[arg(long, env = "DB_POOL_SIZE", global = true, value_name = "COUNT")]
     pub db_pool_size: Option<String>,
@@ -106,6 +114,8 @@ pub struct Config {
     pub port: u16,
     /// Where tasks are kept.
     pub store: StoreUrl,
+    /// Which processes work on it.
+    pub mode: Mode,
     /// The HS256 secret; `None` in development means: use the one kept in the data folder.
     pub secret: Option<Secret>,
     /// Where the identity provider publishes its keys.
@@ -171,13 +181,13 @@ impl Config {
                 return Err(ConfigError(format!("{name} {why}")));
             }
         }
+        let store = given(settings.database_url.as_deref()).unwrap_or("sqlite://data/tasklane.db");
+        let store = StoreUrl::parse("DATABASE_URL", store)?;
         Ok(Self {
             host: given(settings.host.as_deref()).unwrap_or("127.0.0.1").to_owned(),
             port: number("PORT", settings.port.as_deref(), 8000, 0..=65535)?,
-            store: StoreUrl::parse(
-                "DATABASE_URL",
-                given(settings.database_url.as_deref()).unwrap_or("sqlite://data/tasklane.db"),
-            )?,
+            mode: mode::mode(settings.mode.as_deref(), settings.read_max_staleness.as_deref(), &store)?,
+            store,
             secret: secret(given(settings.better_auth_secret.as_deref()), environment, jwks_url.is_some())?,
             jwks_url,
             expected,

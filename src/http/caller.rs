@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 
 use super::api;
 use super::error::ApiError;
-use super::headers::if_match;
+use super::headers::{if_match, min_seq};
 use super::idempotency::key_of;
 use super::parameters::Parameters;
 use super::route::Route;
@@ -93,9 +93,10 @@ impl Caller {
         &api(&self.request).registry
     }
 
-    /// The caller's tasks as they are.
-    pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
-        self.registry().snapshot(self.who()).await
+    /// The caller's tasks as they are, not older than the request asks for.
+    pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>, ApiError> {
+        let least = min_seq(self.request.headers())?;
+        Ok(self.registry().snapshot_from(self.who(), least).await?)
     }
 
     /// Carries out one operation, if the request's condition holds; `body` is what it was sent as.

@@ -40,6 +40,7 @@ impl Gate {
                 "x-request-id",
                 "last-event-id",
                 "x-confirm-delete",
+                "x-tasklane-min-seq",
             ])
             .expose_headers([
                 "etag",

@@ -71,7 +71,8 @@ pub(super) async fn get_events(caller: Caller) -> Answer {
     let snapshot = subscription.snapshot();
     let sent = since.unwrap_or(snapshot.seq());
     let end = Instant::now() + caller.session().left().min(LONGEST);
-    let feed = Feed { subscription, sent, opened: false, end, stop };
+    let timeline = snapshot.timeline();
+    let feed = Feed { subscription, timeline, sent, opened: false, end, stop };
     let stream = unfold(feed, |mut feed| async move {
         let chunk = feed.next().await?;
         Some((Ok::<_, Infallible>(chunk), feed))
@@ -100,6 +101,8 @@ pub(super) fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, Api
 /// A stream in the making.
 struct Feed {
     subscription: Subscription,
+    /// The timeline that `sent` is of.
+    timeline: u32,
     /// The seq up to which everything was sent.
     sent: Seq,
     opened: bool,
@@ -135,11 +138,13 @@ impl Feed {
     /// Writes what has happened since the last chunk.
     fn write_news(&mut self, chunk: &mut Vec<u8>) {
         let snapshot: Arc<Snapshot> = self.subscription.snapshot();
-        if snapshot.seq() == self.sent {
+        let went_back = snapshot.timeline() != self.timeline;
+        if snapshot.seq() == self.sent && !went_back {
             return;
         }
-        let Some(changes) = snapshot.changes(self.sent, CHUNK) else {
-            self.sent = snapshot.seq();
+        let changes = if went_back { None } else { snapshot.changes(self.sent, CHUNK) };
+        let Some(changes) = changes else {
+            (self.timeline, self.sent) = (snapshot.timeline(), snapshot.seq());
             mark(chunk, "resync", self.sent);
             return;
         };

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
-use super::headers::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, Tag, if_match};
+use super::headers::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ, Tag, if_match, min_seq};
 use super::{batch, caller, events, forms, idempotency, list_query, sync, transfer};
 use crate::domain::{Match, NewTask, Patch, Seq};
 use crate::lane::cursor;
@@ -23,7 +23,7 @@ pub fn body(bytes: &[u8]) {
 pub fn headers(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let mut headers = HeaderMap::new();
-    for name in [IF_NONE_MATCH, IF_MATCH, AUTHORIZATION, IDEMPOTENCY_KEY, LAST_EVENT_ID, CONFIRM] {
+    for name in [IF_NONE_MATCH, IF_MATCH, AUTHORIZATION, IDEMPOTENCY_KEY, LAST_EVENT_ID, CONFIRM, MIN_SEQ] {
         headers.append(name, value.clone());
     }
     let condition = if_match(&headers).expect("there is one");
@@ -39,6 +39,7 @@ pub fn headers(bytes: &[u8]) {
     }
     let _ = caller::bearer(&headers);
     let _ = idempotency::key(&headers);
+    let _ = min_seq(&headers);
     let _ = events::since(&headers, "");
     let _ = transfer::confirms(&headers, "ann");
 }

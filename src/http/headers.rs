@@ -2,9 +2,12 @@
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
+use super::error::ApiError;
+use super::list_query::seq;
 use crate::domain::{Match, Seq};
 
 pub(super) const SEQ: HeaderName = HeaderName::from_static("x-tasklane-seq");
+pub(super) const MIN_SEQ: HeaderName = HeaderName::from_static("x-tasklane-min-seq");
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub(super) const CONFIRM: HeaderName = HeaderName::from_static("x-confirm-delete");
@@ -12,6 +15,14 @@ pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// The seq that a read has to be of, or later; 0 where none is given.
+pub(super) fn min_seq(headers: &HeaderMap) -> Result<Seq, ApiError> {
+    let mut lines = headers.get_all(MIN_SEQ);
+    let Some(line) = lines.next() else { return Ok(Seq::ZERO) };
+    let least = line.to_str().ok().and_then(seq).filter(|_| lines.next().is_none());
+    least.ok_or_else(|| ApiError::wrong("X-Tasklane-Min-Seq", "must be a seq, given once"))
+}
 
 /// An entity tag (RFC 9110, section 8.8.3) in place, without an allocation.
 pub(super) struct Tag {

@@ -131,6 +131,17 @@ pub(super) struct IfMatch {
     if_match: Option<String>,
 }
 
+/// What a read has to show.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(super) struct MinSeq {
+    /// A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
+    /// seq or a later one, whichever process of several gives it
+    #[param(rename = "X-Tasklane-Min-Seq", required = false, minimum = 0, example = 7)]
+    min_seq: Option<i64>,
+}
+
 /// A name for a write.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

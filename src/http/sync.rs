@@ -11,7 +11,7 @@ use super::error::{ApiError, Code, ErrorBody};
 use super::headers::Tag;
 use super::list_query::{LARGEST_PAGE, seq};
 use super::parameters::{Parameters, number};
-use super::schemas::{Refused, UserPath};
+use super::schemas::{MinSeq, Refused, UserPath};
 use super::sync_schemas::{ChangeList, ChangesQuery, ResyncRequired, SummaryCounts, SummaryQuery};
 use super::tasks::{Answer, MANY};
 use crate::domain::{Seq, Timestamp};
@@ -22,12 +22,12 @@ use crate::lane::{Changes, Event, Snapshot};
 /// Exact counts, as of one seq. `overdue`, `due_today`, `by_priority` and `by_tag` count open tasks only.
 /// They depend on the clock, so there is no `ETag`.
 #[utoipa::path(
-    get, path = "/api/{user_id}/summary", tag = "sync", params(UserPath, SummaryQuery),
+    get, path = "/api/{user_id}/summary", tag = "sync", params(UserPath, SummaryQuery, MinSeq),
     responses(
         (status = 200, description = "The counts", body = SummaryCounts, headers(
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
-        (status = 422, description = "`tz` is no name of a time zone", body = ErrorBody),
-        Refused,
+        (status = 422, description = "`tz` is no name of a time zone, or the header no seq", body = ErrorBody),
+        ResyncRequired, Refused,
     )
 )]
 pub(super) async fn get_summary(caller: Caller) -> Answer {
@@ -57,7 +57,7 @@ fn counts(snapshot: &Snapshot, zone: Tz) -> Bytes {
 /// seqs. Go on from the answer's `seq`; while `has_more` is true there is more already. 410 means: read
 /// the whole list, and go on from its seq.
 #[utoipa::path(
-    get, path = "/api/{user_id}/changes", tag = "sync", params(UserPath, ChangesQuery),
+    get, path = "/api/{user_id}/changes", tag = "sync", params(UserPath, ChangesQuery, MinSeq),
     responses(
         (status = 200, description = "The changes", body = ChangeList, headers(
             ("ETag" = String, description = "`W/\"<seq>\"`"),

@@ -13,7 +13,8 @@ use super::schemas::{
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only its form is used")]
 pub(super) enum ResyncRequired {
-    /// What changed since then cannot be told any more (or it lies in the future): read the whole list
+    /// What changed since then cannot be told any more, or the seq asked for lies in the future: read the whole
+    /// list, without asking for a seq
     #[response(status = 410)]
     Gone(ErrorBody<'static>),
 }

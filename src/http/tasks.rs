@@ -12,9 +12,10 @@ use super::headers::Tag;
 use super::list_query;
 use super::parameters::with_cursor;
 use super::schemas::{
-    BodyRefused, CompleteTask, ConditionFailed, CreateTask, IfMatch, KeyHeader, KeyRefused, Refused, Task,
-    TaskList, TaskMissing, TaskPath, TaskQuery, UpdateTask, UserPath,
+    BodyRefused, CompleteTask, ConditionFailed, CreateTask, IfMatch, KeyHeader, KeyRefused, MinSeq, Refused,
+    Task, TaskList, TaskMissing, TaskPath, TaskQuery, UpdateTask, UserPath,
 };
+use super::sync_schemas::ResyncRequired;
 use crate::domain::{Command, NewTask, Patch};
 use crate::lane::{Query, Snapshot};
 
@@ -31,7 +32,7 @@ pub(super) const MANY: usize = 2000;
 /// `rel="next"`, lead to the next one, whatever is added or removed meanwhile. `If-None-Match` with the
 /// list's `ETag` spares an unchanged list, whatever its parameters. Unknown parameters are ignored.
 #[utoipa::path(
-    get, path = "/api/{user_id}/tasks", tag = "tasks", params(UserPath, TaskQuery),
+    get, path = "/api/{user_id}/tasks", tag = "tasks", params(UserPath, TaskQuery, MinSeq),
     responses(
         (status = 200, description = "The tasks", body = TaskList, headers(
             ("ETag" = String, description = "`W/\"<seq>\"`"),
@@ -39,7 +40,7 @@ pub(super) const MANY: usize = 2000;
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
         (status = 304, description = "The client's copy is still good"),
         (status = 422, description = "Parameters are wrong; `details` lists every one", body = ErrorBody),
-        Refused,
+        ResyncRequired, Refused,
     )
 )]
 pub(super) async fn list_tasks(caller: Caller) -> Answer {
@@ -96,13 +97,14 @@ pub(super) async fn create_task(caller: Caller, body: Body) -> Answer {
 
 /// Read a task
 #[utoipa::path(
-    get, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath),
+    get, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath, MinSeq),
     responses(
         (status = 200, description = "The task", body = Task, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
         (status = 304, description = "The client's copy is still good"),
-        TaskMissing, Refused,
+        (status = 422, description = "`X-Tasklane-Min-Seq` is no seq", body = ErrorBody),
+        TaskMissing, ResyncRequired, Refused,
     )
 )]
 pub(super) async fn get_task(caller: Caller) -> Answer {

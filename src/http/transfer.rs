@@ -21,8 +21,8 @@ use super::error::{ApiError, Code, ErrorBody, FieldError};
 use super::fields::{self, Faults, given, take_apart};
 use super::forms;
 use super::headers::{CONFIRM, JSON, SEQ};
-use super::schemas::{BodyRefused, KeyHeader, KeyRefused, Refused, UserPath};
-use super::sync_schemas::{ConfirmHeader, Export, Import, ImportResult};
+use super::schemas::{BodyRefused, KeyHeader, KeyRefused, MinSeq, Refused, UserPath};
+use super::sync_schemas::{ConfirmHeader, Export, Import, ImportResult, ResyncRequired};
 use super::tasks::Answer;
 use crate::domain::{Command, Operation, Task, Timestamp};
 use crate::error::Error;
@@ -45,11 +45,12 @@ const CHUNK: usize = 64 << 10;
 ///
 /// As of one seq, newest first. `import` takes the same form.
 #[utoipa::path(
-    get, path = "/api/{user_id}/export", tag = "account", params(UserPath),
+    get, path = "/api/{user_id}/export", tag = "account", params(UserPath, MinSeq),
     responses(
         (status = 200, description = "Everything", body = Export, headers(
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
-        Refused,
+        (status = 422, description = "`X-Tasklane-Min-Seq` is no seq", body = ErrorBody),
+        ResyncRequired, Refused,
     )
 )]
 pub(super) async fn export_tasks(caller: Caller) -> Answer {

@@ -192,8 +192,12 @@ impl Registry {
         let lane = self.inner.living(who).await?;
         let (view, loaded) = self.inner.view(&lane).await?;
         let view = Arc::clone(view);
-        if !loaded {
-            self.inner.works.freshness.current(who, &view, Seq::ZERO).await?;
+        let freshness = &self.inner.works.freshness;
+        // The newest one also where reads may be older: whoever goes on from a seq would be told to start anew.
+        match (loaded, freshness.is_shared()) {
+            (true, _) => {}
+            (false, true) => drop(freshness.newest(who, &view).await?),
+            (false, false) => drop(freshness.current(who, &view, Seq::ZERO).await?),
         }
         let before = lane.followers.fetch_add(1, Ordering::Relaxed);
         let news = view.follow();

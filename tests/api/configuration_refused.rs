@@ -7,7 +7,7 @@ use crate::support::command::{Finished, run};
 use crate::support::{Kind, Server, Store, tokens};
 
 /// Values that are wrong, and a word of what is allowed.
-const WRONG: [(&str, &str, &str); 45] = [
+const WRONG: [(&str, &str, &str); 48] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
     ("PORT", "70000", "65535"),
@@ -30,6 +30,9 @@ const WRONG: [(&str, &str, &str); 45] = [
     ("ALLOWED_ORIGINS", "https://*.example", "origin"),
     ("ENVIRONMENT", "prod", "production"),
     ("ENVIRONMENT", "Production!", "production"),
+    ("MODE", "both", "cluster"),
+    ("MODE", "cluster", "PostgreSQL"),
+    ("READ_MAX_STALENESS", "1s", "MODE=cluster"),
     ("DB_POOL_SIZE", "0", "from"),
     ("DB_POOL_SIZE", "ten", "from"),
     ("CACHE_MAX_BYTES", "-1", "from"),

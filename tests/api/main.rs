@@ -16,6 +16,7 @@ mod changes;
 mod chosen_ids;
 #[cfg(target_os = "linux")]
 mod clock;
+mod cluster;
 mod commands;
 mod conditional_reads;
 mod conditional_writes;

@@ -1423,7 +1423,14 @@ export interface operations {
                 /** @description So many changes at the most; 500 without it */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
+                 *     seq or a later one, whichever process of several gives it
+                 * @example 7
+                 */
+                "X-Tasklane-Min-Seq"?: number | null;
+            };
             path: {
                 /**
                  * @description The token's subject, percent-encoded where need be, or `me`
@@ -1478,7 +1485,10 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description What changed since then cannot be told any more (or it lies in the future): read the whole list */
+            /**
+             * @description What changed since then cannot be told any more, or the seq asked for lies in the future: read the whole
+             *     list, without asking for a seq
+             */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -1899,7 +1909,14 @@ export interface operations {
     export_tasks: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
+                 *     seq or a later one, whichever process of several gives it
+                 * @example 7
+                 */
+                "X-Tasklane-Min-Seq"?: number | null;
+            };
             path: {
                 /**
                  * @description The token's subject, percent-encoded where need be, or `me`
@@ -1939,6 +1956,60 @@ export interface operations {
                      *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
                      *       "status": 401,
                      *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /**
+             * @description What changed since then cannot be told any more, or the seq asked for lies in the future: read the whole
+             *     list, without asking for a seq
+             */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": "What changed since then cannot be told any more; read the whole list",
+                     *       "error": {
+                     *         "code": "RESYNC_REQUIRED",
+                     *         "details": null,
+                     *         "message": "What changed since then cannot be told any more; read the whole list"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 410,
+                     *       "title": "Gone",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `X-Tasklane-Min-Seq` is no seq */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": "title must be at most 200 characters long",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "title",
+                     *             "message": "must be at most 200 characters long"
+                     *           }
+                     *         ],
+                     *         "message": "title must be at most 200 characters long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2290,7 +2361,14 @@ export interface operations {
                  */
                 tz?: string;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
+                 *     seq or a later one, whichever process of several gives it
+                 * @example 7
+                 */
+                "X-Tasklane-Min-Seq"?: number | null;
+            };
             path: {
                 /**
                  * @description The token's subject, percent-encoded where need be, or `me`
@@ -2336,7 +2414,33 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `tz` is no name of a time zone */
+            /**
+             * @description What changed since then cannot be told any more, or the seq asked for lies in the future: read the whole
+             *     list, without asking for a seq
+             */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": "What changed since then cannot be told any more; read the whole list",
+                     *       "error": {
+                     *         "code": "RESYNC_REQUIRED",
+                     *         "details": null,
+                     *         "message": "What changed since then cannot be told any more; read the whole list"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 410,
+                     *       "title": "Gone",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `tz` is no name of a time zone, or the header no seq */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2478,7 +2582,14 @@ export interface operations {
                 /** @description The `next_cursor` of the page before; opaque, and good for the same `sort` only */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
+                 *     seq or a later one, whichever process of several gives it
+                 * @example 7
+                 */
+                "X-Tasklane-Min-Seq"?: number | null;
+            };
             path: {
                 /**
                  * @description The token's subject, percent-encoded where need be, or `me`
@@ -2529,6 +2640,32 @@ export interface operations {
                      *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
                      *       "status": 401,
                      *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /**
+             * @description What changed since then cannot be told any more, or the seq asked for lies in the future: read the whole
+             *     list, without asking for a seq
+             */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": "What changed since then cannot be told any more; read the whole list",
+                     *       "error": {
+                     *         "code": "RESYNC_REQUIRED",
+                     *         "details": null,
+                     *         "message": "What changed since then cannot be told any more; read the whole list"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 410,
+                     *       "title": "Gone",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -2916,7 +3053,14 @@ export interface operations {
     get_task: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
+                 *     seq or a later one, whichever process of several gives it
+                 * @example 7
+                 */
+                "X-Tasklane-Min-Seq"?: number | null;
+            };
             path: {
                 /**
                  * @description The token's subject, percent-encoded where need be, or `me`
@@ -2993,6 +3137,60 @@ export interface operations {
                      *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
                      *       "status": 404,
                      *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /**
+             * @description What changed since then cannot be told any more, or the seq asked for lies in the future: read the whole
+             *     list, without asking for a seq
+             */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": "What changed since then cannot be told any more; read the whole list",
+                     *       "error": {
+                     *         "code": "RESYNC_REQUIRED",
+                     *         "details": null,
+                     *         "message": "What changed since then cannot be told any more; read the whole list"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 410,
+                     *       "title": "Gone",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `X-Tasklane-Min-Seq` is no seq */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "detail": "title must be at most 200 characters long",
+                     *       "error": {
+                     *         "code": "VALIDATION_ERROR",
+                     *         "details": [
+                     *           {
+                     *             "field": "title",
+                     *             "message": "must be at most 200 characters long"
+                     *           }
+                     *         ],
+                     *         "message": "title must be at most 200 characters long"
+                     *       },
+                     *       "request_id": "5f0c9a2e61d4b837-000000000000001f",
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
                      *       "type": "about:blank"
                      *     }
                      */

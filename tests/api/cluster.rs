@@ -1,0 +1,183 @@
+//! `MODE=cluster`: several processes on one PostgreSQL are, to a client, one.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::IF_NONE_MATCH;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Event, Events, Kind, Server, Store, User, id, send};
+
+const CLUSTER: (&str, &str) = ("MODE", "cluster");
+
+fn replicas(store: &Store) -> [Server; 2] {
+    [Server::with(store, &[CLUSTER]), Server::with(store, &[CLUSTER])]
+}
+
+fn titles(tasks: &[Value]) -> Vec<&str> {
+    tasks.iter().map(|task| task["title"].as_str().unwrap()).collect()
+}
+
+async fn read(user: &User, path: &str, header: (&str, &str)) -> Answer {
+    send(user.request(Method::GET, path).header(header.0, header.1)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_read_shows_what_another_process_has_acknowledged_on_postgres() {
+    let store = Store::new(Kind::Postgres).await;
+    let servers = replicas(&store);
+    let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
+    let first = one.create("first").await;
+    for round in 0..20 {
+        let (writer, reader) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        let (list, task) = (reader.get("/tasks").await.expect(200), format!("/tasks/{}", id(&first)));
+        let old = list.header("etag").unwrap().to_owned();
+        let done = writer.complete(id(&first), None).await.expect(200).json();
+        let list = read(reader, "/tasks", (IF_NONE_MATCH.as_str(), &old)).await.expect(200).json();
+        assert_eq!(list["tasks"].as_array().unwrap().last(), Some(&done));
+        writer.complete(id(&first), None).await.expect(200);
+        let done = writer.complete(id(&first), None).await.expect(200).json();
+        assert_eq!(reader.get(&task).await.expect(200).json(), done);
+        let made = writer.create(&format!("round {round}")).await;
+        let summary = reader.get("/summary").await.expect(200).json();
+        assert_eq!(summary["seq"], made["version"]);
+        writer.delete(id(&made)).await.expect(204);
+        let changes = reader.get(&format!("/changes?since={}", made["version"])).await.expect(200).json();
+        assert_eq!(changes["changes"][0]["deleted"], json!(true), "{changes}");
+        let newest = writer.create(&format!("last of round {round}")).await;
+        let export = reader.get("/export").await.expect(200).json();
+        assert_eq!(export["tasks"][0], newest);
+        let tag = format!("W/\"{}\"", newest["version"]);
+        read(reader, "/tasks", (IF_NONE_MATCH.as_str(), &tag)).await.expect(304);
+        assert_eq!(one.list().await, other.list().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_rests_on_what_another_process_has_acknowledged_on_postgres() {
+    let store = Store::new(Kind::Postgres).await;
+    let servers = replicas(&store);
+    let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
+    other.list().await;
+    for _ in 0..10 {
+        let task = one.create("one").await;
+        other.put(id(&task), &json!({"title": "two"})).await.expect(200);
+        let stale = one.request(Method::PATCH, &format!("/tasks/{}", id(&task))).header("if-match", "\"1\"");
+        send(stale.json(&json!({"title": "three"}))).await.expect_error(412, "PRECONDITION_FAILED");
+        other.delete(id(&task)).await.expect(204);
+        one.delete(id(&task)).await.expect_no_task();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_may_show_an_older_state_where_that_is_configured_but_not_one_before_its_own_writes_on_postgres()
+ {
+    let store = Store::new(Kind::Postgres).await;
+    let writer = Server::with(&store, &[CLUSTER]);
+    let reader = Server::with(&store, &[CLUSTER, ("READ_MAX_STALENESS", "1m")]);
+    let [one, other] = [writer.user("ann"), reader.user("ann")];
+    one.create("first").await;
+    assert_eq!(titles(&other.list().await), ["first"]);
+    let second = one.create("second").await;
+    assert_eq!(other.get("/tasks").await.expect(200).seq(), 1, "within the minute nobody is asked");
+    for path in ["/tasks", "/summary", "/export", "/changes?since=1", &format!("/tasks/{}", id(&second))] {
+        let answer = read(&other, path, ("x-tasklane-min-seq", "2")).await.expect(200);
+        assert_eq!(answer.seq(), 2, "{path}");
+    }
+    // A stream goes on from a seq that the reader had not met.
+    let third = one.create("third").await;
+    let mut stream = Events::of(&other, third["version"].as_i64()).await;
+    assert_eq!(stream.take(1).await[0].name, "hello");
+    other.create("fourth").await;
+    assert_eq!(stream.take(1).await[0].data["task"]["title"], "fourth", "and not `resync`");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seq_that_the_store_has_not_come_to_is_refused_on_postgres() {
+    let store = Store::new(Kind::Postgres).await;
+    refuses_what_is_ahead(&Server::with(&store, &[CLUSTER])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seq_that_the_store_has_not_come_to_is_refused_on_sqlite() {
+    let store = Store::new(Kind::Sqlite).await;
+    refuses_what_is_ahead(&Server::start(&store)).await;
+}
+
+async fn refuses_what_is_ahead(server: &Server) {
+    let ann = server.user("ann");
+    let task = ann.create("one").await;
+    for path in ["/tasks", "/summary", "/export", "/changes?since=0", &format!("/tasks/{}", id(&task))] {
+        for known in ["0", "1"] {
+            read(&ann, path, ("x-tasklane-min-seq", known)).await.expect(200);
+        }
+        let ahead = read(&ann, path, ("x-tasklane-min-seq", "2")).await;
+        assert_eq!(ahead.expect_error(410, "RESYNC_REQUIRED").seq(), 1);
+        for wrong in ["", "x", "-1", "1, 2", "99999999999999999999"] {
+            let wrong = read(&ann, path, ("x-tasklane-min-seq", wrong)).await;
+            assert_eq!(wrong.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["X-Tasklane-Min-Seq"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_stopped_shows_nothing_old_and_overwrites_nothing_on_postgres() {
+    let store = Store::new(Kind::Postgres).await;
+    let servers = replicas(&store);
+    let [one, zombie] = [servers[0].user("ann"), servers[1].user("ann")];
+    let task = one.create("first").await;
+    zombie.put(id(&task), &json!({"description": "kept"})).await.expect(200);
+    for _ in 0..5 {
+        servers[1].signal("STOP");
+        let title = json!({"title": "newest"});
+        let newest = one.put(id(&task), &title).await.expect(200).json();
+        let done = json!({"completed": true});
+        let (reads, write) = ((0..20).map(|_| zombie.get("/tasks")), zombie.put(id(&task), &done));
+        let all = async { tokio::join!(futures_util::future::join_all(reads), write) };
+        let wake = async {
+            // The requests are on their way to it by then; if not, the test proves less, and holds.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            servers[1].signal("CONT");
+        };
+        let ((reads, write), ()) = tokio::join!(all, wake);
+        for read in reads {
+            let read = read.expect(200);
+            assert!(read.seq() >= newest["version"].as_i64().unwrap(), "an old state was shown");
+            assert_eq!(read.json()["tasks"][0]["title"], "newest");
+        }
+        let written = write.expect(200).json();
+        assert_eq!((&written["title"], &written["description"]), (&json!("newest"), &json!("kept")));
+        one.put(id(&task), &json!({"title": "old", "completed": false})).await.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_put_back_is_followed_and_clients_are_told_to_start_anew_on_postgres() {
+    let store = Store::new(Kind::Postgres).await;
+    let servers = replicas(&store);
+    let users = servers.each_ref().map(|server| server.user("ann"));
+    let [one, other] = &users;
+    let first = one.create("first").await;
+    one.create("second").await;
+    one.create("third").await;
+    let mut streams = [Events::of(one, Some(3)).await, Events::of(other, Some(3)).await];
+    for stream in &mut streams {
+        assert_eq!(stream.take(1).await[0].name, "hello");
+    }
+    // As it was after the first write.
+    store
+        .damage(&["DELETE FROM tasks WHERE version > 1", "UPDATE users SET seq = 1, last_batch = NULL"])
+        .await;
+    for user in &users {
+        assert_eq!(user.list().await, std::slice::from_ref(&first));
+        user.get("/changes?since=3").await.expect_error(410, "RESYNC_REQUIRED");
+    }
+    for stream in &mut streams {
+        let resync = Event { name: "resync".to_owned(), id: 1, data: json!({"seq": 1}) };
+        assert_eq!(stream.take(1).await, [resync]);
+    }
+    let again = one.create("again").await;
+    assert_eq!(again["version"], 2);
+    assert_eq!(other.list().await, one.list().await);
+    assert_eq!(streams[0].take(1).await[0].data["task"], again);
+}
