@@ -10,6 +10,7 @@ use std::{io, process};
 use actix_rt::{Arbiter, System};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::auth::{self, Signer, Verifier};
@@ -21,7 +22,7 @@ use crate::store::committer::Committer;
 use crate::store::maintenance::maintain;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Store, StoreError};
+use crate::store::{Hint, Store, StoreError};
 use crate::telemetry::{init_logs, metrics};
 
 /// Threads for the store's own work: queries, group commit, timers.
@@ -148,16 +149,31 @@ pub(crate) fn store_runtime() -> Result<Runtime, AppError> {
     builder.build().map_err(failed("cannot start threads"))
 }
 
+/// The store to serve from, and word of what other processes do on it, where there may be any.
+async fn serving_store(
+    config: &Config,
+    runtime: &Runtime,
+) -> Result<(Arc<dyn Store>, Option<mpsc::Receiver<Hint>>), AppError> {
+    let StoreUrl::Postgres(url) = &config.store else {
+        return Ok((open_store(config, runtime).await?, None));
+    };
+    let store = open_postgres(config, url, runtime).await?;
+    let shared = config.mode != Mode::Sole;
+    store.watch_for_others(shared);
+    let hints = shared.then(|| store.exchange_hints());
+    Ok((Arc::new(store), hints))
+}
+
 async fn open_store(config: &Config, runtime: &Runtime) -> Result<Arc<dyn Store>, AppError> {
-    let named = named_by("DATABASE_URL");
-    match &config.store {
-        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).map_err(named)?)),
-        StoreUrl::Postgres(url) => {
-            let options = postgres_options(config, url);
-            let store = PostgresStore::connect(options, runtime.handle().clone()).await;
-            Ok(Arc::new(store.map_err(named)?))
-        }
-    }
+    Ok(match &config.store {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path).map_err(named_by("DATABASE_URL"))?),
+        StoreUrl::Postgres(url) => Arc::new(open_postgres(config, url, runtime).await?),
+    })
+}
+
+async fn open_postgres(config: &Config, url: &str, runtime: &Runtime) -> Result<PostgresStore, AppError> {
+    let store = PostgresStore::connect(postgres_options(config, url), runtime.handle().clone()).await;
+    store.map_err(named_by("DATABASE_URL"))
 }
 
 /// Says which setting, or option, names the store that cannot be opened.
@@ -184,7 +200,7 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let mut signals = Signals::listen()?;
     let tls = config.tls.as_ref().map(http::tls::server_config).transpose().map_err(AppError::System)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let store = open_store(&config, runtime).await?;
+    let (store, hints) = serving_store(&config, runtime).await?;
     let limits = Limits {
         max_tasks: config.max_tasks_per_user,
         cache_bytes: config.cache_max_bytes,
@@ -204,6 +220,9 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let arbiters: Vec<Arbiter> = (0..workers.div_ceil(2)).map(|_| Arbiter::new()).collect();
     let places = arbiters.iter().map(Arbiter::handle).collect();
     let lanes = Registry::start(Arc::clone(&store), committer, limits, places, runtime.handle().clone());
+    if let Some(hints) = hints {
+        lanes.follow_others(hints);
+    }
     let jwks_url = config.jwks_url.as_deref();
     let verifier = Verifier::start(config.secret.as_ref(), jwks_url, &config.expected, runtime.handle())
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;

@@ -69,10 +69,15 @@ impl Freshness {
         self.reads != Reads::Own
     }
 
+    /// Whether what a snapshot shows is of a store that is not the one it was.
+    pub(super) fn is_outdated(&self, snapshot: &Snapshot) -> bool {
+        snapshot.epoch() != self.store.epoch()
+    }
+
     /// Whether a snapshot of this view, which should be of `least` or later, needs no question.
     pub(super) fn vouches(&self, view: &View, snapshot: &Snapshot, least: Seq) -> bool {
         snapshot.seq() >= least
-            && snapshot.epoch() == self.store.epoch()
+            && !self.is_outdated(snapshot)
             && match self.reads {
                 Reads::Own => true,
                 Reads::Strict => false,
@@ -125,7 +130,7 @@ impl Freshness {
 
     async fn look(&self, who: &Identity, view: &View) -> Result<Arc<Snapshot>, Error> {
         let before = view.snapshot();
-        if before.epoch() != self.store.epoch() {
+        if self.is_outdated(&before) {
             return self.catch_up(who, view, |_| false).await;
         }
         let (stored, at) = self.ask(who.user()).await?;
@@ -191,7 +196,7 @@ impl Freshness {
 
     /// The state after `base`, by what changed since; `None` where a user has to be read anew.
     async fn step(&self, who: &Identity, base: &Snapshot) -> Result<Option<Snapshot>, Error> {
-        if base.epoch() != self.store.epoch() {
+        if self.is_outdated(base) {
             return Ok(None);
         }
         let stored = self.store.since(who.user(), base.seq()).await.map_err(unavailable)?;

@@ -4,6 +4,7 @@
 //! [`Command`](crate::domain::Command) and waits until it is durable.
 
 mod entry;
+mod follow;
 mod freshness;
 mod held;
 mod home;

@@ -17,10 +17,11 @@ use actix::dev::channel::channel;
 use actix::{Addr, ArbiterHandle, Context};
 use dashmap::DashMap;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
 use super::Snapshot;
+use super::follow::follow;
 use super::freshness::Freshness;
 use super::held::{Lane, Permit, Subscription};
 use super::home::Home;
@@ -31,8 +32,8 @@ use super::view::{CachedBytes, View};
 use super::write::{Answer, Effect, Write};
 use crate::domain::{Identity, Seq, UserId};
 use crate::error::Error;
-use crate::store::Store;
 use crate::store::committer::Committer;
+use crate::store::{Hint, Store};
 use crate::telemetry::metrics;
 
 /// How often, in seconds, all lanes are looked through for idle ones.
@@ -50,7 +51,7 @@ pub struct Registry {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     lanes: Arc<DashMap<UserId, Arc<Lane>>>,
     works: Arc<Works>,
     limits: Limits,
@@ -208,6 +209,11 @@ impl Registry {
         Ok(subscription)
     }
 
+    /// From now on lanes that are followed show what other processes write, whom these hints come from.
+    pub fn follow_others(&self, hints: mpsc::Receiver<Hint>) {
+        self.inner.runtime.spawn(follow(Arc::downgrade(&self.inner), hints));
+    }
+
     /// Asks the store for a sign of life.
     ///
     /// # Errors
@@ -236,6 +242,30 @@ impl Registry {
 }
 
 impl Inner {
+    pub(super) fn freshness(&self) -> &Freshness {
+        &self.works.freshness
+    }
+
+    /// Notes word of a change; if the user's lane is behind it and is followed, it is given back.
+    pub(super) fn heard(&self, hint: Hint) -> Option<Arc<Lane>> {
+        let lane = self.lanes.get(&hint.user)?;
+        let view = lane.view.get()?;
+        if view.snapshot().seq() >= hint.seq {
+            return None;
+        }
+        view.doubt();
+        (lane.followers.load(Ordering::Relaxed) > 0).then(|| Arc::clone(&lane))
+    }
+
+    /// Every lane that is followed.
+    pub(super) fn followed(&self) -> Vec<Arc<Lane>> {
+        if self.followers.available_permits() == self.limits.followers {
+            return Vec::new();
+        }
+        let followed = self.lanes.iter().filter(|lane| lane.followers.load(Ordering::Relaxed) > 0);
+        followed.map(|lane| Arc::clone(&lane)).collect()
+    }
+
     /// What a loaded lane shows, if it will do.
     fn warm(&self, who: &Identity, will_do: impl FnOnce(&View, &Snapshot) -> bool) -> Option<Arc<Snapshot>> {
         let lane = self.lanes.get(&who.user())?;

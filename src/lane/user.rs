@@ -95,6 +95,7 @@ impl Claim {
 /// | from | event | to |
 /// |---|---|---|
 /// | `Idle` | a command that changes something | `Committing` |
+/// | `Idle` | a command, and the store is not the one it was | `Reloading` |
 /// | `Committing` | committed, rejected, unavailable | `Idle`, then on with the queue |
 /// | `Committing` | conflict, unknown | `Reloading` |
 /// | `Reloading` | loaded | `Idle`, then on with the queue |
@@ -150,6 +151,9 @@ impl UserActor {
     /// Plans what is queued and sends it off, if nothing is in flight.
     fn proceed(&mut self, ctx: &mut Context<Self>) {
         while matches!(self.state, State::Idle) && !self.queue.is_empty() {
+            if self.works.freshness.is_outdated(&self.view.snapshot()) {
+                return self.reload(Duration::ZERO, ctx);
+            }
             let Ok(flight) = Arc::clone(&self.flight).try_lock_owned() else {
                 // Only a predecessor of this actor can hold it, and the registry starts no successor
                 // before that flight is over.

@@ -87,6 +87,11 @@ impl View {
         self.validated.fetch_max(at, Ordering::Relaxed);
     }
 
+    /// Notes that there is a newer state than the one shown.
+    pub(super) fn doubt(&self) {
+        self.validated.store(0, Ordering::Relaxed);
+    }
+
     /// When it was last known to be the newest state; 0 for never.
     pub(super) fn validated(&self) -> u64 {
         self.validated.load(Ordering::Relaxed)

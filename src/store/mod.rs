@@ -100,6 +100,15 @@ pub enum Outcome {
     Unknown(String),
 }
 
+/// Word from some process that a user has come to this seq.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// Which user.
+    pub user: UserId,
+    /// The seq of a durable change.
+    pub seq: Seq,
+}
+
 /// A user as stored, at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredUser {

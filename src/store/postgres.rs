@@ -6,28 +6,34 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
+use super::{Batch, Hint, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use crate::domain::{Seq, Timestamp, UserId};
 use commit::Committer;
 use connect::Connector;
 use fault::{Fault, Kind};
+use hints::Hints;
 
 mod audit;
 mod columns;
 mod commit;
 mod connect;
 mod fault;
+mod hints;
+mod lineage;
 mod migrate;
+mod presence;
 mod purge;
 mod read;
 mod tls;
@@ -107,8 +113,16 @@ pub struct PostgresStore {
 struct Inner {
     pool: Pool,
     committer: Committer,
+    connector: Connector,
     answer_timeout: Duration,
+    /// What other processes are to be told; set where there are any.
+    hints: OnceLock<Hints>,
+    /// What goes on beside the calls, until the store is closed.
+    tasks: Mutex<JoinSet<()>>,
 }
+
+/// Hints that may wait to be taken.
+const HINTS: usize = 4_096;
 
 impl PostgresStore {
     /// Reaches the server and brings its tables up to date. All work of the store is done on
@@ -131,22 +145,62 @@ impl PostgresStore {
     }
 }
 
+impl PostgresStore {
+    /// From now on other processes on this database are told of this one's commits, and what they tell comes
+    /// out here. It takes two connections beside the pool's.
+    #[must_use]
+    pub fn exchange_hints(&self) -> mpsc::Receiver<Hint> {
+        let (heard, hints) = mpsc::channel(HINTS);
+        let inner = Arc::clone(&self.inner);
+        self.run(async move {
+            inner.hints.get_or_init(Hints::default).send(&inner.connector, inner.answer_timeout).await;
+        });
+        let connector = self.inner.connector.clone();
+        self.run(async move { hints::listen(&connector, &heard).await });
+        self.inner.hints.get_or_init(Hints::default);
+        hints
+    }
+
+    /// From now on it is told in the log, and by a metric, when a process works on this database that is not
+    /// expected to: any other one, or, of those that share it, one that does not. It takes one connection
+    /// beside the pool's.
+    pub fn watch_for_others(&self, shared: bool) {
+        let connector = self.inner.connector.clone();
+        self.run(async move { presence::watch(&connector, shared).await });
+    }
+
+    /// Does work beside the calls, until the store is closed.
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn_on(work, &self.runtime);
+    }
+}
+
 impl Inner {
     fn new(connector: Connector, options: &PostgresOptions) -> Result<Self, StoreError> {
         // Fast looks whether the connection is closed and asks no question; a read that meets one that
         // closed just then is tried again.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let config = connector.config().clone();
+        let lineage = Arc::clone(connector.lineage());
         let pool = Pool::builder(Manager::from_connect(config, connector.clone(), recycling))
             .max_size(options.pool_size.saturating_sub(1).max(1))
             .wait_timeout(Some(options.wait_timeout))
             .create_timeout(Some(connector.create_timeout()))
             .recycle_timeout(Some(options.wait_timeout))
             .runtime(Runtime::Tokio1)
+            .pre_recycle(Hook::sync_fn(move |_, metrics| {
+                // A connection to a server that was left behind may still be open.
+                if lineage.is_outdated(metrics.created) {
+                    Err(HookError::message("outdated"))
+                } else {
+                    Ok(())
+                }
+            }))
             .build()
             .map_err(|error| StoreError(format!("PostgreSQL: {error}")))?;
-        let committer = Committer::new(connector, options.answer_timeout);
-        Ok(Self { pool, committer, answer_timeout: options.answer_timeout })
+        let (answer_timeout, hints, tasks) = (options.answer_timeout, OnceLock::new(), Mutex::default());
+        let committer = Committer::new(connector.clone(), answer_timeout);
+        Ok(Self { pool, committer, connector, answer_timeout, hints, tasks })
     }
 
     /// Runs one reading statement. A connection that turns out to be closed is replaced once; one that
@@ -207,9 +261,16 @@ impl Store for PostgresStore {
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         let inner = Arc::clone(&self.inner);
         let count = batches.len();
-        let batches = batches.to_vec();
-        match on(&self.runtime, async move { inner.committer.commit(&batches).await }).await {
-            Ok(outcomes) => outcomes,
+        let sent = batches.to_vec();
+        match on(&self.runtime, async move { inner.committer.commit(&sent).await }).await {
+            Ok(outcomes) => {
+                if let Some(hints) = self.inner.hints.get() {
+                    let durable = batches.iter().zip(&outcomes);
+                    let durable = durable.filter(|(_, outcome)| **outcome == Outcome::Committed);
+                    durable.for_each(|(batch, _)| hints.add(batch.user, batch.reached));
+                }
+                outcomes
+            }
             Err(error) => vec![Outcome::Unknown(error.0); count],
         }
     }
@@ -230,6 +291,10 @@ impl Store for PostgresStore {
             .await?
     }
 
+    fn epoch(&self) -> u64 {
+        self.inner.connector.lineage().epoch()
+    }
+
     fn pool(&self) -> PoolState {
         let status = self.inner.pool.status();
         let (connected, busy) = self.inner.committer.connection();
@@ -241,6 +306,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.inner.pool.close();
         self.inner.committer.close().await;
     }

@@ -27,6 +27,10 @@ pub struct Metrics {
     validations: Counter,
     catch_ups: Counter,
     reloads: Counter,
+    hints_sent: Counter,
+    hints_received: Counter,
+    listening: Gauge,
+    company: Gauge,
     cache_hits: Counter,
     cache_misses: Counter,
     cache_bytes: Gauge,
@@ -61,6 +65,10 @@ impl Metrics {
                 validations: counter!("tasklane_validation_queries_total"),
                 catch_ups: counter!("tasklane_catch_ups_total"),
                 reloads: counter!("tasklane_reloads_total"),
+                hints_sent: counter!("tasklane_hints_sent_total"),
+                hints_received: counter!("tasklane_hints_received_total"),
+                listening: gauge!("tasklane_hints_listener_up"),
+                company: gauge!("tasklane_other_process"),
                 cache_hits: counter!("tasklane_cache_hits_total"),
                 cache_misses: counter!("tasklane_cache_misses_total"),
                 cache_bytes: gauge!("tasklane_cache_bytes"),
@@ -98,6 +106,26 @@ impl Metrics {
     /// Notes that a user in memory was read anew.
     pub fn reload(&self) {
         self.reloads.increment(1);
+    }
+
+    /// Notes that other processes were told of changes of so many users.
+    pub fn hints_sent(&self, users: usize) {
+        self.hints_sent.increment(users as u64);
+    }
+
+    /// Notes word of a user's change.
+    pub fn hint_received(&self) {
+        self.hints_received.increment(1);
+    }
+
+    /// Sets whether word of other processes is heard.
+    pub fn listening(&self, up: bool) {
+        self.listening.set(f64::from(u8::from(up)));
+    }
+
+    /// Sets whether a process works on the same store that is not expected to.
+    pub fn company(&self, there: bool) {
+        self.company.set(f64::from(u8::from(there)));
     }
 
     /// Notes a read served from memory.
@@ -150,6 +178,16 @@ fn describe() {
     );
     counter!("tasklane_catch_ups_total", "Times what another process wrote was added to a user in memory.");
     counter!("tasklane_reloads_total", "Times a user in memory was read anew as a whole.");
+    counter!("tasklane_hints_sent_total", "Users whose changes other processes were told of.");
+    counter!("tasklane_hints_received_total", "Word of a user's change, this process's own included.");
+    gauge!(
+        "tasklane_hints_listener_up",
+        "1 while word of other processes is heard; 0 costs followers up to a second."
+    );
+    gauge!(
+        "tasklane_other_process",
+        "1 while a process works on the same database that is not expected to: see MODE."
+    );
     counter!("tasklane_cache_hits_total", "Reads served from memory.");
     counter!("tasklane_cache_misses_total", "Reads that loaded their user first.");
     gauge!("tasklane_cache_bytes", "What the lanes weigh in memory, nearly.");

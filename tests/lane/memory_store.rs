@@ -1,7 +1,7 @@
 //! A store in memory that keeps the contract of `tasklane::store::Store`, and fails on command.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub struct MemoryStore {
     pub shared: AtomicBool,
     /// Queries that asked how far users are.
     pub validations: AtomicUsize,
+    /// How often it has become another one.
+    pub epoch: AtomicU64,
     /// How long such a query is on its way, and its answer.
     pub distance: Mutex<Duration>,
 }
@@ -321,6 +323,10 @@ impl Store for MemoryStore {
         }
         self.flying.lock().unwrap().retain(|user| !batches.iter().any(|batch| batch.user == *user));
         outcomes
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {

@@ -188,6 +188,37 @@ fn a_store_that_has_gone_back_is_followed_back_and_followers_hear_of_it() {
     });
 }
 
+#[test]
+fn a_store_that_is_another_one_is_read_anew_even_where_its_seq_is_the_same() {
+    world(Limits::default(), |world| async move {
+        let (who, writer) = (user("ann"), user("bob"));
+        for who in [&who, &writer] {
+            world.task(who, "one").await;
+        }
+        let past = world.store.remember();
+        for who in [&who, &writer] {
+            world.task(who, "lost").await;
+        }
+        // As many changes as were lost, by somebody else, who was the first to meet the new server.
+        world.store.go_back(&past);
+        for who in [&who, &writer] {
+            world.store.overtake(who.user(), who.subject());
+        }
+        world.store.epoch.fetch_add(1, Ordering::SeqCst);
+        world.assert_readers_see_the_store(&who).await;
+        // A write does not rest on what was lost either.
+        let task = world.store.tasks(writer.user())[0].clone();
+        assert!(task.completed);
+        world.lanes.submit(&writer, flip(task.id).into()).await.unwrap();
+        assert!(!world.store.tasks(writer.user())[0].completed, "it was flipped as it was before");
+        world.assert_readers_see_the_store(&writer).await;
+        // It is done with: nothing is read again.
+        let loads = world.store.loads.load(Ordering::SeqCst);
+        world.lanes.snapshot(&who).await.unwrap();
+        assert_eq!(world.store.loads.load(Ordering::SeqCst), loads);
+    });
+}
+
 /// What readers can tell of a state; of deletions the last one of each task, as a store gives them.
 fn told(snapshot: &Snapshot, from: Seq) -> impl PartialEq + std::fmt::Debug + use<> {
     let mut feed = BTreeMap::new();

@@ -1,24 +1,30 @@
 //! The connection string, and the one way a connection comes about.
 
 use std::borrow::Cow;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Connect};
 use percent_encoding::percent_decode_str;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{Client, Config, Connection, Error, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Socket};
 
 use super::PostgresOptions;
 use super::fault::{Fault, describe};
+use super::lineage::Lineage;
 use super::tls::{Tls, tls};
 
 /// How long what was sent may stay unacknowledged by the server's machine, however patient the caller.
 const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
+
+/// Notifications that may wait to be taken.
+const TOLD: usize = 256;
 
 /// Makes connections, each set up the same way.
 #[derive(Clone)]
@@ -27,6 +33,7 @@ pub(super) struct Connector {
     tls: Tls,
     setup: String,
     create_timeout: Duration,
+    lineage: Arc<Lineage>,
 }
 
 impl Connector {
@@ -70,6 +77,7 @@ impl Connector {
             config,
             tls,
             setup: setup(options),
+            lineage: Arc::default(),
             // Every host gets its turn, then there is time to shake hands.
             create_timeout: options.connect_timeout.saturating_mul(hosts.saturating_add(1)),
         })
@@ -78,6 +86,11 @@ impl Connector {
     /// What tokio-postgres is told.
     pub(super) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What is known of the server that connections lead to.
+    pub(super) const fn lineage(&self) -> &Arc<Lineage> {
+        &self.lineage
     }
 
     /// How long a connection may take to come about.
@@ -100,25 +113,42 @@ impl Connector {
     /// Makes a connection outside the pool. To be called on the store's runtime, as the connection's
     /// task is spawned on the present one.
     pub(super) async fn open(&self) -> Result<ClientWrapper, Fault> {
-        match timeout(self.create_timeout, self.dial()).await {
+        self.open_for(None).await
+    }
+
+    async fn open_for(&self, told: Option<mpsc::Sender<String>>) -> Result<ClientWrapper, Fault> {
+        match timeout(self.create_timeout, self.dial(told)).await {
             Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
             Ok(Err(error)) => Err(Fault::of_connecting(&error)),
             Err(_) => Err(Fault::no_connection(self.create_timeout)),
         }
     }
 
-    async fn dial(&self) -> Result<(Client, JoinHandle<()>), Error> {
+    /// Makes a connection that passes on what is told by a channel, until it ends.
+    pub(super) async fn listen(
+        &self,
+        channel: &str,
+    ) -> Result<(ClientWrapper, mpsc::Receiver<String>), Fault> {
+        let (told, payloads) = mpsc::channel(TOLD);
+        let link = self.open_for(Some(told)).await?;
+        let listening = link.batch_execute(&format!("LISTEN {channel}")).await;
+        listening.map_err(|error| Fault::of(&error))?;
+        Ok((link, payloads))
+    }
+
+    async fn dial(&self, told: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Error> {
         let (client, task) = match &self.tls.connector {
             None => {
                 let (client, connection) = self.config.connect(NoTls).await?;
-                (client, tokio::spawn(drive(connection)))
+                (client, tokio::spawn(drive(connection, told)))
             }
             Some(tls) => {
                 let (client, connection) = self.config.connect(tls.clone()).await?;
-                (client, tokio::spawn(drive(connection)))
+                (client, tokio::spawn(drive(connection, told)))
             }
         };
         client.batch_execute(&self.setup).await?;
+        self.lineage.ask(&client).await?;
         // Ends the work of a client that is gone. Servers before 14 and some systems do not know it.
         match client.batch_execute("SET client_connection_check_interval = '5s'").await {
             Err(error) if client.is_closed() => Err(error),
@@ -132,14 +162,27 @@ impl Connect for Connector {
         &self,
         _: &Config,
     ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        Box::pin(self.dial())
+        Box::pin(self.dial(None))
     }
 }
 
-/// Moves the bytes of a connection until it ends.
-async fn drive<S: TlsStream + Unpin>(connection: Connection<Socket, S>) {
-    if let Err(error) = connection.await {
-        tracing::warn!(error = describe(&error), "a connection to PostgreSQL broke");
+/// Moves the bytes of a connection until it ends, and passes on what it is told.
+async fn drive<S: TlsStream + Unpin>(
+    mut connection: Connection<Socket, S>,
+    told: Option<mpsc::Sender<String>>,
+) {
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        match message {
+            // Whoever does not keep up misses some.
+            Ok(AsyncMessage::Notification(notification)) => {
+                let _ = told.as_ref().map(|told| told.try_send(notification.payload().to_owned()));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = describe(&error), "a connection to PostgreSQL broke");
+                return;
+            }
+        }
     }
 }
 

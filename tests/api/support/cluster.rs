@@ -1,6 +1,6 @@
 //! A PostgreSQL cluster of a test's own, to be killed and brought back.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,6 +41,18 @@ impl Cluster {
     /// Kills every process of it at once, as a power cut would.
     pub fn kill(&self) {
         script("kill", &self.dir, &[]);
+    }
+
+    /// Stops it and brings it back as a standby that is promoted at once: the same data on the next timeline.
+    pub async fn promote(&self) {
+        let dir = &self.dir;
+        script("stop", dir, &[]);
+        let (data, signal) = (dir.join("data"), dir.join("data/standby.signal"));
+        std::fs::write(&signal, "").unwrap();
+        let owner = std::fs::metadata(data).unwrap();
+        std::os::unix::fs::chown(&signal, Some(owner.uid()), Some(owner.gid())).unwrap();
+        script("restart", dir, &[]);
+        super::store::run(&self.url, "SELECT pg_promote()").await.unwrap();
     }
 
     /// Brings it back on the same port with the same data.

@@ -145,7 +145,7 @@ impl Drop for Database {
 }
 
 /// Runs one statement as the cluster's superuser.
-async fn run(url: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
+pub(super) async fn run(url: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
     let connection = tokio::spawn(connection);
     client.batch_execute(statement).await?;
