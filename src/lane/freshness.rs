@@ -116,6 +116,18 @@ impl Freshness {
             .map_err(|_| Error::StoreUnavailable("the user could not be brought up to date in time".into()))?
     }
 
+    /// Has the lane show a state of at least this seq, which is known to be in the store. It may be there before the
+    /// lane knows, when the answer to its own commit was lost.
+    ///
+    /// # Errors
+    /// As [`Freshness::newest`].
+    pub(super) async fn reach(&self, who: &Identity, view: &View, seq: Seq) -> Result<(), Error> {
+        if view.snapshot().seq() < seq {
+            self.newest(who, view).await?;
+        }
+        Ok(())
+    }
+
     /// Whether the state of this seq, which the lane had within this call's caller, was the newest then: it
     /// still is, or what came after it was this lane's own, which passed the fence.
     ///

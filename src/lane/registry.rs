@@ -354,6 +354,9 @@ impl Inner {
                 let recalled = self.works.store.recall(who.user(), &key.key).await;
                 let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
                 if let Some(record) = recalled.record {
+                    // No read after this answer may show less than it says.
+                    let lane = self.living(who).await?;
+                    self.works.freshness.reach(who, self.view(&lane).await?.0, recalled.seq).await?;
                     return replay(&record, key, || Answer::from_record(&record.answer), recalled.seq);
                 }
                 recalled.seq

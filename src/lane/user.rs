@@ -24,7 +24,7 @@ use super::write::{Answer, Write};
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
 use crate::store::committer::{Committer, Settled};
-use crate::store::{Batch, KeyRecord, Recalled, Store, StoreError};
+use crate::store::{Batch, KeyRecord, Recalled, Store};
 use crate::telemetry::metrics;
 
 /// Commands of one batch at the most: a batch is one row in the fence, but its tasks all travel.
@@ -180,7 +180,7 @@ impl UserActor {
     fn plan(&mut self, ctx: &mut Context<Self>) -> Option<Sent> {
         let base = self.base();
         let mut plan = Plan::new(self.who.clone(), base, self.works.max_tasks, Timestamp::now());
-        let mut answers = Vec::new();
+        let (mut answers, mut unsure) = (Vec::new(), Vec::new());
         for mut submit in self.queue.drain(..self.queue.len().min(BATCH)) {
             if !submit.planned && !submit.claim.take() {
                 continue;
@@ -193,7 +193,7 @@ impl UserActor {
                     continue;
                 }
                 if submit.looked_up < Some(self.keys_since) {
-                    recall(&self.works, self.who.clone(), submit, ctx);
+                    unsure.push(submit);
                     continue;
                 }
             }
@@ -204,6 +204,9 @@ impl UserActor {
                 submit.answer(answer);
             }
         }
+        for submit in unsure {
+            self.recall(submit, ctx);
+        }
         if answers.is_empty() {
             return None;
         }
@@ -211,13 +214,23 @@ impl UserActor {
         Some(Sent { batch: Arc::new(batch), next, answers })
     }
 
+    /// Looks a write's key up in the store anew, beside whatever else there is to do.
+    fn recall(&self, submit: Submit, ctx: &mut Context<Self>) {
+        let (works, who, view) = (Arc::clone(&self.works), self.who.clone(), Arc::clone(&self.view));
+        let key = submit.write.key.as_ref().map(|key| Arc::clone(&key.key)).unwrap_or_default();
+        let lookup = async move {
+            let recalled = works.store.recall(who.user(), &key).await;
+            let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
+            if recalled.record.is_some() {
+                works.freshness.reach(&who, &view, recalled.seq).await?;
+            }
+            Ok(recalled)
+        };
+        ctx.spawn(lookup.into_actor(self).map(|recalled, actor, ctx| actor.recalled(submit, recalled, ctx)));
+    }
+
     /// Takes up a write again whose key was looked up in the store anew.
-    fn recalled(
-        &mut self,
-        mut submit: Submit,
-        recalled: Result<Recalled, StoreError>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn recalled(&mut self, mut submit: Submit, recalled: Result<Recalled, Error>, ctx: &mut Context<Self>) {
         match (recalled, &submit.write.key) {
             (Ok(Recalled { seq, record: Some(record) }), Some(key)) => {
                 let answer = replay(&record, key, || Answer::from_record(&record.answer), seq);
@@ -228,7 +241,7 @@ impl UserActor {
                 self.queue.push_back(submit);
                 self.proceed(ctx);
             }
-            (Err(error), _) => submit.answer(Err(Error::StoreUnavailable(error.to_string()))),
+            (Err(error), _) => submit.answer(Err(error)),
         }
     }
 
@@ -350,18 +363,6 @@ impl Submit {
 
 fn submits(sent: Sent) -> impl Iterator<Item = Submit> {
     sent.answers.into_iter().map(|(submit, _)| submit)
-}
-
-/// Looks a write's key up in the store, beside whatever else the actor does.
-fn recall(works: &Works, who: Identity, submit: Submit, ctx: &mut Context<UserActor>) {
-    let (store, key) = (Arc::clone(&works.store), submit.write.key.clone());
-    let lookup = async move {
-        let name = key.as_ref().map_or("", |key| &*key.key);
-        (store.recall(who.user(), name).await, submit)
-    };
-    ctx.spawn(actix::fut::wrap_future::<_, UserActor>(lookup).map(|(recalled, submit), actor, ctx| {
-        actor.recalled(submit, recalled, ctx);
-    }));
 }
 
 /// How long to wait before a batch is planned for the so-many-th time anew, drawn by `lot`.

@@ -1,5 +1,6 @@
 //! Idempotency keys: a write sent twice happens once, whatever goes wrong in between.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -198,5 +199,29 @@ fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
         let again = send(&world.lanes, &who, keyed("k", 2, create("new"))).await;
         assert_eq!((again.replayed, again.seq.get()), (false, 3));
         world.assert_readers_see_the_store(&who).await;
+    });
+}
+
+/// A commit in doubt is in the store before its lane knows.
+#[test]
+fn no_read_after_a_repeated_answer_is_older_than_that_answer() {
+    world(Limits::default(), |world| async move {
+        let who = user("ann");
+        let write = keyed("k", 1, create("one"));
+        *world.store.latency.lock().unwrap() = Duration::from_millis(20);
+        world.store.fail(&[Fault::LoseAnswer]);
+        let first = world.spawn(&who, write.clone());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        // The commit that is on its way arrives; nothing that is sent after it does.
+        world.store.stuck.store(true, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(world.store.seq(who.user()), 1);
+        let again = send(&world.lanes, &who, write).await;
+        assert!(again.replayed);
+        let shown = world.lanes.snapshot(&who).await.unwrap();
+        assert_eq!((shown.seq(), shown.len()), (again.seq, 1));
+        world.store.stuck.store(false, Ordering::SeqCst);
+        assert_eq!(first.await.unwrap().unwrap(), Answer { replayed: false, ..again });
+        assert_eq!(world.lanes.snapshot(&who).await.unwrap().len(), 1);
     });
 }
