@@ -8,6 +8,7 @@ mod follow;
 mod freshness;
 mod held;
 mod home;
+mod keys;
 mod limits;
 mod page;
 mod plan;

@@ -4,7 +4,7 @@
 //! planned, every command in order against a working copy, and goes out as one batch; what arrives
 //! meanwhile forms the next. Nothing is shown or answered before the store has said what became of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::{Mutex, oneshot};
-use tokio::time::Instant;
 
 use super::freshness::Freshness;
 use super::held::Permit;
 use super::home::Home;
+use super::keys::Keys;
 use super::plan::{Plan, Planned, replay};
 use super::snapshot::Snapshot;
 use super::view::View;
@@ -24,7 +24,7 @@ use super::write::{Answer, Write};
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
 use crate::store::committer::{Committer, Settled};
-use crate::store::{Batch, KeyRecord, Recalled, Store};
+use crate::store::{Batch, Recalled, Store};
 use crate::telemetry::metrics;
 
 /// Commands of one batch at the most: a batch is one row in the fence, but its tasks all travel.
@@ -39,10 +39,6 @@ const JITTER: Duration = Duration::from_millis(4);
 
 /// The pause before a failed reload is tried again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(250);
-
-/// How long the lane itself remembers the keys it committed. A write is looked up in the store before it is
-/// queued, and queued for less time than this: what was committed in between is found here.
-const REMEMBER: Duration = Duration::from_mins(1);
 
 /// What every lane works with.
 pub(super) struct Works {
@@ -121,19 +117,16 @@ pub(super) struct UserActor {
     queue: VecDeque<Submit>,
     state: State,
     reruns: u32,
-    /// The keys committed by this lane within the last [`REMEMBER`].
-    keys: HashMap<Arc<str>, (Instant, KeyRecord)>,
-    /// The seq from which on `keys` is complete: what was committed before is to be found in the store.
-    keys_since: Seq,
+    keys: Keys,
     /// The place of the state this actor has met last, or made.
     known: (u32, Seq),
 }
 
 impl UserActor {
     pub(super) fn new(who: Identity, works: Arc<Works>, view: Arc<View>, flight: Arc<Mutex<()>>) -> Self {
-        let (queue, state, keys) = (VecDeque::new(), State::Idle, HashMap::new());
+        let (queue, state) = (VecDeque::new(), State::Idle);
         let known = view.snapshot().place();
-        Self { who, works, view, flight, queue, state, reruns: 0, keys, keys_since: known.1, known }
+        Self { who, works, view, flight, queue, state, reruns: 0, keys: Keys::new(known.1), known }
     }
 
     /// The state to plan on. Where it is not the one this actor has left, others have written, under keys this
@@ -142,8 +135,7 @@ impl UserActor {
         let base = self.view.snapshot();
         if base.place() != self.known {
             self.known = base.place();
-            self.keys_since = base.seq();
-            self.keys.clear();
+            self.keys.forget(base.seq());
         }
         base
     }
@@ -187,12 +179,12 @@ impl UserActor {
             }
             submit.planned = true;
             if let Some(key) = &submit.write.key {
-                if let Some((_, record)) = self.keys.get(&key.key) {
+                if let Some(record) = self.keys.get(&key.key) {
                     let answer = replay(record, key, || Answer::from_record(&record.answer), plan.seq());
                     submit.answer(answer);
                     continue;
                 }
-                if submit.looked_up < Some(self.keys_since) {
+                if !self.keys.completes(submit.looked_up) {
                     unsure.push(submit);
                     continue;
                 }
@@ -245,19 +237,6 @@ impl UserActor {
         }
     }
 
-    /// Remembers the keys of a batch that is durable now, and forgets old ones.
-    fn remember(&mut self, batch: &Batch) {
-        if batch.erase {
-            self.keys.clear();
-        }
-        if batch.keys.is_empty() {
-            return;
-        }
-        let now = Instant::now();
-        self.keys.retain(|_, (at, _)| now.duration_since(*at) < REMEMBER);
-        self.keys.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), (now, record.clone()))));
-    }
-
     fn settled(&mut self, settled: Settled, ctx: &mut Context<Self>) {
         let State::Committing(sent) = std::mem::replace(&mut self.state, State::Idle) else {
             return;
@@ -266,7 +245,7 @@ impl UserActor {
         match settled {
             Settled::Committed => {
                 self.reruns = 0;
-                self.remember(&sent.batch);
+                self.keys.keep(&sent.batch);
                 self.known = sent.next.place();
                 self.view.publish(sent.next);
                 for (submit, answer) in sent.answers {
