@@ -133,7 +133,8 @@ impl Field {
         let small = faults.iter().any(|fault| matches!(fault, Fault::FillDisk | Fault::FillLog));
         let (store, proxy, cluster, disk) = match kind {
             Kind::Sqlite => {
-                let disk = small.then(|| Disk::new(16));
+                // Its write-ahead log alone may take 32.
+                let disk = small.then(|| Disk::new(64));
                 let store = match &disk {
                     Some(disk) => Store::at(&format!("sqlite://{}/tasklane.db", disk.path().display())),
                     None => Store::new(kind).await,
