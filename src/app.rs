@@ -265,11 +265,13 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
         tracing::warn!(signal = name, "stopping at once");
         process::exit(1);
     });
+    // `/ready` says no, every answer closes its connection. What a load balancer sends until it has asked is served.
+    api.drain();
+    sleep(config.drain_time).await;
     let deadline = Instant::now() + config.shutdown_timeout;
     let left = || deadline.saturating_duration_since(Instant::now());
 
-    // No new connections; every answer closes its own; then nothing is on its way any more.
-    api.drain();
+    // No new connections; then nothing is on its way any more.
     handle.pause().await;
     let unanswered = timeout(left(), quiet(&api)).await.is_err();
     for handle in handles {

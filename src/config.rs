@@ -96,6 +96,9 @@ pub struct Settings {
     /// Seconds that requests in flight get to finish at a stop
     #[arg(long, env = "SHUTDOWN_TIMEOUT", global = true, value_name = "SECONDS")]
     pub shutdown_timeout: Option<String>,
+    /// Seconds to go on taking requests after a stop was asked for, while `/ready` says 503
+    #[arg(long, env = "DRAIN_TIME", global = true, value_name = "SECONDS")]
+    pub drain_time: Option<String>,
     /// Which requests are logged: `problems` (failed and slow ones) or `all`
     #[arg(long, env = "LOG_REQUESTS", global = true, value_name = "WHICH")]
     pub log_requests: Option<String>,
@@ -151,6 +154,9 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// How long a stop waits for requests in flight.
     pub shutdown_timeout: Duration,
+    /// How long requests are still taken after that, so that a load balancer has time to see `/ready` say no.
+    /// Too short: connections that it opens meanwhile are refused.
+    pub drain_time: Duration,
     /// Which requests are logged.
     pub log_requests: LogRequests,
     /// A listener of its own for the metrics.
@@ -247,6 +253,12 @@ impl Config {
                 settings.shutdown_timeout.as_deref(),
                 30,
                 1..=3600,
+            )?),
+            drain_time: Duration::from_secs(number(
+                "DRAIN_TIME",
+                settings.drain_time.as_deref(),
+                0,
+                0..=3600,
             )?),
             log_requests: match (given(settings.log_requests.as_deref()), environment) {
                 (Some("problems"), _) | (None, Environment::Production) => LogRequests::Problems,

@@ -7,7 +7,7 @@ use crate::support::command::{Finished, run};
 use crate::support::{Kind, Server, Store, tokens};
 
 /// Values that are wrong, and a word of what is allowed.
-const WRONG: [(&str, &str, &str); 48] = [
+const WRONG: [(&str, &str, &str); 49] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
     ("PORT", "70000", "65535"),
@@ -52,6 +52,7 @@ const WRONG: [(&str, &str, &str); 48] = [
     ("TLS_KEY", "key.pem", "TLS_CERT"),
     ("SHUTDOWN_TIMEOUT", "-5", "from"),
     ("SHUTDOWN_TIMEOUT", "soon", "from"),
+    ("DRAIN_TIME", "-1", "from"),
     ("LOG_REQUESTS", "some", "all"),
     ("METRICS_LISTEN", "9000", "127.0.0.1:9000"),
     ("ALLOW_UNSAFE_STORE", "yes", "true"),

@@ -18,6 +18,7 @@ on_both_stores!(
     a_restart_gives_the_very_same_bytes,
     a_stop_answers_the_request_in_flight,
     a_stop_does_not_wait_for_connections_that_ask_nothing,
+    a_stop_with_drain_time_says_not_ready_and_serves_new_connections_all_the_same,
 );
 
 const USERS: usize = 8;
@@ -226,4 +227,22 @@ async fn a_stop_does_not_wait_for_connections_that_ask_nothing(store: Store) {
         server.stop();
         drop(idle);
     }
+}
+
+async fn a_stop_with_drain_time_says_not_ready_and_serves_new_connections_all_the_same(store: Store) {
+    let mut server = Server::with(&store, &[("DRAIN_TIME", "3")]);
+    server.get("/ready").await.expect(200);
+    server.signal("TERM");
+    // Each on a connection of its own, since every answer closes it.
+    let mut asked = 0;
+    while server.get("/ready").await.status != 503 {
+        asked += 1;
+        assert!(asked < 10_000, "it goes on saying that it is ready");
+    }
+    let ann = server.user("ann");
+    for title in ["one", "two"] {
+        ann.create(title).await;
+    }
+    assert_eq!(ann.list().await.len(), 2);
+    assert_eq!(server.wait().code(), Some(0));
 }
