@@ -1,0 +1,92 @@
+"""What no program at hand checks of deploy/: metrics by name, and the Kubernetes manifests' necessary fields."""
+
+import json
+import pathlib
+import re
+import sys
+
+import yaml
+
+wrong = []
+
+
+def must(holds, what):
+    if not holds:
+        wrong.append(what)
+
+
+def text(path):
+    return pathlib.Path(path).read_text(encoding="utf-8")
+
+
+# --- metrics: the service's own are those it has a help text for
+
+source = text("src/telemetry/metrics.rs") + text("src/telemetry/traffic.rs")
+metrics = set(re.findall(r'(?:counter|gauge|histogram)!\(\s*"(tasklane_\w+)",', source))
+metrics |= set(re.findall(r"# HELP (tasklane_http_\w+)", source))
+
+
+def named(expressions):
+    names = re.findall(r"\btasklane_\w+", " ".join(expressions))
+    return {name if name in metrics else re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
+
+
+dashboard = json.loads(text("deploy/grafana/tasklane.json"))
+shown = named(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+rules = [rule for group in yaml.safe_load(text("deploy/prometheus/alerts.yml"))["groups"] for rule in group["rules"]]
+must(len(metrics) > 10, "the service's metrics were not found in its source")
+for name in sorted(metrics - shown):
+    wrong.append(f"{name} is not on the dashboard")
+for name in sorted((shown | named(rule["expr"] for rule in rules)) - metrics):
+    wrong.append(f"{name} is named in deploy/, but the service has no such metric")
+
+# --- alerts: each is tested, and told of
+
+tests = yaml.safe_load(text("deploy/prometheus/alerts_test.yml"))["tests"]
+tested = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
+operations = text("docs/operations.md")
+for rule in rules:
+    must(rule["alert"] in tested, f"{rule['alert']} has no test that raises it")
+    must(f"`{rule['alert']}`" in operations, f"docs/operations.md does not tell of {rule['alert']}")
+for name in sorted(metrics):
+    must(f"`{name}`" in operations, f"docs/operations.md does not tell of {name}")
+
+# --- Kubernetes
+
+settings = set(re.findall(r"^#?([A-Z][A-Z_]+)=", text(".env.example"), re.MULTILINE))
+documents = list(yaml.safe_load_all(text("deploy/kubernetes/tasklane.yaml")))
+kinds = {document["kind"]: document for document in documents}
+versions = {
+    "ConfigMap": "v1", "Deployment": "apps/v1", "Service": "v1", "HorizontalPodAutoscaler": "autoscaling/v2",
+    "PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1",
+}
+must({kind: document["apiVersion"] for kind, document in kinds.items()} == versions, "Kubernetes: other kinds than expected")
+must(all(document["metadata"]["name"] == "tasklane" for document in documents), "Kubernetes: a name is another one")
+configured = kinds["ConfigMap"]["data"]
+must(all(isinstance(value, str) for value in configured.values()), "ConfigMap: a value is no text")
+for name in sorted(set(configured) - settings):
+    wrong.append(f"ConfigMap: the service has no setting {name}")
+deployment = kinds["Deployment"]["spec"]
+pod = deployment["template"]["spec"]
+container = pod["containers"][0]
+labels = deployment["template"]["metadata"]["labels"]
+ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+must(deployment["selector"]["matchLabels"] == labels, "Deployment: its selector misses its pods")
+must(kinds["Service"]["spec"]["selector"] == labels, "Service: its selector misses the pods")
+must(kinds["Service"]["spec"]["ports"][0]["targetPort"] in ports, "Service: its port is none of the container's")
+must(kinds["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels, "PodDisruptionBudget: misses the pods")
+must(kinds["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels, "NetworkPolicy: misses the pods")
+must(kinds["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "tasklane", "HPA: scales something else")
+must(str(ports["http"]) == configured["PORT"], "Deployment: its port is not PORT")
+stop = int(configured["DRAIN_TIME"]) + int(configured["SHUTDOWN_TIMEOUT"])
+must(pod["terminationGracePeriodSeconds"] > stop, "Deployment: killed before DRAIN_TIME and SHUTDOWN_TIMEOUT have passed")
+for probe, path in [("startupProbe", "/health"), ("livenessProbe", "/health"), ("readinessProbe", "/ready")]:
+    must(container[probe]["httpGet"]["path"] == path, f"Deployment: {probe} does not ask {path}")
+must(pod["securityContext"]["runAsNonRoot"] is True, "Deployment: may run as root")
+must(container["securityContext"]["readOnlyRootFilesystem"] is True, "Deployment: its root may be written to")
+must(container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, "Deployment: has capabilities")
+
+for line in wrong:
+    print(line, file=sys.stderr)
+print(f"{len(metrics)} metrics, {len(rules)} alerts, {len(documents)} manifests: {len(wrong)} mistakes")
+sys.exit(bool(wrong))
