@@ -248,18 +248,13 @@ impl Config {
                 10..=1_000_000,
             )?,
             tls: tls(given(settings.tls_cert.as_deref()), given(settings.tls_key.as_deref()))?,
-            shutdown_timeout: Duration::from_secs(number(
+            shutdown_timeout: seconds(
                 "SHUTDOWN_TIMEOUT",
                 settings.shutdown_timeout.as_deref(),
                 30,
                 1..=3600,
-            )?),
-            drain_time: Duration::from_secs(number(
-                "DRAIN_TIME",
-                settings.drain_time.as_deref(),
-                0,
-                0..=3600,
-            )?),
+            )?,
+            drain_time: seconds("DRAIN_TIME", settings.drain_time.as_deref(), 0, 0..=3600)?,
             log_requests: match (given(settings.log_requests.as_deref()), environment) {
                 (Some("problems"), _) | (None, Environment::Production) => LogRequests::Problems,
                 (Some("all"), _) | (None, Environment::Development) => LogRequests::All,
@@ -299,6 +294,15 @@ fn number<T: FromStr + PartialOrd + fmt::Display>(
     text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
         wrong(name, text, &format!("a whole number from {} to {}", range.start(), range.end()))
     })
+}
+
+fn seconds(
+    name: &str,
+    value: Option<&str>,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Result<Duration, ConfigError> {
+    number(name, value, default, range).map(Duration::from_secs)
 }
 
 fn secret(

@@ -139,7 +139,7 @@ pub(super) struct MinSeq {
     /// A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
     /// seq or a later one, whichever process of several gives it
     #[param(rename = "X-Tasklane-Min-Seq", required = false, minimum = 0, example = 7)]
-    min_seq: Option<i64>,
+    min_seq: i64,
 }
 
 /// A name for a write.

@@ -1429,7 +1429,7 @@ export interface operations {
                  *     seq or a later one, whichever process of several gives it
                  * @example 7
                  */
-                "X-Tasklane-Min-Seq"?: number | null;
+                "X-Tasklane-Min-Seq"?: number;
             };
             path: {
                 /**
@@ -1915,7 +1915,7 @@ export interface operations {
                  *     seq or a later one, whichever process of several gives it
                  * @example 7
                  */
-                "X-Tasklane-Min-Seq"?: number | null;
+                "X-Tasklane-Min-Seq"?: number;
             };
             path: {
                 /**
@@ -2367,7 +2367,7 @@ export interface operations {
                  *     seq or a later one, whichever process of several gives it
                  * @example 7
                  */
-                "X-Tasklane-Min-Seq"?: number | null;
+                "X-Tasklane-Min-Seq"?: number;
             };
             path: {
                 /**
@@ -2588,7 +2588,7 @@ export interface operations {
                  *     seq or a later one, whichever process of several gives it
                  * @example 7
                  */
-                "X-Tasklane-Min-Seq"?: number | null;
+                "X-Tasklane-Min-Seq"?: number;
             };
             path: {
                 /**
@@ -3059,7 +3059,7 @@ export interface operations {
                  *     seq or a later one, whichever process of several gives it
                  * @example 7
                  */
-                "X-Tasklane-Min-Seq"?: number | null;
+                "X-Tasklane-Min-Seq"?: number;
             };
             path: {
                 /**
