@@ -61,7 +61,8 @@ impl FromRequest for Caller {
 }
 
 impl Caller {
-    fn new(session: Session, request: &HttpRequest) -> Result<Self, ApiError> {
+    /// The caller who has this session, if it is who the path names and may ask now.
+    pub(super) fn new(session: Session, request: &HttpRequest) -> Result<Self, ApiError> {
         let who = session.identity();
         match user_segment(request.uri().path()) {
             Some(named) if !names(named, who.subject()) => Err(crossing(who, named)),

@@ -28,6 +28,7 @@ use super::error::{ApiError, Code, wants_problem};
 use super::headers::{REQUEST_ID, SEQ};
 use super::route::Route;
 use super::unread::Unread;
+use super::warm::Warm;
 use crate::config::LogRequests;
 use crate::domain::Identity;
 use crate::telemetry::{Request, Stripe};
@@ -68,20 +69,20 @@ impl Edge {
     }
 }
 
-impl<S, B> Transform<S, ServiceRequest> for Edge
+impl<S> Transform<S, ServiceRequest> for Edge
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
     S::Future: Unpin,
-    B: MessageBody + 'static,
 {
-    type Response = ServiceResponse<EitherBody<EitherBody<B>>>;
+    type Response = ServiceResponse<EitherBody<EitherBody<BoxBody>>>;
     type Error = Error;
-    type Transform = EdgeService<<Gate as Transform<S, ServiceRequest>>::Transform>;
+    type Transform = EdgeService<<Gate as Transform<Warm<S>, ServiceRequest>>::Transform>;
     type InitError = ();
     type Future = LocalBoxFuture<'static, Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        let (worker, gate) = (Rc::clone(&self.worker), self.gate.new_transform(inner));
+        let worker = Rc::clone(&self.worker);
+        let gate = self.gate.new_transform(Warm::new(inner, Arc::clone(&worker.api)));
         Box::pin(async move { Ok(EdgeService { inner: gate.await?, worker }) })
     }
 }

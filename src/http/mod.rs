@@ -37,6 +37,7 @@ mod tickets;
 pub mod tls;
 mod transfer;
 mod unread;
+mod warm;
 
 use std::io;
 use std::net::SocketAddr;

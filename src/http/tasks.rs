@@ -1,7 +1,7 @@
 //! The task operations. Each extracts, parses, makes one call and maps what came of it.
 
-use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::answers::{listed, unmodified};
 use super::body::{Body, Sent};
@@ -16,7 +16,7 @@ use super::schemas::{
     Task, TaskList, TaskMissing, TaskPath, TaskQuery, UpdateTask, UserPath,
 };
 use super::sync_schemas::ResyncRequired;
-use crate::domain::{Command, NewTask, Patch};
+use crate::domain::{Command, NewTask, Patch, TaskId};
 use crate::lane::{Query, Snapshot};
 
 /// What a handler comes to.
@@ -48,12 +48,12 @@ pub(super) async fn list_tasks(caller: Caller) -> Answer {
     let query = list_query::parse(request.query_string())?;
     let snapshot = caller.snapshot().await?;
     let seq = snapshot.seq();
-    if let Some(unmodified) = unmodified(request, &Tag::weak(seq), seq) {
-        return Ok(unmodified);
-    }
     let whole = query.limit.is_none_or(|limit| limit >= snapshot.len());
     if whole && query == (Query { limit: query.limit, ..Query::default() }) {
-        return Ok(listed(seq, snapshot.list(), None));
+        return Ok(whole_list(request, &snapshot));
+    }
+    if let Some(unmodified) = unmodified(request, &Tag::weak(seq), seq) {
+        return Ok(unmodified);
     }
     let (body, cursor) = if snapshot.len() > MANY {
         web::block(move || page(&snapshot, &query)).await?
@@ -63,6 +63,12 @@ pub(super) async fn list_tasks(caller: Caller) -> Answer {
     let uri = request.uri();
     let next = cursor.map(|cursor| with_cursor(uri.path(), uri.query().unwrap_or_default(), &cursor));
     Ok(listed(seq, body, next))
+}
+
+/// All of a user's tasks, in their usual order.
+pub(super) fn whole_list(request: &HttpRequest, snapshot: &Snapshot) -> HttpResponse {
+    let seq = snapshot.seq();
+    unmodified(request, &Tag::weak(seq), seq).unwrap_or_else(|| listed(seq, snapshot.list(), None))
 }
 
 fn page(snapshot: &Snapshot, query: &Query) -> (Bytes, Option<String>) {
@@ -109,7 +115,11 @@ pub(super) async fn create_task(caller: Caller, body: Body) -> Answer {
 )]
 pub(super) async fn get_task(caller: Caller) -> Answer {
     let id = caller.task_id()?;
-    let snapshot = caller.snapshot().await?;
+    one_task(&caller, &*caller.snapshot().await?, id)
+}
+
+/// A task, if there is one of this id.
+pub(super) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> Answer {
     let task = snapshot.get(id).ok_or_else(|| ApiError::no_task(Some(snapshot.seq())))?;
     Ok(caller.task(task, snapshot.seq()))
 }

@@ -130,6 +130,16 @@ impl Registry {
         self.inner.warm(who, |_, _| true)
     }
 
+    /// The newest snapshot of a user, if it is in memory and known to be the newest, and not older than
+    /// `least`: what is to be had without a wait.
+    #[must_use]
+    pub fn fresh(&self, who: &Identity, least: Seq) -> Option<Arc<Snapshot>> {
+        let freshness = &self.inner.works.freshness;
+        let snapshot = self.inner.warm(who, |view, shown| freshness.vouches(view, shown, least))?;
+        metrics().cache_hit();
+        Some(snapshot)
+    }
+
     /// The newest snapshot of a user, loading the lane, or bringing it up to date, where need be.
     ///
     /// # Errors
@@ -144,11 +154,10 @@ impl Registry {
     /// # Errors
     /// Further: [`Error::SeqAhead`] when the store has not come to `least`.
     pub async fn snapshot_from(&self, who: &Identity, least: Seq) -> Result<Arc<Snapshot>, Error> {
-        let freshness = &self.inner.works.freshness;
-        if let Some(snapshot) = self.inner.warm(who, |view, shown| freshness.vouches(view, shown, least)) {
-            metrics().cache_hit();
+        if let Some(snapshot) = self.fresh(who, least) {
             return Ok(snapshot);
         }
+        let freshness = &self.inner.works.freshness;
         let lane = self.inner.living(who).await?;
         let (view, loaded) = self.inner.view(&lane).await?;
         if loaded {
