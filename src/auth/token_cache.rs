@@ -70,24 +70,24 @@ impl Default for TokenCache {
 }
 
 impl TokenCache {
-    pub(super) fn get(&self, token: &str) -> Option<Session> {
+    pub(super) fn get(&self, token: &[u8]) -> Option<Session> {
         self.get_at(token, now())
     }
 
-    fn get_at(&self, token: &str, now: i64) -> Option<Session> {
+    fn get_at(&self, token: &[u8], now: i64) -> Option<Session> {
         let session = self.sessions.get(&key(token))?;
         // A clock that was put back makes nothing last longer.
         let trusted = (0..TRUST).contains(&now.saturating_sub(session.verified));
         (trusted && now <= session.exp.saturating_add_unsigned(LEEWAY)).then_some(session)
     }
 
-    pub(super) fn put(&self, token: &str, session: Session) {
+    pub(super) fn put(&self, token: &[u8], session: Session) {
         self.sessions.insert(key(token), session);
     }
 }
 
-fn key(token: &str) -> Digest {
-    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+fn key(token: &[u8]) -> Digest {
+    let digest = digest::digest(&digest::SHA256, token);
     // SHA-256 always gives as many bytes as its constant says.
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
@@ -107,15 +107,15 @@ mod tests {
         let cache = TokenCache::default();
         let began = now();
         let ann = |exp| Session { identity: Arc::new(Identity::new("ann", None)), exp, verified: began };
-        cache.put("short", ann(began + 60));
-        cache.put("endless", ann(i64::MAX));
-        for (token, last) in [("short", 60 + 30), ("endless", TRUST - 1)] {
-            assert!(cache.get_at(token, began + last).is_some(), "{token}");
+        cache.put(b"short", ann(began + 60));
+        cache.put(b"endless", ann(i64::MAX));
+        for (token, last) in [(&b"short"[..], 60 + 30), (b"endless", TRUST - 1)] {
+            assert!(cache.get_at(token, began + last).is_some(), "{token:?}");
             // A second may have passed since the test began.
-            assert!(cache.get_at(token, began + last + 2).is_none(), "{token}");
-            assert!(cache.get_at(token, began - 60).is_none(), "{token}");
+            assert!(cache.get_at(token, began + last + 2).is_none(), "{token:?}");
+            assert!(cache.get_at(token, began - 60).is_none(), "{token:?}");
         }
-        assert!(cache.get_at("another", began).is_none());
+        assert!(cache.get_at(b"another", began).is_none());
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
         let subject = "s".repeat(128);
         for number in 0..60_000 {
             let identity = Arc::new(Identity::new(&subject, None));
-            cache.put(&number.to_string(), Session { identity, exp: i64::MAX, verified: now() });
+            cache.put(number.to_string().as_bytes(), Session { identity, exp: i64::MAX, verified: now() });
         }
         assert!(cache.sessions.weight() <= BUDGET, "{} bytes", cache.sessions.weight());
         assert!(cache.sessions.len() > 1000);

@@ -85,7 +85,7 @@ impl Verifier {
 
     /// The session of a token that was verified before and has not expired since: no wait.
     #[must_use]
-    pub fn cached(&self, token: &str) -> Option<Session> {
+    pub fn cached(&self, token: &[u8]) -> Option<Session> {
         self.cache.get(token)
     }
 
@@ -121,7 +121,7 @@ impl Verifier {
         }
         #[expect(clippy::cast_possible_truncation, reason = "a float beyond the range becomes its end")]
         let session = Session { identity, exp: claims.exp as i64, verified: now() };
-        self.cache.put(token, session.clone());
+        self.cache.put(token.as_bytes(), session.clone());
         Ok(session)
     }
 }

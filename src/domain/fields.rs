@@ -65,7 +65,11 @@ impl fmt::Display for TagsError {
 
 /// A task's tags: at most 20, each 1 to 50 scalar values, trimmed, none twice, in the order given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags(Box<[Box<str>]>);
+pub struct Tags(Option<Box<Named>>);
+
+/// One tag or more. Behind a pointer of eight bytes: most tasks have none, and all are kept in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named(Box<[Box<str>]>);
 
 impl Tags {
     /// The most tags a task may have.
@@ -99,25 +103,29 @@ impl Tags {
                 kept.push(tag.into());
             }
         }
-        Ok(Self(kept.into()))
+        Ok(Self::of(kept))
     }
 
     /// Tags read back from the store, which keeps only what [`Tags::parse`] let in.
     #[must_use]
     pub fn from_store(tags: Vec<String>) -> Self {
-        Self(tags.into_iter().map(Into::into).collect())
+        Self::of(tags.into_iter().map(Into::into).collect())
+    }
+
+    fn of(tags: Vec<Box<str>>) -> Self {
+        Self((!tags.is_empty()).then(|| Box::new(Named(tags.into()))))
     }
 
     /// The tags, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Box<str>] {
-        &self.0
+        self.0.as_ref().map_or(&[], |named| &named.0)
     }
 
     /// Whether `tag` is one of them, letter by letter.
     #[must_use]
     pub fn contains(&self, tag: &str) -> bool {
-        self.0.iter().any(|own| &**own == tag)
+        self.as_slice().iter().any(|own| &**own == tag)
     }
 }
 
@@ -209,7 +217,11 @@ impl Due {
 
 /// A client's own ordering key: 1 to 64 printable ASCII characters, compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(Box<str>);
+pub struct Position(Box<Key>);
+
+/// A key's text. Behind a pointer of eight bytes, as a due date's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(Box<str>);
 
 impl Position {
     /// The most characters it may have.
@@ -219,13 +231,13 @@ impl Position {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        ((1..=Self::MAX).contains(&text.len()) && printable).then(|| Self(text.into()))
+        ((1..=Self::MAX).contains(&text.len()) && printable).then(|| Self(Box::new(Key(text.into()))))
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.0
     }
 }
 

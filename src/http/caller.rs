@@ -48,6 +48,10 @@ impl FromRequest for Caller {
         if let Some(session) = api(request).verifier.cached(token) {
             return Either::Left(ready(Self::new(session, request).map_err(Into::into)));
         }
+        let Some(token) = str::from_utf8(token).ok().filter(|token| token.is_ascii()) else {
+            let error = ApiError::unauthorized("Invalid token", "it is not ASCII");
+            return Either::Left(ready(Err(error.into())));
+        };
         let (token, request) = (token.to_owned(), request.clone());
         Either::Right(Box::pin(async move {
             let api = api(&request);
@@ -165,7 +169,7 @@ pub(super) async fn check_access(request: &HttpRequest) -> Result<(), actix_web:
 }
 
 /// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&[u8], ApiError> {
     let missing = |cause| ApiError::unauthorized("Missing authentication token", cause);
     let invalid = |cause| ApiError::unauthorized("Invalid token", cause);
     let mut all = headers.get_all(AUTHORIZATION);
@@ -173,15 +177,13 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     if all.next().is_some() {
         return Err(invalid("more than one Authorization header"));
     }
-    // Much quicker than `to_str`, which goes through a long token byte by byte.
-    let value = str::from_utf8(value.as_bytes()).ok().filter(|value| value.is_ascii());
-    let value = value.ok_or_else(|| invalid("the Authorization header is not ASCII"))?;
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let value = value.as_bytes();
+    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Err(missing("another authorization scheme"));
     }
     match token.trim_ascii() {
-        "" => Err(missing("an empty token")),
+        b"" => Err(missing("an empty token")),
         token if token.len() > LONGEST_TOKEN => Err(invalid("it is longer than 8 KB")),
         token => Ok(token),
     }
@@ -189,7 +191,12 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
 
 /// The part of a path after so many slashes; the first part is the empty one before the first slash.
 fn segment(path: &str, place: usize) -> Option<&str> {
-    path.split('/').nth(place)
+    let slash = |text: &str| text.bytes().position(|byte| byte == b'/');
+    let mut rest = path;
+    for _ in 0..place {
+        rest = &rest[slash(rest)? + 1..];
+    }
+    Some(&rest[..slash(rest).unwrap_or(rest.len())])
 }
 
 /// Whom a path under `/api` names, still encoded.
@@ -235,7 +242,7 @@ mod tests {
     #[test]
     fn the_scheme_is_taken_in_any_case_and_the_token_as_it_is() {
         for value in ["Bearer a.B.c", "bearer a.B.c", "BEARER   a.B.c "] {
-            assert_eq!(bearer(&headers(&[value.as_bytes()])).unwrap(), "a.B.c");
+            assert_eq!(bearer(&headers(&[value.as_bytes()])).unwrap(), b"a.B.c");
         }
     }
 
@@ -246,7 +253,6 @@ mod tests {
         }
         assert_eq!(refusal(&[]), "Missing authentication token");
         assert_eq!(refusal(&[b"Bearer a", b"Bearer a"]), "Invalid token");
-        assert_eq!(refusal(&["Bearer ü".as_bytes()]), "Invalid token");
         assert_eq!(refusal(&[format!("Bearer {}", "a".repeat(8193)).as_bytes()]), "Invalid token");
         assert!(bearer(&headers(&[format!("Bearer {}", "a".repeat(8192)).as_bytes()])).is_ok());
     }

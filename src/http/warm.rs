@@ -96,8 +96,10 @@ enum What {
 impl What {
     /// By a path in its plainest form.
     fn of(path: &str) -> Option<Self> {
-        let (_user, rest) = path.strip_prefix("/api/")?.split_once('/')?;
-        match rest.strip_prefix("tasks")? {
+        let path = path.strip_prefix("/api/")?;
+        // No user is no route's.
+        let slash = path.bytes().position(|byte| byte == b'/').filter(|end| *end > 0)?;
+        match path[slash + 1..].strip_prefix("tasks")? {
             "" => Some(Self::List),
             id => TaskId::parse(id.strip_prefix('/')?).map(Self::Task),
         }
@@ -116,6 +118,7 @@ mod tests {
         for path in [
             "/api/ann/tasks/",
             "/api/tasks",
+            "/api//tasks",
             "/api/ann/tasksome",
             "/api/ann/summary",
             "/api/a/b/tasks",

@@ -7,4 +7,5 @@ mod harness;
 mod operations;
 mod queries;
 mod sync;
+mod warm;
 mod writes;
