@@ -106,7 +106,7 @@ impl Field {
     }
 
     fn limit(&self, size: &str) {
-        let (pid, size) = (format!("--pid={}", self.server.id()), format!("--fsize={size}"));
+        let (pid, size) = (format!("--pid={}", self.server().id()), format!("--fsize={size}"));
         let set = Command::new("prlimit").args([pid, size]).output().expect("prlimit, of util-linux");
         assert!(set.status.success(), "{set:?}");
     }
@@ -136,7 +136,7 @@ impl Field {
 
     /// A user outside the book, whose tasks are in the server's memory.
     async fn warm(&self) -> User {
-        let user = self.server.user(&format!("filler {}", Uuid::new_v4()));
+        let user = self.server().user(&format!("filler {}", Uuid::new_v4()));
         written(&user).await;
         user
     }

@@ -28,20 +28,38 @@ const MANY: usize = 24;
 /// How often a write with a key is sent until its fate is certain.
 const TRIES: usize = 8;
 
-/// A load on one server, whoever runs it at the time.
+/// How long a client waits that will not wait long, where there is another server to go to.
+const SHORT: Duration = Duration::from_millis(700);
+
+/// To which server a request goes, for which user, and how long it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub server: usize,
+    pub user: usize,
+    /// The longest, or `None` for the usual time.
+    pub patience: Option<Duration>,
+}
+
+/// A load on one or several servers, whoever runs them at the time.
 pub struct Load {
     pub book: Book,
-    users: Vec<User>,
+    /// Every user, at every server.
+    doors: Vec<Vec<User>>,
     stop: AtomicBool,
     /// Tasks each user is known to have, with the newest version heard of.
     known: Vec<Mutex<VecDeque<(String, i64)>>>,
 }
 
 impl Load {
-    /// Clients for these users.
-    pub fn new(users: Vec<User>) -> Arc<Self> {
-        let known = users.iter().map(|_| Mutex::default()).collect();
-        Arc::new(Self { book: Book::default(), users, stop: AtomicBool::new(false), known })
+    /// Clients for these users: for each server, all of them. Every request goes to any of the servers.
+    pub fn new(doors: Vec<Vec<User>>) -> Arc<Self> {
+        let known = doors[0].iter().map(|_| Mutex::default()).collect();
+        Arc::new(Self { book: Book::default(), doors, stop: AtomicBool::new(false), known })
+    }
+
+    /// How many servers there are.
+    pub fn servers(&self) -> usize {
+        self.doors.len()
     }
 
     /// Starts all clients.
@@ -49,12 +67,15 @@ impl Load {
         let client = |number: usize| {
             let load = Arc::clone(self);
             let mut random = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number as u64));
+            // Where one of several servers stands still, most go on to another; some wait for its answer.
+            let hurries = self.servers() > 1 && !number.is_multiple_of(4);
+            let patience = hurries.then_some(SHORT);
             tokio::spawn(async move {
                 for round in 0..MOST {
                     if load.stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    load.step(&mut random, &format!("{number}.{round}")).await;
+                    load.step(&mut random, patience, &format!("{number}.{round}")).await;
                     tokio::time::sleep(Duration::from_millis(random.random_range(0..30))).await;
                 }
             })
@@ -68,12 +89,14 @@ impl Load {
     }
 
     /// One operation of one client, with its repetitions.
-    async fn step(&self, random: &mut StdRng, name: &str) {
+    async fn step(&self, random: &mut StdRng, patience: Option<Duration>, name: &str) {
         let user = if random.random_ratio(1, 3) { 0 } else { random.random_range(0..USERS) };
         let what = self.choose(random, user, name);
+        let way =
+            |random: &mut StdRng| Way { server: random.random_range(0..self.servers()), user, patience };
         if what.reads() {
             // What it means is told by the book.
-            self.send(user, &what, None).await.ok();
+            self.send(way(random), &what, None).await.ok();
             return;
         }
         let key = random.random_bool(0.4).then(|| format!("key {name}"));
@@ -81,7 +104,7 @@ impl Load {
         let again =
             key.is_some() || (matches!(what, What::Create { id: Some(_), .. }) && random.random_bool(0.5));
         for _ in 0..TRIES {
-            let outcome = self.send(user, &what, key.as_deref()).await;
+            let outcome = self.send(way(random), &what, key.as_deref()).await;
             if matches!(outcome, Ok(Outcome::Done(_) | Outcome::Refused(_)) | Err(_)) {
                 break;
             }
@@ -92,7 +115,7 @@ impl Load {
         }
         // Sent once more though it is known to be done: the answer must be the first one.
         if key.is_some() && random.random_bool(0.2) {
-            self.send(user, &what, key.as_deref()).await.ok();
+            self.send(way(random), &what, key.as_deref()).await.ok();
         }
     }
 
@@ -125,17 +148,20 @@ impl Load {
     }
 
     /// Sends one request and writes down what came of it.
-    pub async fn send(&self, user: usize, what: &What, key: Option<&str>) -> Result<Outcome, String> {
-        let request = request(&self.users[user], what);
-        let request = match key {
-            Some(key) => request.header("idempotency-key", format!("\"{key}\"")),
-            None => request,
-        };
+    pub async fn send(&self, way: Way, what: &What, key: Option<&str>) -> Result<Outcome, String> {
+        let Way { server, user, patience } = way;
+        let mut request = request(&self.doors[server][user], what);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", format!("\"{key}\""));
+        }
+        if let Some(patience) = patience {
+            request = request.timeout(patience);
+        }
         let invoked = self.book.tick();
         let told = tell(request).await;
         let returned = self.book.tick();
         let (what, key) = (what.clone(), key.map(str::to_owned));
-        let record = Record { user, what, key, invoked, returned, told };
+        let record = Record { server, user, what, key, invoked, returned, told };
         self.learn(&record);
         let outcome = record.outcome();
         self.book.add(record);

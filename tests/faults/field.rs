@@ -8,183 +8,135 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::task::block_in_place;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
+use crate::backends::{Of, connect, name, pids, signal, terminate};
 use crate::disk::Disk;
+use crate::fault::Fault;
 use crate::proxy::{Proxy, Way};
+use crate::replica::Replica;
 use crate::support::cluster::Cluster;
 use crate::support::command::PATIENCE;
-use crate::support::{Kind, Server, Store};
+use crate::support::{Kind, Server, Store, User};
 
-/// What is done to the service while clients work.
+/// Who serves the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// kill -9 of the server; it is started again on its port.
-    KillServer,
-    /// SIGTERM; it must end with 0, and is started again.
-    StopServer,
-    /// SIGTERM, and again at once: it ends whatever is under way.
-    StopServerAtOnce,
-    /// The server stands still for some seconds.
-    PauseServer,
-    /// kill -9 of all of PostgreSQL.
-    KillPostgres,
-    /// A fast stop of PostgreSQL, and a start.
-    RestartPostgres,
-    /// kill -9 of both.
-    KillBoth,
-    /// PostgreSQL's processes for the server stand still for some seconds.
-    PauseBackends,
-    /// The same for longer than the server waits for any answer.
-    PauseBackendsForLong,
-    /// kill -9 of the server while PostgreSQL holds its last commit back, which is carried out when the next
-    /// server has long written for the same users.
-    LateCommit,
-    /// All connections to PostgreSQL are ended from its side, again and again.
-    TerminateBackends,
-    /// All connections that PostgreSQL allows are in use by others.
-    UseUpConnections,
-    /// Somebody else holds the lock on a user's row.
-    LockUser,
-    /// New connections to PostgreSQL are refused; then those there are reset.
-    Refuse,
-    /// Every connection to PostgreSQL is reset.
-    Reset,
-    /// Nothing gets through to or from PostgreSQL, and nobody says so.
-    BlackHole,
-    /// The same for longer than a client is let wait.
-    BlackHoleForLong,
-    /// Everything takes longer.
-    Slow,
-    /// Connections are cut in the middle of a message.
-    CutMidway,
-    /// What is sent arrives and is carried out, but the answer is lost with the connection.
-    CutAnswer,
-    /// The same, and the connection stays: the answer just does not come.
-    Deaf,
-    /// Another program holds the lock of SQLite's file.
-    LockFile,
-    /// No file of the server may grow.
-    LimitFiles,
-    /// The disk that the store is on is full.
-    FillDisk,
-    /// The same, and PostgreSQL's log has to grow: it goes down, and cannot start.
-    FillLog,
+pub enum Service {
+    /// One server.
+    One,
+    /// Three that know of each other (`MODE=cluster`): to clients they are one.
+    Replicas,
+    /// Two of which each believes that it is alone (`MODE=sole`).
+    TwoAlone,
 }
 
-/// All that SQLite can suffer.
-pub const OF_SQLITE: [Fault; 7] = [
-    Fault::KillServer,
-    Fault::StopServer,
-    Fault::StopServerAtOnce,
-    Fault::PauseServer,
-    Fault::LockFile,
-    Fault::LimitFiles,
-    Fault::FillDisk,
-];
+impl Service {
+    fn servers(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Replicas => 3,
+            Self::TwoAlone => 2,
+        }
+    }
 
-/// All that PostgreSQL can suffer.
-pub const OF_POSTGRES: [Fault; 23] = [
-    Fault::KillServer,
-    Fault::StopServer,
-    Fault::StopServerAtOnce,
-    Fault::PauseServer,
-    Fault::KillPostgres,
-    Fault::RestartPostgres,
-    Fault::KillBoth,
-    Fault::PauseBackends,
-    Fault::PauseBackendsForLong,
-    Fault::LateCommit,
-    Fault::TerminateBackends,
-    Fault::UseUpConnections,
-    Fault::LockUser,
-    Fault::Refuse,
-    Fault::Reset,
-    Fault::BlackHole,
-    Fault::BlackHoleForLong,
-    Fault::Slow,
-    Fault::CutMidway,
-    Fault::CutAnswer,
-    Fault::Deaf,
-    Fault::FillDisk,
-    Fault::FillLog,
-];
+    fn mode(self) -> &'static str {
+        if self == Self::Replicas { "cluster" } else { "sole" }
+    }
+}
 
-/// Connections that PostgreSQL allows here.
+/// Connections that PostgreSQL allows to each server here.
 const CONNECTIONS: usize = 24;
 
-/// A server on a store of its own.
+/// One or several servers on a store of their own.
 pub struct Field {
-    /// The server that runs now.
-    pub server: Server,
     /// How often each fault was inflicted.
     pub done: BTreeMap<String, usize>,
-    port: String,
-    store: Store,
-    proxy: Option<Proxy>,
+    replicas: Vec<Replica>,
+    /// The server that the fault strikes.
+    struck: usize,
     cluster: Option<Cluster>,
     /// Goes after what is on it.
     disk: Option<Disk>,
 }
 
 impl Field {
-    /// A server on an empty store that can suffer these faults; on PostgreSQL, by way of a proxy.
-    pub async fn new(kind: Kind, faults: &[Fault]) -> Self {
+    /// Servers on an empty store that can suffer these faults; on PostgreSQL, each by way of a proxy.
+    pub async fn new(kind: Kind, service: Service, faults: &[Fault]) -> Self {
         let small = faults.iter().any(|fault| matches!(fault, Fault::FillDisk | Fault::FillLog));
-        let (store, proxy, cluster, disk) = match kind {
+        let mut field =
+            Self { done: BTreeMap::new(), replicas: Vec::new(), struck: 0, cluster: None, disk: None };
+        match kind {
             Kind::Sqlite => {
                 // Its write-ahead log alone may take 32.
-                let disk = small.then(|| Disk::new(64));
-                let store = match &disk {
+                field.disk = small.then(|| Disk::new(64));
+                let store = match &field.disk {
                     Some(disk) => Store::at(&format!("sqlite://{}/tasklane.db", disk.path().display())),
                     None => Store::new(kind).await,
                 };
-                (store, None, None, disk)
+                field.replicas.push(Replica::start(store, None, service.mode()));
             }
             Kind::Postgres => {
-                let disk = small.then(|| Disk::new(192));
-                let limit = format!("max_connections={CONNECTIONS}");
-                let cluster = block_in_place(|| match &disk {
+                field.disk = small.then(|| Disk::new(192));
+                let limit = format!("max_connections={}", service.servers() * CONNECTIONS);
+                let cluster = block_in_place(|| match &field.disk {
                     Some(disk) => {
                         let settings = [&*limit, "min_wal_size=48MB", "max_wal_size=64MB"];
                         Cluster::at(&disk.path().join("cluster"), &settings)
                     }
                     None => Cluster::with(&[&limit]),
                 });
-                let mut url = reqwest::Url::parse(&cluster.url).unwrap();
-                let there = (url.host_str().unwrap().to_owned(), url.port().unwrap());
-                let proxy = Proxy::start(TcpListener::bind("127.0.0.1:0").unwrap(), there);
-                url.set_port(Some(proxy.port)).unwrap();
-                (Store::at(url.as_str()), Some(proxy), Some(cluster), disk)
+                for number in 0..service.servers() {
+                    let mut url = reqwest::Url::parse(&cluster.url).unwrap();
+                    let there = (url.host_str().unwrap().to_owned(), url.port().unwrap());
+                    let proxy = Proxy::start(TcpListener::bind("127.0.0.1:0").unwrap(), there);
+                    url.set_port(Some(proxy.port)).unwrap();
+                    url.query_pairs_mut().append_pair("application_name", &name(number));
+                    let replica = Replica::start(Store::at(url.as_str()), Some(proxy), service.mode());
+                    field.replicas.push(replica);
+                }
+                field.cluster = Some(cluster);
             }
-        };
-        let port = free_port().to_string();
-        let server = start(&store, &port);
-        Self { server, done: BTreeMap::new(), port, store, proxy, cluster, disk }
+        }
+        field
+    }
+
+    /// For each server, a client of it for each of these users.
+    pub fn doors(&self, subjects: &[String]) -> Vec<Vec<User>> {
+        let of = |replica: &Replica| subjects.iter().map(|subject| replica.server.user(subject)).collect();
+        self.replicas.iter().map(of).collect()
+    }
+
+    /// The server that the fault strikes.
+    pub fn server(&self) -> &Server {
+        &self.replicas[self.struck].server
+    }
+
+    fn replica(&mut self) -> &mut Replica {
+        &mut self.replicas[self.struck]
     }
 
     /// Does its worst, and puts things right again.
     pub async fn inflict(&mut self, fault: Fault, random: &mut StdRng) {
         *self.done.entry(format!("{fault:?}")).or_default() += 1;
+        self.struck = random.random_range(0..self.replicas.len());
         match fault {
             Fault::KillServer => {
-                self.server.kill();
-                some_millis(random, 0..300).await;
-                self.start_again();
+                self.replica().server.kill();
+                let longest = if self.replicas.len() > 1 { 1_500 } else { 300 };
+                some_millis(random, 0..longest).await;
+                self.replica().start_again();
             }
-            Fault::StopServer => self.stop_and_start(),
+            Fault::StopServer => self.replica().stop_and_start(),
             Fault::StopServerAtOnce => {
-                self.server.terminate();
+                self.server().terminate();
                 some_millis(random, 0..20).await;
-                self.server.signal("TERM");
-                block_in_place(|| self.server.wait());
-                self.start_again();
+                self.server().signal("TERM");
+                block_in_place(|| self.replica().server.wait());
+                self.replica().start_again();
             }
-            Fault::PauseServer => {
-                self.server.signal("STOP");
-                some_millis(random, 500..3_000).await;
-                self.server.signal("CONT");
-            }
+            Fault::PauseServer => self.pause_server(random, 500..3_000).await,
+            Fault::PauseServerForLong => self.pause_server(random, 16_000..20_000).await,
+            Fault::PauseServerForAMinute => self.pause_server(random, 60_000..70_000).await,
             Fault::KillPostgres => {
                 block_in_place(|| self.cluster().kill());
                 some_millis(random, 0..1_500).await;
@@ -192,32 +144,29 @@ impl Field {
             }
             Fault::RestartPostgres => block_in_place(|| self.cluster().restart()),
             Fault::KillBoth => {
-                self.server.kill();
+                for replica in &mut self.replicas {
+                    replica.server.kill();
+                }
                 block_in_place(|| {
                     self.cluster().kill();
                     self.cluster().restart();
                 });
-                self.start_again();
+                self.replicas.iter_mut().for_each(Replica::start_again);
             }
-            Fault::PauseBackends => self.pause_backends(random, 500..4_000).await,
-            Fault::PauseBackendsForLong => self.pause_backends(random, 16_000..20_000).await,
+            Fault::PauseBackends => self.pause_backends(Of::All, random, 500..4_000).await,
+            Fault::PauseBackendsForLong => self.pause_backends(Of::All, random, 16_000..20_000).await,
+            Fault::PauseListeners => self.pause_backends(Of::Listeners, random, 1_000..3_000).await,
             Fault::LateCommit => {
-                let admin = self.admin().await;
-                let pids = others(&admin).await;
+                let pids = pids(&self.admin().await, Of::Server(self.struck)).await;
                 signal(&pids, "STOP");
                 some_millis(random, 50..300).await;
-                self.server.kill();
-                self.start_again();
+                self.replica().server.kill();
+                self.replica().start_again();
                 some_millis(random, 500..1_500).await;
                 signal(&pids, "CONT");
             }
-            Fault::TerminateBackends => {
-                let admin = self.admin().await;
-                for _ in 0..random.random_range(10..40) {
-                    terminate_others(&admin).await;
-                    some_millis(random, 0..100).await;
-                }
-            }
+            Fault::TerminateBackends => self.terminate(Of::All, random).await,
+            Fault::EndListeners => self.terminate(Of::Listeners, random).await,
             Fault::UseUpConnections => self.use_up_connections(random).await,
             Fault::LockUser => {
                 let admin = self.admin().await;
@@ -250,7 +199,7 @@ impl Field {
             Fault::CutMidway => self.on_and_off(Way::CutMidway, random).await,
             Fault::CutAnswer => self.on_and_off(Way::CutAnswer, random).await,
             Fault::LockFile => {
-                let file = rusqlite::Connection::open(self.store.file().unwrap()).unwrap();
+                let file = rusqlite::Connection::open(self.replicas[0].store.file().unwrap()).unwrap();
                 file.busy_timeout(PATIENCE).unwrap();
                 block_in_place(|| file.execute_batch("BEGIN IMMEDIATE").unwrap());
                 some_millis(random, 500..8_000).await;
@@ -262,16 +211,12 @@ impl Field {
         }
     }
 
-    /// Ends the server in good order and starts another one, which has nothing but the store.
+    /// Ends all servers in good order and starts others, which have nothing but the store.
     pub fn stop_and_start(&mut self) {
-        self.server.terminate();
-        let status = block_in_place(|| self.server.wait());
-        assert!(status.success(), "after SIGTERM: {status}; it wrote:\n{:#?}", self.server.output().stderr());
-        self.start_again();
-    }
-
-    fn start_again(&mut self) {
-        self.server = block_in_place(|| start(&self.store, &self.port));
+        for replica in &mut self.replicas {
+            replica.stop();
+        }
+        self.replicas.iter_mut().for_each(Replica::start_again);
     }
 
     /// Whether PostgreSQL is the store.
@@ -290,7 +235,7 @@ impl Field {
     }
 
     fn proxy(&self) -> &Proxy {
-        self.proxy.as_ref().expect("this fault is of PostgreSQL")
+        self.replicas[self.struck].proxy.as_ref().expect("this fault is of PostgreSQL")
     }
 
     async fn open_after(&self, random: &mut StdRng, millis: Range<u64>) {
@@ -323,19 +268,32 @@ impl Field {
         connect(&self.cluster().url).await
     }
 
-    async fn pause_backends(&self, random: &mut StdRng, millis: Range<u64>) {
-        let admin = self.admin().await;
-        let pids = others(&admin).await;
+    async fn pause_server(&self, random: &mut StdRng, millis: Range<u64>) {
+        self.server().signal("STOP");
+        some_millis(random, millis).await;
+        self.server().signal("CONT");
+    }
+
+    async fn pause_backends(&self, of: Of, random: &mut StdRng, millis: Range<u64>) {
+        let pids = pids(&self.admin().await, of).await;
         signal(&pids, "STOP");
         some_millis(random, millis).await;
         signal(&pids, "CONT");
     }
 
+    async fn terminate(&self, of: Of, random: &mut StdRng) {
+        let admin = self.admin().await;
+        for _ in 0..random.random_range(10..40) {
+            terminate(&admin, of).await;
+            some_millis(random, 0..100).await;
+        }
+    }
+
     async fn use_up_connections(&self, random: &mut StdRng) {
         let admin = self.admin().await;
-        terminate_others(&admin).await;
+        terminate(&admin, Of::All).await;
         let mut taken = Vec::new();
-        for _ in 0..4 * CONNECTIONS {
+        for _ in 0..4 * CONNECTIONS * self.replicas.len() {
             match connect(&self.cluster().url).await {
                 Some(client) => taken.push(client),
                 None => some_millis(random, 10..40).await,
@@ -345,51 +303,7 @@ impl Field {
     }
 }
 
-async fn connect(url: &str) -> Option<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
-    tokio::spawn(connection);
-    Some(client)
-}
-
-const OTHERS: &str = "backend_type = 'client backend' AND pid <> pg_backend_pid()";
-
-async fn terminate_others(admin: &Client) {
-    let query = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}");
-    admin.query(&query, &[]).await.expect("our own connection is not among those ended");
-}
-
-async fn others(admin: &Client) -> Vec<i32> {
-    let rows = admin.query(&format!("SELECT pid FROM pg_stat_activity WHERE {OTHERS}"), &[]).await;
-    rows.unwrap().iter().map(|row| row.get(0)).collect()
-}
-
-/// Sends a signal to processes, of which some may be gone by now.
-fn signal(pids: &[i32], name: &str) {
-    for pid in pids {
-        let command = format!("kill -{name} {pid}");
-        let _ = std::process::Command::new("sh").args(["-c", &command]).output();
-    }
-}
-
 /// Waits for some of so many milliseconds.
 pub async fn some_millis(random: &mut StdRng, range: Range<u64>) {
     tokio::time::sleep(Duration::from_millis(random.random_range(range))).await;
-}
-
-fn start(store: &Store, port: &str) -> Server {
-    // A file that may not grow is then an error of the write; left alone, the signal would end the server.
-    let ignoring = ["/bin/sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
-    Server::under(&ignoring, store, &[("PORT", port)])
-}
-
-/// A port below those that systems take for outgoing connections: it is still free at the next start. No
-/// seed chooses it, or two tests with one seed would have the same.
-fn free_port() -> u16 {
-    for _ in 0..1_000 {
-        let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 5_000) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free");
 }

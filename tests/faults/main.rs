@@ -1,4 +1,4 @@
-//! Real faults under load: the real binary, a real PostgreSQL, killed, stopped, cut off and starved while
+//! Real faults under load: the real binary, one or several, a real PostgreSQL, killed, stopped, cut off and starved while
 //! clients work, and a checker of everything they were told. Nothing acknowledged may be lost, nothing
 //! refused may show, no read may be stale. `SEED=<n>` repeats the choices of a run, not its timing.
 
@@ -13,13 +13,17 @@ mod proxy;
 #[path = "../api/support/mod.rs"]
 mod support;
 
+mod backends;
 mod disk;
 mod driver;
+mod fault;
 mod field;
 #[cfg(target_os = "linux")]
 mod leaks;
 mod model;
 mod record;
+mod replica;
+mod replicas;
 mod scripts;
 mod trial;
 mod violations;

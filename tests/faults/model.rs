@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 use tasklane::domain::TaskId;
 
-use crate::history::{Action, Ending, Operation, Outcome, check_order};
+use crate::history::{Action, Ending, Operation, Outcome, check_order, check_real_time, check_seqs};
 use crate::record::{Record, What};
 
 /// What a freshly started server has of one user, after all.
@@ -49,14 +49,45 @@ struct Entry<'a> {
     body: Value,
 }
 
-/// Checks one user's records, in the order of their sending.
+/// Checks one user's records, in the order of their sending: whatever server was asked, it knew all that any of them
+/// had told.
 ///
 /// # Errors
 /// What cannot be true.
 pub fn check(records: &[Record], end: &Final) -> Result<(), String> {
+    judge(records, end, |history, ending| check_order(history, ending).map(drop))
+}
+
+/// The same for servers that do not ask how far the others are: what one of them shows or refuses may rest on an older
+/// state than another has told, but not on an older one than itself. Writes are held to all that was told by anybody.
+///
+/// # Errors
+/// What cannot be true.
+pub fn check_of_servers_alone(records: &[Record], end: &Final) -> Result<(), String> {
+    judge(records, end, |history, ending| {
+        check_seqs(history, ending)?;
+        for server in records.iter().map(|record| record.server).collect::<HashSet<_>>() {
+            let asked = records.iter().zip(history).filter(|(record, _)| record.server == server);
+            check_real_time(&asked.map(|(_, operation)| operation.clone()).collect::<Vec<_>>())?;
+        }
+        for ((record, operation), floor) in records.iter().zip(history).zip(floors(history)) {
+            let writes = operation.action != Action::Read && !record.told.replayed;
+            if writes && matches!(operation.outcome, Outcome::Done(seq) if seq <= floor) {
+                return Err(format!("seq {floor} was known before this write was asked for: {record:?}"));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn judge(
+    records: &[Record],
+    end: &Final,
+    order: impl Fn(&[Operation], &Ending) -> Result<(), String>,
+) -> Result<(), String> {
     let outcomes = records.iter().map(Record::outcome).collect::<Result<Vec<_>, _>>()?;
     let history = history(records, &outcomes);
-    check_order(&history, &Ending { seq: end.seq, ..Ending::default() })?;
+    order(&history, &Ending { seq: end.seq, ..Ending::default() })?;
     let floors = floors(&history);
     let entries = records.iter().zip(&history).zip(floors).map(|((record, operation), floor)| Entry {
         record,

@@ -69,6 +69,8 @@ impl Told {
 /// One request.
 #[derive(Clone)]
 pub struct Record {
+    /// Which server was asked.
+    pub server: usize,
     /// Whose tasks.
     pub user: usize,
     /// What for.
@@ -119,7 +121,7 @@ impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Told { status, seq, replayed, body, .. } = &self.told;
         let body: String = String::from_utf8_lossy(body).chars().take(400).collect();
-        write!(f, "[{}, {}] user {} ", self.invoked, self.returned, self.user)?;
+        write!(f, "[{}, {}] server {} user {} ", self.invoked, self.returned, self.server, self.user)?;
         write!(f, "{:?} key {:?} -> {status} seq {seq:?} replayed {replayed} {body}", self.what, self.key)
     }
 }

@@ -6,16 +6,17 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::field::{Fault, OF_POSTGRES, OF_SQLITE};
+use crate::fault::{Fault, OF_POSTGRES, OF_SEVERAL, OF_SQLITE};
+use crate::field::Service;
 use crate::support::Kind;
 use crate::trial::{Figures, trial};
 
-/// Each becomes a test: on which store, which faults in turn, how many, from which seed.
+/// Each becomes a test of one server: on which store, which faults in turn, how many, from which seed.
 macro_rules! scripts {
     ($($name:ident: $kind:ident, [$($fault:ident),+], $rounds:literal, $seed:literal;)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let figures = trial(Kind::$kind, &[$(Fault::$fault),+], $rounds, $seed).await;
+            let figures = trial((Kind::$kind, Service::One), &[$(Fault::$fault),+], $rounds, $seed).await;
             println!("{figures:?}; violations: 0");
         }
     )+};
@@ -40,7 +41,7 @@ scripts! {
 
 /// Whatever was carried out when the server was told to stop has been answered.
 async fn stop_under_load(kind: Kind, seed: u64) {
-    let figures = trial(kind, &[Fault::StopServer], 4, seed).await;
+    let figures = trial((kind, Service::One), &[Fault::StopServer], 4, seed).await;
     assert_eq!(figures.unanswered, 0, "{figures:?}");
 }
 
@@ -54,32 +55,39 @@ async fn a_stop_under_load_answers_all_it_carried_out_on_postgres() {
     stop_under_load(Kind::Postgres, 12).await;
 }
 
+/// Another order for each seed, of which one run sees a part.
+pub fn shuffled(faults: &[Fault], seed: u64) -> Vec<Fault> {
+    let mut faults = faults.to_vec();
+    faults.shuffle(&mut StdRng::seed_from_u64(seed));
+    faults
+}
+
 /// All faults of a store, mixed, run after run, until `FAULT_MINUTES` are over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the long form: started by tests/faults/run"]
 async fn all_faults_mixed_lose_nothing_for_a_long_time() {
+    for_a_long_time(async |seed| {
+        let (service, faults) = match seed % 5 {
+            0 | 1 => ((Kind::Postgres, Service::One), shuffled(&OF_POSTGRES, seed)),
+            2 => ((Kind::Sqlite, Service::One), OF_SQLITE.to_vec()),
+            3 => ((Kind::Postgres, Service::Replicas), shuffled(&OF_SEVERAL, seed)),
+            _ => ((Kind::Postgres, Service::TwoAlone), shuffled(&OF_SEVERAL, seed)),
+        };
+        let figures = trial(service, &faults, 9, seed).await;
+        println!("seed {seed} {service:?}: {figures:?}");
+        figures
+    })
+    .await;
+}
+
+/// Seed after seed, from `FAULT_SEED` on, until `FAULT_MINUTES` are over; prints the sum.
+pub async fn for_a_long_time(run: impl AsyncFn(u64) -> Figures) {
     let minutes = std::env::var("FAULT_MINUTES").map_or(30, |text| text.parse().expect("a number"));
     let first: u64 = std::env::var("FAULT_SEED").map_or(1_000, |text| text.parse().expect("a number"));
     let end = Instant::now() + Duration::from_mins(minutes);
     let mut sum = Figures::default();
     for seed in (first..first + 100_000).take_while(|_| Instant::now() < end) {
-        let (kind, faults) = if seed % 3 == 0 {
-            (Kind::Sqlite, OF_SQLITE.to_vec())
-        } else {
-            // Another order each time, of which one run sees a part.
-            let mut faults = OF_POSTGRES.to_vec();
-            faults.shuffle(&mut StdRng::seed_from_u64(seed));
-            (Kind::Postgres, faults)
-        };
-        let figures = trial(kind, &faults, 9, seed).await;
-        println!("seed {seed} {kind:?}: {figures:?}");
-        sum.add(figures);
+        sum.add(run(seed).await);
     }
-    let faults: usize = sum.faults.values().sum();
-    let kills: usize = sum.faults.iter().filter(|(fault, _)| fault.starts_with("Kill")).map(|(_, n)| n).sum();
-    println!(
-        "{} operations, {} acknowledged writes, {} refused, {} unknown; {faults} faults, of which {kills} kills; \
-         violations: 0\n{:?}",
-        sum.operations, sum.acknowledged, sum.refused, sum.unknown, sum.faults
-    );
+    println!("{}", sum.line());
 }

@@ -8,10 +8,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
-use crate::driver::{Load, USERS, tell};
-use crate::field::{Fault, Field};
+use crate::driver::{Load, USERS, Way, tell};
+use crate::fault::Fault;
+use crate::field::{Field, Service};
 use crate::history::Outcome;
-use crate::model::{Final, check};
+use crate::model::{Final, check, check_of_servers_alone};
 use crate::record::{Record, What};
 use crate::support::{Kind, User};
 
@@ -44,25 +45,43 @@ impl Figures {
             *self.faults.entry(fault).or_default() += times;
         }
     }
+
+    /// All of it in words.
+    pub fn line(&self) -> String {
+        let faults: usize = self.faults.values().sum();
+        let kills = self.faults.iter().filter(|(fault, _)| fault.starts_with("Kill"));
+        let kills: usize = kills.map(|(_, times)| times).sum();
+        format!(
+            "{} operations, {} acknowledged writes, {} refused, {} unknown; {faults} faults, of which {kills} kills; \
+             violations: 0\n{:?}",
+            self.operations, self.acknowledged, self.refused, self.unknown, self.faults
+        )
+    }
 }
 
 /// Inflicts `rounds` faults out of these, seeded, under load, and judges.
 ///
 /// # Panics
 /// With the seed and the part of the history that cannot be true.
-pub async fn trial(kind: Kind, faults: &[Fault], rounds: usize, usual_seed: u64) -> Figures {
+pub async fn trial(
+    (kind, service): (Kind, Service),
+    faults: &[Fault],
+    rounds: usize,
+    usual_seed: u64,
+) -> Figures {
     let seed = std::env::var("SEED").map_or(usual_seed, |seed| seed.parse().expect("SEED is a number"));
     let mut random = StdRng::seed_from_u64(seed);
-    let mut field = Field::new(kind, faults).await;
-    let users: Vec<User> = (0..USERS).map(|user| field.server.user(&format!("user {user}"))).collect();
-    let load = Load::new(users.clone());
+    let mut field = Field::new(kind, service, faults).await;
+    let subjects: Vec<String> = (0..USERS).map(|user| format!("user {user}")).collect();
+    let doors = field.doors(&subjects);
+    let load = Load::new(doors.clone());
     let clients = load.start(seed);
     until_answered(&load, 300).await;
     for round in 0..rounds {
         // Each of them at least once, if there are rounds enough.
         let fault =
             faults.get(round).copied().unwrap_or_else(|| faults[random.random_range(0..faults.len())]);
-        eprintln!("SEED={seed} {kind:?}: {fault:?}");
+        eprintln!("SEED={seed} {kind:?} {service:?}: {fault:?}");
         field.inflict(fault, &mut random).await;
         until_answered(&load, load.book.len() + 200).await;
         tokio::time::sleep(Duration::from_millis(random.random_range(100..600))).await;
@@ -75,14 +94,17 @@ pub async fn trial(kind: Kind, faults: &[Fault], rounds: usize, usual_seed: u64)
     field.stop_and_start();
     let records = load.book.close();
     let mut unanswered = 0;
-    for (number, user) in users.iter().enumerate() {
+    let check = if service == Service::TwoAlone { check_of_servers_alone } else { check };
+    for number in 0..USERS {
+        // Any of the fresh servers may be asked.
+        let user = &doors[number % doors.len()][number];
         let of_user: Vec<Record> = records.iter().filter(|record| record.user == number).cloned().collect();
         let end = ending(user).await;
         unanswered += untold(&of_user, &end);
         if let Err(complaint) = check(&of_user, &end) {
             let part = part(&of_user, &complaint);
             panic!(
-                "SEED={seed} {kind:?} {faults:?}: user {number}: {complaint}\n\nthe part of the history:\n{part}"
+                "SEED={seed} {kind:?} {service:?} {faults:?}: user {number}: {complaint}\n\nthe part of the history:\n{part}"
             );
         }
     }
@@ -112,24 +134,23 @@ async fn until_answered(load: &Arc<Load>, count: usize) {
     panic!("after a minute only {} answers of {count}", load.book.len());
 }
 
-/// Without a restart, every user can write and read again.
+/// Without a restart, every user can write and read again, at every server.
 async fn recover(load: &Arc<Load>, seed: u64) {
-    for user in 0..USERS {
+    for way in (0..load.servers())
+        .flat_map(|server| (0..USERS).map(move |user| Way { server, user, patience: None }))
+    {
         let mut last = None;
         for attempt in 0..600 {
-            let what = What::Create { id: None, title: format!("task after {attempt}") };
-            last = Some(load.send(user, &what, None).await);
+            let what = What::Create { id: None, title: format!("task after {attempt}.{}", way.server) };
+            last = Some(load.send(way, &what, None).await);
             if matches!(last, Some(Ok(Outcome::Done(_)))) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert!(
-            matches!(last, Some(Ok(Outcome::Done(_)))),
-            "SEED={seed}: user {user} cannot write: {last:?}"
-        );
-        let read = load.send(user, &What::List, None).await;
-        assert!(matches!(read, Ok(Outcome::Done(_))), "SEED={seed}: user {user} cannot read: {read:?}");
+        assert!(matches!(last, Some(Ok(Outcome::Done(_)))), "SEED={seed}: {way:?}: no write: {last:?}");
+        let read = load.send(way, &What::List, None).await;
+        assert!(matches!(read, Ok(Outcome::Done(_))), "SEED={seed}: {way:?}: no read: {read:?}");
     }
 }
 

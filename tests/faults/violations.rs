@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Final, check};
+use crate::model::{Final, check, check_of_servers_alone};
 use crate::record::{Record, Told, What};
 
 const A: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a01";
@@ -15,7 +15,7 @@ fn task(id: &str, title: &str, description: Option<&str>, completed: bool, versi
 fn record(what: What, at: u64, status: u16, seq: Option<i64>, body: &Value) -> Record {
     let body = serde_json::to_vec(body).unwrap();
     let told = Told { status, seq, replayed: false, body, unsent: false };
-    Record { user: 0, what, key: None, invoked: at, returned: at + 1, told }
+    Record { server: 0, user: 0, what, key: None, invoked: at, returned: at + 1, told }
 }
 
 fn describe(text: &str) -> What {
@@ -114,6 +114,35 @@ fn the_checker_finds_stale_and_torn_reads() {
         lie["updated_at"] = json!("another instant");
         set(&mut records[9], &lie);
     });
+}
+
+#[test]
+fn of_servers_alone_a_read_may_be_behind_another_but_not_behind_itself_nor_may_a_write() {
+    // A list of before the last change, at another server than the one that told of it.
+    let stale = |server: usize| {
+        let (mut records, end) = truth();
+        let tasks = json!([task(A, "a", Some("x"), true, 4), task(B, "b", None, false, 2)]);
+        let mut list = record(What::List, 20, 200, Some(4), &json!({"tasks": tasks}));
+        list.server = server;
+        records.push(list);
+        (records, end)
+    };
+    let (records, end) = stale(1);
+    assert_eq!(check_of_servers_alone(&records, &end), Ok(()));
+    assert!(check(&records, &end).unwrap_err().contains("was known before"));
+    let (records, end) = stale(0);
+    assert!(check_of_servers_alone(&records, &end).unwrap_err().contains("was known before"));
+    // A stale read must be true of its seq all the same.
+    let (mut records, end) = stale(1);
+    set(records.last_mut().unwrap(), &json!({"tasks": [task(A, "a", Some("x"), true, 4)]}));
+    assert!(check_of_servers_alone(&records, &end).unwrap_err().contains("can only be in"));
+    // A write that another server overtook before it was asked for.
+    let (mut records, end) = truth();
+    let last = records.len() - 1;
+    records[6].server = 1;
+    (records[6].invoked, records[6].returned) = (30, 31);
+    records.swap(6, last);
+    assert!(check_of_servers_alone(&records, &end).unwrap_err().contains("before this write"));
 }
 
 #[test]

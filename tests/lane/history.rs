@@ -70,8 +70,12 @@ pub fn check_order(history: &[Operation], ending: &Ending) -> Result<BTreeMap<i6
     Ok(written)
 }
 
-/// Acknowledged seqs are of one write each and leave no hole but for what is unknown.
-fn check_seqs(history: &[Operation], ending: &Ending) -> Result<BTreeMap<i64, Operation>, String> {
+/// Acknowledged seqs are of one write each and leave no hole but for what is unknown. Gives those writes by their
+/// seqs.
+///
+/// # Errors
+/// What cannot be true.
+pub fn check_seqs(history: &[Operation], ending: &Ending) -> Result<BTreeMap<i64, Operation>, String> {
     let mut written: BTreeMap<i64, Operation> = BTreeMap::new();
     let mut keys: HashMap<&str, i64> = HashMap::new();
     let mut unknown = 0_i64;
@@ -108,7 +112,10 @@ fn check_seqs(history: &[Operation], ending: &Ending) -> Result<BTreeMap<i64, Op
 }
 
 /// What was answered before something was asked is not newer than it.
-fn check_real_time(history: &[Operation]) -> Result<(), String> {
+///
+/// # Errors
+/// What cannot be true.
+pub fn check_real_time(history: &[Operation]) -> Result<(), String> {
     let mut keys: HashSet<&str> = HashSet::new();
     let mut events: Vec<(u64, bool, usize)> = Vec::new();
     for (place, operation) in history.iter().enumerate() {
