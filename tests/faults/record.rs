@@ -96,6 +96,8 @@ impl Record {
         Ok(match (told.status, &self.what) {
             (0, _) if told.unsent => Outcome::NotApplied,
             (0, _) => Outcome::Unknown,
+            // It did not come in time: a server that stood still finds it too late. It was never looked at.
+            (408, _) => Outcome::NotApplied,
             (200, What::Create { .. }) | (409, What::Create { id: Some(_), .. }) => Outcome::Refused(seq()?),
             (201, What::Create { .. })
             | (200, What::Describe { .. } | What::Complete { .. } | What::List | What::Task { .. })
