@@ -128,19 +128,24 @@ async fn a_log_whose_file_is_missing_is_not_thrown_away() {
     assert_eq!(Server::start(&store).user("ann").list().await, [task]);
 }
 
+/// The place of a page that holds rows of ann alone.
+fn a_page_of_ann(store: &Store) -> u64 {
+    let bytes = fs::read(file(store)).unwrap();
+    let holds = |page: &[u8], text: &str| page.windows(text.len()).any(|window| window == text.as_bytes());
+    // 10 begins a leaf: what is above one is of all users.
+    let of_ann = |page: &[u8]| page[0] == 10 && holds(page, "of ann") && !holds(page, "of bob");
+    let pages = (0..).zip(bytes.chunks(4096)).filter(|(_, page)| of_ann(page));
+    let pages: Vec<u64> = pages.map(|(place, _)| place * 4096).collect();
+    assert!(pages.len() > 4, "{pages:?}");
+    pages[pages.len() / 2]
+}
+
 /// A page in the middle: the start does not read it. Who has nothing there is served, who has is told 503, and the
 /// look finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_page_is_found_by_the_look_and_fails_nobody_else() {
     let (store, [_, of_bob]) = stopped().await;
-    let bytes = fs::read(file(&store)).unwrap();
-    let pages: Vec<_> = bytes.chunks(4096).collect();
-    let holds = |page: &[u8], text: &[u8]| page.windows(text.len()).any(|window| window == text);
-    let of_ann =
-        (0..pages.len()).filter(|page| holds(pages[*page], b"of ann") && !holds(pages[*page], b"of bob"));
-    let of_ann: Vec<_> = of_ann.collect();
-    assert!(of_ann.len() > 4, "{of_ann:?}");
-    overwrite(file(&store), of_ann[of_ann.len() / 2] as u64 * 4096, 4096);
+    overwrite(file(&store), a_page_of_ann(&store), 4096);
     let looked = command(&store, &["check"]);
     assert_ne!(looked.code, 0, "{looked:?}");
     assert!(looked.stdout.contains("malformed") && looked.stdout.contains("cannot be read"), "{looked:?}");
@@ -155,6 +160,39 @@ async fn a_damaged_page_is_found_by_the_look_and_fails_nobody_else() {
     assert_eq!(ann.post(&json!({"title": "after"})).await.expect(503).code(), "STORE_UNAVAILABLE");
     server.log_line(&["malformed"]);
     server.stop();
+}
+
+/// A page that is overwritten while its user is in memory: only a write meets it, in one commit with other users'.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_page_that_a_write_meets_fails_nobody_elses_write() {
+    let (store, [of_ann, _]) = stopped().await;
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    assert_eq!(ann.list().await, of_ann);
+    overwrite(file(&store), a_page_of_ann(&store), 4096);
+    let all = |task: &Value| json!({"op": "complete", "id": task["id"], "completed": true});
+    let all = json!({"operations": of_ann.iter().map(all).collect::<Vec<_>>()});
+    let others: Vec<_> = (0..32).map(|number| server.user(&format!("user {number}"))).collect();
+    for round in 1..=10 {
+        // One commit is under way while the others gather for the next.
+        let writes = others.iter().map(|user| {
+            let user = user.clone();
+            tokio::spawn(async move { user.post(&json!({"title": "of another"})).await })
+        });
+        let writes: Vec<_> = writes.collect();
+        let hurt = ann.call(Method::POST, "/batch", Some(&all)).await;
+        assert_eq!(hurt.expect(503).code(), "STORE_UNAVAILABLE");
+        for write in writes {
+            assert_eq!(write.await.unwrap().expect(201).seq(), round);
+        }
+        assert_eq!(ann.list().await, of_ann, "what is in memory is still read");
+    }
+    server.log_line(&["malformed", "nothing was written"]);
+    server.stop();
+    let server = Server::start(&store);
+    for number in 0..32 {
+        assert_eq!(server.user(&format!("user {number}")).list().await.len(), 10);
+    }
 }
 
 /// SQLite knows the end of its log by checksums: from the first that is wrong, the log is as if it had never been

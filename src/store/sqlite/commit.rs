@@ -1,5 +1,5 @@
 //! Applies a group of batches: one transaction for all. Only where a batch spoils that, each gets a
-//! savepoint of its own.
+//! savepoint of its own; one that meets a damaged page is left out.
 
 use std::sync::Arc;
 
@@ -22,17 +22,24 @@ pub(super) const PUT_TASK: &str =
 
 /// Applies the batches and says what became of each, in the order given.
 pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
-    let mut applied = apply_all(connection, batches, |transaction, batch| apply(transaction, batch));
-    if applied.as_ref().is_err_and(|error| is_about_the_data(error) || is_taken(error)) {
-        applied = apply_all(connection, batches, apply_alone);
-    }
-    let unavailable = |error: &rusqlite::Error| {
-        vec![Outcome::Unavailable(format!("SQLite: {error}, nothing was written")); batches.len()]
+    let mut damaged: Vec<Option<Outcome>> = vec![None; batches.len()];
+    let mut step: Step = |transaction, batch| apply(transaction, batch);
+    let mut alone = false;
+    // Each turn but the last takes one batch out, or is the one after which each has a savepoint.
+    let applied = loop {
+        match apply_all(connection, batches, &damaged, step) {
+            // Others' rows are on other pages. No savepoint helps: SQLite fails whatever comes after it.
+            Err((Some(place), error)) if is_damage(&error) => damaged[place] = Some(unavailable(&error)),
+            Err((_, error)) if !alone && (is_about_the_data(&error) || is_taken(&error)) => {
+                (alone, step) = (true, apply_alone);
+            }
+            applied => break applied,
+        }
     };
     let (transaction, outcomes) = match applied {
         Ok(applied) => applied,
         // The file or the disk is ill, not the batches.
-        Err(error) => return unavailable(&error),
+        Err((_, error)) => return vec![unavailable(&error); batches.len()],
     };
     match transaction.commit() {
         Ok(()) => outcomes,
@@ -45,18 +52,30 @@ pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Out
             };
             outcomes.into_iter().map(unknown).collect()
         }
-        Err(error) => unavailable(&error),
+        Err(error) => vec![unavailable(&error); batches.len()],
     }
 }
 
-/// Applies the batches by `step`, not committed yet. An error rolls all of them back.
+/// How one batch is applied.
+type Step = fn(&mut Transaction<'_>, &Batch) -> Result<Outcome>;
+
+/// Applies by `step` the batches that have no outcome yet, not committed yet. An error, with the place of the batch
+/// that met it, rolls all of them back.
 fn apply_all<'c>(
     connection: &'c Connection,
     batches: &[Arc<Batch>],
-    step: impl Fn(&mut Transaction<'c>, &Batch) -> Result<Outcome>,
-) -> Result<(Transaction<'c>, Vec<Outcome>)> {
-    let mut transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let outcomes = batches.iter().map(|batch| step(&mut transaction, batch)).collect::<Result<_>>()?;
+    known: &[Option<Outcome>],
+    step: Step,
+) -> Result<(Transaction<'c>, Vec<Outcome>), (Option<usize>, rusqlite::Error)> {
+    let mut transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
+        .map_err(|error| (None, error))?;
+    let mut outcomes = Vec::with_capacity(batches.len());
+    for (place, (batch, known)) in batches.iter().zip(known).enumerate() {
+        outcomes.push(match known {
+            Some(outcome) => outcome.clone(),
+            None => step(&mut transaction, batch).map_err(|error| (Some(place), error))?,
+        });
+    }
     Ok((transaction, outcomes))
 }
 
@@ -76,6 +95,15 @@ fn apply_alone(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Outco
         }
         Err(error) => Err(error),
     }
+}
+
+fn unavailable(error: &rusqlite::Error) -> Outcome {
+    Outcome::Unavailable(format!("SQLite: {error}, nothing was written"))
+}
+
+/// Whether a page that was needed is damaged.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
 
 /// Whether another batch has stored one of a batch's keys.

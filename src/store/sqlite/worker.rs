@@ -98,3 +98,41 @@ impl Worker {
         jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use super::super::QUEUE;
+    use super::*;
+
+    #[tokio::test]
+    async fn only_so_many_jobs_wait_and_whoever_comes_then_waits_for_a_place() {
+        let connection = Connection::open_in_memory().unwrap();
+        let worker = Worker::start("a test", connection, QUEUE).unwrap();
+        let (go, held) = std::sync::mpsc::channel::<()>();
+        let mut waker = Context::from_waker(Waker::noop());
+        let mut holding = Box::pin(worker.run(move |_| held.recv().is_ok()));
+        assert!(holding.as_mut().poll(&mut waker).is_pending());
+        while !worker.busy() {
+            tokio::task::yield_now().await;
+        }
+        // The thread is busy with one; these wait, and the last of them has found no place.
+        let mut jobs: Vec<_> = (0..=QUEUE).map(|number| Box::pin(worker.run(move |_| number))).collect();
+        for job in &mut jobs {
+            assert!(job.as_mut().poll(&mut waker).is_pending());
+        }
+        assert_eq!(worker.waiting(), QUEUE);
+        // One that leaves before it has a place is never done.
+        let mut late = Box::pin(worker.run(|_| unreachable!("nobody waits for it")));
+        assert!(late.as_mut().poll(&mut waker).is_pending());
+        drop::<Pin<Box<dyn Future<Output = Result<(), Lost>>>>>(late);
+        go.send(()).unwrap();
+        assert_eq!(holding.await, Ok(true));
+        for (number, job) in jobs.into_iter().enumerate() {
+            assert_eq!(job.await, Ok(number));
+        }
+        worker.stop();
+    }
+}
