@@ -86,6 +86,15 @@ must(pod["securityContext"]["runAsNonRoot"] is True, "Deployment: may run as roo
 must(container["securityContext"]["readOnlyRootFilesystem"] is True, "Deployment: its root may be written to")
 must(container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, "Deployment: has capabilities")
 
+# --- Patroni: what keeps that which was acknowledged
+
+patroni = yaml.safe_load(text("deploy/patroni/patroni.yml"))
+dcs = patroni["bootstrap"]["dcs"]
+must(dcs["synchronous_mode"] is True and dcs["synchronous_mode_strict"] is True, "Patroni: what is acknowledged may be lost")
+must(dcs["ttl"] >= dcs["loop_wait"] + 2 * dcs["retry_timeout"], "Patroni: ttl is shorter than loop_wait and twice retry_timeout")
+must(dcs["postgresql"]["use_pg_rewind"] is True, "Patroni: an old primary does not come back by itself")
+must(patroni["watchdog"]["mode"] == "required", "Patroni: a primary that was left behind may go on")
+
 for line in wrong:
     print(line, file=sys.stderr)
 print(f"{len(metrics)} metrics, {len(rules)} alerts, {len(documents)} manifests: {len(wrong)} mistakes")

@@ -33,6 +33,28 @@ apt_install() {
     }
 }
 
+# The same for packages of services: none of these is started now or when the machine starts, and no database cluster is made.
+apt_install_idle() {
+    local policy=/usr/sbin/policy-rc.d conf=/etc/postgresql-common/createcluster.conf kept made='' status=0 package unit
+    kept=$(mktemp)
+    apt_install postgresql-common || return 1
+    [ ! -e "$conf" ] || cp "$conf" "$kept"
+    echo 'create_main_cluster = false' | as_root tee "$conf" >/dev/null
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 755 "$policy" && made=yes
+    fi
+    apt_install "$@" || status=1
+    [ -z "$made" ] || as_root rm -f "$policy"
+    as_root cp "$kept" "$conf"
+    rm -f "$kept"
+    for package; do
+        for unit in $(dpkg -L "$package" 2>/dev/null | sed -n 's|.*/systemd/system/\([^/@]*\.service\)$|\1|p'); do
+            as_root systemctl disable --quiet "$unit" >/dev/null 2>&1 || true
+        done
+    done
+    return "$status"
+}
+
 # Cargo's target folder, wherever it was told to put it.
 target_dir() {
     cargo metadata --format-version 1 --no-deps --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
