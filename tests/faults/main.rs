@@ -16,6 +16,8 @@ mod support;
 mod backends;
 mod disk;
 mod driver;
+#[cfg(target_os = "linux")]
+mod failover;
 mod fault;
 mod field;
 #[cfg(target_os = "linux")]

@@ -112,7 +112,7 @@ pub async fn trial(
 }
 
 /// How many seqs are of writes that no client was told of.
-fn untold(records: &[Record], end: &Final) -> i64 {
+pub fn untold(records: &[Record], end: &Final) -> i64 {
     let told = records.iter().filter(|record| !record.what.reads());
     let told: HashSet<i64> = told
         .filter_map(|record| match record.outcome() {
@@ -124,7 +124,7 @@ fn untold(records: &[Record], end: &Final) -> i64 {
 }
 
 /// Waits until the book has so many records; the service must come back for that.
-async fn until_answered(load: &Arc<Load>, count: usize) {
+pub async fn until_answered(load: &Arc<Load>, count: usize) {
     for _ in 0..1_200 {
         if load.book.len() >= count {
             return;
@@ -135,7 +135,7 @@ async fn until_answered(load: &Arc<Load>, count: usize) {
 }
 
 /// Without a restart, every user can write and read again, at every server.
-async fn recover(load: &Arc<Load>, seed: u64) {
+pub async fn recover(load: &Arc<Load>, seed: u64) {
     for way in (0..load.servers())
         .flat_map(|server| (0..USERS).map(move |user| Way { server, user, patience: None }))
     {
@@ -154,7 +154,7 @@ async fn recover(load: &Arc<Load>, seed: u64) {
     }
 }
 
-async fn ending(user: &User) -> Final {
+pub async fn ending(user: &User) -> Final {
     let list = tell(user.request(reqwest::Method::GET, "/tasks")).await;
     assert_eq!(list.status, 200);
     let (seq, tasks) = (list.seq.unwrap(), list.json()["tasks"].as_array().unwrap().clone());
@@ -175,7 +175,7 @@ async fn ending(user: &User) -> Final {
 }
 
 /// Those records that have to do with what cannot be true: its tasks, titles, keys and seqs.
-fn part(records: &[Record], complaint: &str) -> String {
+pub fn part(records: &[Record], complaint: &str) -> String {
     let words: HashSet<&str> = complaint.split(|c: char| !c.is_alphanumeric() && !"-.".contains(c)).collect();
     let concerned = |record: &&Record| {
         let name = |text: &str| text.rsplit(' ').next().is_some_and(|name| words.contains(name));
@@ -195,7 +195,7 @@ fn part(records: &[Record], complaint: &str) -> String {
     lines[cut..].join("\n")
 }
 
-fn figures(records: &[Record], faults: BTreeMap<String, usize>) -> Figures {
+pub fn figures(records: &[Record], faults: BTreeMap<String, usize>) -> Figures {
     let mut figures = Figures { operations: records.len(), faults, ..Figures::default() };
     for record in records {
         match record.outcome() {
