@@ -23,9 +23,7 @@ impl Cluster {
 
     /// Makes and starts a cluster with these settings, each `name=value`.
     pub fn with(settings: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        // PostgreSQL may have to run as another user, who must get through to its folder.
-        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let dir = enterable();
         let mut cluster = Self::at(&dir.path().join("cluster"), settings);
         cluster.own = Some(dir);
         cluster
@@ -36,6 +34,19 @@ impl Cluster {
         let url = script("start", dir, settings);
         assert!(url.starts_with("postgres"), "scripts/postgres start must print the URL; it printed {url:?}");
         Self { dir: dir.to_owned(), own: None, url }
+    }
+
+    /// Makes a standby of it, in a folder of its own.
+    pub fn standby(&self) -> Self {
+        let dir = enterable();
+        let place = dir.path().join("cluster");
+        let url = script("standby", &place, &[self.dir.to_str().unwrap()]);
+        Self { dir: place, own: Some(dir), url }
+    }
+
+    /// Runs one statement.
+    pub async fn run(&self, statement: &str) {
+        super::store::run(&self.url, statement).await.unwrap();
     }
 
     /// Kills every process of it at once, as a power cut would.
@@ -52,7 +63,7 @@ impl Cluster {
         let owner = std::fs::metadata(data).unwrap();
         std::os::unix::fs::chown(&signal, Some(owner.uid()), Some(owner.gid())).unwrap();
         script("restart", dir, &[]);
-        super::store::run(&self.url, "SELECT pg_promote()").await.unwrap();
+        self.run("SELECT pg_promote()").await;
     }
 
     /// Brings it back on the same port with the same data.
@@ -67,14 +78,21 @@ impl Drop for Cluster {
     }
 }
 
+/// PostgreSQL may have to run as another user, who must get through to its folder.
+fn enterable() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    dir
+}
+
 fn path() -> PathBuf {
     std::env::var_os("TEST_POSTGRES_SCRIPT")
         .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres").into(), PathBuf::from)
 }
 
-fn script(action: &str, dir: &Path, settings: &[&str]) -> String {
+fn script(action: &str, dir: &Path, more: &[&str]) -> String {
     let path = path();
-    let output = Command::new(&path).arg(action).arg(dir).args(settings).output().unwrap_or_else(|error| {
+    let output = Command::new(&path).arg(action).arg(dir).args(more).output().unwrap_or_else(|error| {
         panic!("{} does not run ({error}); set TEST_POSTGRES_SCRIPT to scripts/postgres", path.display())
     });
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

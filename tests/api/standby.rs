@@ -1,0 +1,156 @@
+//! A real standby of PostgreSQL: it is never used while it is one, and what its promotion does to the service.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::cluster::Cluster;
+use crate::support::{Answer, Events, Server, Store, User, id, send};
+
+const CLUSTER: (&str, &str) = ("MODE", "cluster");
+
+/// A store at both, the standby named first, as a client without regard for roles would take it.
+fn store_at(primary: &Cluster, standby: &Cluster) -> Store {
+    let host = |cluster: &Cluster| reqwest::Url::parse(&cluster.url).unwrap().port().unwrap();
+    let (one, other) = (host(standby), host(primary));
+    Store::at(&format!("postgres://postgres@127.0.0.1:{one},127.0.0.1:{other}/postgres"))
+}
+
+/// Writes until it is done. Whatever else is said meanwhile says whether it was.
+async fn create_in_the_end(user: &User, title: &str) -> Answer {
+    let mut last = None;
+    for _ in 0..600 {
+        let answer = user.post(&json!({"title": title})).await;
+        if answer.status == 201 {
+            return answer;
+        }
+        let code = answer.code();
+        assert!(["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"].contains(&code.as_str()), "{answer:?}");
+        last = Some(answer);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never written; the last answer: {last:?}");
+}
+
+/// What is read once the store is there again.
+async fn list_in_the_end(user: &User) -> Answer {
+    for _ in 0..600 {
+        let answer = user.get("/tasks").await;
+        if answer.status == 200 {
+            return answer;
+        }
+        answer.expect_error(503, "STORE_UNAVAILABLE");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never read");
+}
+
+fn titles(list: &Answer) -> Vec<String> {
+    let titles = list.json()["tasks"].as_array().unwrap().iter().map(|task| task["title"].clone()).collect();
+    serde_json::from_value(Value::Array(titles)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_is_never_used_and_once_promoted_has_all_that_was_acknowledged_on_postgres() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    for sql in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
+        primary.run(sql).await;
+    }
+    let store = store_at(&primary, &standby);
+    let servers = [Server::with(&store, &[CLUSTER]), Server::with(&store, &[CLUSTER])];
+    let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
+    for round in 0..20 {
+        let (writer, reader) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        writer.create(&format!("{round}")).await;
+        // A standby may be behind; a strict read may not.
+        assert_eq!(reader.list().await.len(), round + 1);
+    }
+    primary.kill();
+    standby.run("ALTER SYSTEM SET synchronous_standby_names = ''").await;
+    standby.run("SELECT pg_promote()").await;
+    let after = create_in_the_end(&one, "after").await;
+    assert_eq!(
+        after.seq(),
+        21,
+        "a write that was refused was carried out, or one that was acknowledged is lost"
+    );
+    assert_eq!(titles(&list_in_the_end(&other).await).len(), 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_postgres() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    let store = store_at(&primary, &standby);
+    let servers = [Server::with(&store, &[CLUSTER]), Server::with(&store, &[CLUSTER])];
+    let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
+    one.create("before").await;
+    assert_eq!(other.list().await.len(), 1);
+    // Open connections stay open, and meet SQLSTATE 25006.
+    for sql in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
+        primary.run(sql).await;
+    }
+    let mut refused = one.post(&json!({"title": "refused"})).await;
+    for _ in 0..100 {
+        if refused.status != 201 {
+            break;
+        }
+        // The setting had not reached the connection yet.
+        refused = one.post(&json!({"title": "refused"})).await;
+    }
+    refused.expect_error(503, "STORE_UNAVAILABLE");
+    let before = titles(&list_in_the_end(&one).await).len();
+    standby.run("ALTER SYSTEM RESET default_transaction_read_only").await;
+    standby.run("SELECT pg_promote()").await;
+    for (number, user) in (1..).zip([&one, &other]) {
+        create_in_the_end(user, &format!("after {number}")).await;
+        let list = list_in_the_end(user).await;
+        assert_eq!(titles(&list).len(), before + number);
+        assert_eq!(titles(&list)[0], format!("after {number}"));
+    }
+    assert_eq!(one.list().await, other.list().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_start_anew_on_postgres() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    let store = store_at(&primary, &standby);
+    let servers = [Server::with(&store, &[CLUSTER]), Server::with(&store, &[CLUSTER])];
+    let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
+    let kept = one.create("kept").await;
+    // It has that one, and hears of no other.
+    let arrived = "DO $$ BEGIN FOR i IN 1..600 LOOP
+            EXIT WHEN (SELECT count(*) FROM tasks) = 1; PERFORM pg_sleep(0.1); END LOOP; END $$";
+    standby.run(arrived).await;
+    standby.kill();
+    one.create("lost").await;
+    let newest = other.create("lost, too").await;
+    assert_eq!(newest["version"], 3);
+    let mut streams = [Events::of(&one, Some(3)).await, Events::of(&other, Some(3)).await];
+    for stream in &mut streams {
+        assert_eq!(stream.take(1).await[0].name, "hello");
+    }
+    primary.kill();
+    standby.restart();
+    standby.run("SELECT pg_promote()").await;
+    for user in [&one, &other] {
+        let list = list_in_the_end(user).await;
+        assert_eq!((list.seq(), titles(&list)), (1, vec!["kept".to_owned()]));
+        user.get("/changes?since=3").await.expect_error(410, "RESYNC_REQUIRED");
+        let ahead = user.request(Method::GET, "/tasks").header("x-tasklane-min-seq", "3");
+        send(ahead).await.expect_error(410, "RESYNC_REQUIRED");
+        user.task(id(&newest)).await.expect_no_task();
+    }
+    for stream in &mut streams {
+        let told = stream.take(1).await;
+        assert_eq!((told[0].name.as_str(), told[0].id), ("resync", 1));
+    }
+    // The seqs of what was lost are given again, to other writes.
+    let again = create_in_the_end(&other, "again").await;
+    assert_eq!(again.seq(), 2);
+    assert_eq!(titles(&list_in_the_end(&one).await), ["again", "kept"]);
+    assert_eq!(one.task(id(&kept)).await.expect(200).json(), kept);
+}
