@@ -3,7 +3,9 @@
 import json
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 
 import yaml
 
@@ -94,6 +96,26 @@ must(dcs["synchronous_mode"] is True and dcs["synchronous_mode_strict"] is True,
 must(dcs["ttl"] >= dcs["loop_wait"] + 2 * dcs["retry_timeout"], "Patroni: ttl is shorter than loop_wait and twice retry_timeout")
 must(dcs["postgresql"]["use_pg_rewind"] is True, "Patroni: an old primary does not come back by itself")
 must(patroni["watchdog"]["mode"] == "required", "Patroni: a primary that was left behind may go on")
+
+# --- docker-compose-cluster.yml
+
+compose = yaml.safe_load(text("docker-compose-cluster.yml"))["services"]
+replicas = [compose["one"], compose["two"]]
+for replica in replicas:
+    unknown = set(replica["environment"]) - settings
+    must(not unknown, f"docker-compose-cluster.yml: the service has no setting {unknown}")
+    must(replica["environment"]["MODE"] == "cluster", "docker-compose-cluster.yml: the replicas do not expect one another")
+    grace, drain = int(replica["stop_grace_period"].rstrip("s")), int(replica["environment"]["DRAIN_TIME"])
+    must(grace > drain + 30, "docker-compose-cluster.yml: killed before DRAIN_TIME and SHUTDOWN_TIMEOUT have passed")
+with tempfile.TemporaryDirectory() as folder:
+    # HAProxy itself looks at what its container makes of deploy/haproxy.cfg.
+    made = pathlib.Path(folder) / "haproxy.cfg"
+    command = compose["haproxy"]["command"][0].replace("/etc/tasklane/", "deploy/").replace("/tmp/haproxy.cfg", str(made))
+    checked = subprocess.run(["sh", "-c", command.replace("haproxy -W -db -f", "haproxy -c -f")], capture_output=True, check=False)
+    must(checked.returncode == 0, f"docker-compose-cluster.yml: {checked.stderr.decode()}")
+    named = re.findall(r"server \w+ (\S+):8000", made.read_text())
+    addresses = [replica["networks"]["tasklane"]["ipv4_address"] for replica in replicas]
+    must(sorted(named) == sorted(addresses * 2), "docker-compose-cluster.yml: HAProxy has other addresses than the replicas")
 
 for line in wrong:
     print(line, file=sys.stderr)
