@@ -1,7 +1,6 @@
 //! Failovers of real PostgreSQL servers under Patroni and etcd, with two replicas of the service and clients at work:
 //! the primary is lost, stands still until it has been replaced and comes back, or is replaced in good order.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -11,12 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tokio::time::sleep;
 
-use crate::driver::{Load, USERS};
+use crate::driver::{Load, USERS, Way};
 use crate::history::Outcome;
 use crate::model::check;
 use crate::record::{Record, What};
@@ -96,22 +93,6 @@ impl Drop for Patroni {
     }
 }
 
-/// Sends each new connection to the next of these addresses.
-async fn front(addresses: Vec<SocketAddr>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        for address in addresses.into_iter().cycle() {
-            let (mut client, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(address).await?;
-                copy_bidirectional(&mut client, &mut server).await
-            });
-        }
-    });
-    origin
-}
-
 /// Writes for every user, five times a second and without waiting for answers, and notes when each is acknowledged.
 struct Probe {
     acknowledged: Arc<Mutex<Vec<(usize, Instant)>>>,
@@ -131,7 +112,8 @@ impl Probe {
                     let (load, notes) = (Arc::clone(&load), Arc::clone(&notes));
                     writes.spawn(async move {
                         let title = format!("task probe{round}.{}", uuid::Uuid::new_v4().simple());
-                        let told = load.send(user, &What::Create { id: None, title }, None).await;
+                        let way = Way { server: round % load.servers(), user, patience: None };
+                        let told = load.send(way, &What::Create { id: None, title }, None).await;
                         if matches!(told, Ok(Outcome::Done(_))) {
                             notes.lock().unwrap().push((user, Instant::now()));
                         }
@@ -188,10 +170,9 @@ async fn failover_after_failover_loses_nothing_and_shows_nothing_old() {
     let store = Store::at(&patroni.url);
     let servers =
         [Server::with(&store, &[("MODE", "cluster")]), Server::with(&store, &[("MODE", "cluster")])];
-    let origin = front(servers.iter().map(|server| server.address().parse().unwrap()).collect()).await;
     let name = |user: usize| format!("user {user}");
-    let users = (0..USERS).map(|user| servers[0].user(&name(user)).at(&origin)).collect();
-    let load = Load::new(users);
+    let door = |server: &Server| (0..USERS).map(|user| server.user(&name(user))).collect();
+    let load = Load::new(servers.iter().map(door).collect());
     let clients = load.start(seed);
     until_answered(&load, 300).await;
 

@@ -28,13 +28,6 @@ impl User {
         Self { subject: subject.to_owned(), token, base, http: server.http() }
     }
 
-    /// The same user, whose requests go to another address.
-    #[allow(dead_code, reason = "of those who share this, tests/faults alone has a proxy before its servers")]
-    pub fn at(&self, origin: &str) -> Self {
-        let base = format!("{origin}/api/{}", utf8_percent_encode(&self.subject, ESCAPED));
-        Self { base, ..self.clone() }
-    }
-
     /// A request to a path below `/api/{user_id}`, with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
