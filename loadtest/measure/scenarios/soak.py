@@ -1,11 +1,11 @@
-"""Mixed load for ten minutes: no error, and memory that stops growing."""
+"""Mixed load for half an hour: no error, and memory that stops growing."""
 
 from ..load import Users, lists
 from ..processes import Failed, Tasklane
 
 
 def run(bench):
-    seconds, parts = (10, 5) if bench.quick else (600, 20)
+    seconds, parts = (10, 5) if bench.quick else (1800, 30)
     users = Users(bench, 1000)
     store = bench.store("postgres")
     store.seed(1000, 20)
