@@ -17,6 +17,10 @@ use crate::support::User;
 
 /// Users; the first has a third of all requests.
 pub const USERS: usize = 8;
+
+/// This user's data are erased now and then. That forgets keys, too: this user has none.
+const ERASED: usize = USERS - 1;
+
 const CLIENTS: usize = 24;
 
 /// Requests of one client at the most.
@@ -99,7 +103,7 @@ impl Load {
             self.send(way(random), &what, None).await.ok();
             return;
         }
-        let key = random.random_bool(0.4).then(|| format!("key {name}"));
+        let key = (user != ERASED && random.random_bool(0.4)).then(|| format!("key {name}"));
         // A create with an id of the client's own may be sent again without a key.
         let again =
             key.is_some() || (matches!(what, What::Create { id: Some(_), .. }) && random.random_bool(0.5));
@@ -120,6 +124,35 @@ impl Load {
     }
 
     fn choose(&self, random: &mut StdRng, user: usize, name: &str) -> What {
+        let id = |random: &mut StdRng| Uuid::from_u128(random.random()).to_string();
+        match random.random_range(0..40) {
+            0..3 => {
+                let count = random.random_range(1..5);
+                let mut writes: Vec<What> = Vec::new();
+                for place in 0..count {
+                    let write = self.choose_one(random, user, &format!("{name}.{place}"));
+                    // About different tasks, and nothing that reads.
+                    let apart = |other: &What| other.task().is_none() || other.task() != write.task();
+                    if !write.reads() && writes.iter().all(apart) {
+                        writes.push(write);
+                    }
+                }
+                if !writes.is_empty() {
+                    return What::Batch(writes);
+                }
+            }
+            3 => {
+                let count = random.random_range(1..4);
+                return What::Import((0..count).map(|n| (id(random), format!("task {name}.{n}"))).collect());
+            }
+            4 => return What::Export,
+            5 if user == ERASED => return What::Erase,
+            _ => {}
+        }
+        self.choose_one(random, user, name)
+    }
+
+    fn choose_one(&self, random: &mut StdRng, user: usize, name: &str) -> What {
         let mut known = self.known[user].lock().unwrap();
         let place = (!known.is_empty()).then(|| random.random_range(0..known.len()));
         let fate = random.random_range(0..100_usize);
@@ -178,10 +211,17 @@ impl Load {
         if record.what == What::List {
             let tasks = body["tasks"].as_array().cloned().unwrap_or_default();
             *known = tasks.iter().filter_map(known_as).collect();
-        } else if let Some((id, version)) = known_as(&body) {
+            return;
+        }
+        let results = body["results"].as_array();
+        let shown =
+            results.map_or(vec![&body], |results| results.iter().map(|result| &result["task"]).collect());
+        for (id, version) in shown.into_iter().filter_map(known_as) {
             match known.iter_mut().find(|(other, _)| *other == id) {
                 Some((_, newest)) => *newest = version.max(*newest),
-                None if matches!(record.what, What::Create { .. }) => known.push_back((id, version)),
+                None if matches!(record.what, What::Create { .. } | What::Batch(_)) => {
+                    known.push_back((id, version));
+                }
                 None => {}
             }
         }
@@ -199,12 +239,7 @@ fn request(user: &User, what: &What) -> RequestBuilder {
         None => request,
     };
     match what {
-        What::Create { id: None, title } => {
-            user.request(Method::POST, "/tasks").json(&json!({"title": title}))
-        }
-        What::Create { id: Some(id), title } => {
-            user.request(Method::POST, "/tasks").json(&json!({"id": id, "title": title}))
-        }
+        What::Create { id, title } => user.request(Method::POST, "/tasks").json(&made(id.as_ref(), title)),
         What::Describe { id, text, if_match } => {
             matching(on(Method::PATCH, id).json(&json!({"description": text})), *if_match)
         }
@@ -218,7 +253,43 @@ fn request(user: &User, what: &What) -> RequestBuilder {
         What::Delete { id, if_match } => matching(on(Method::DELETE, id), *if_match),
         What::List => user.request(Method::GET, "/tasks"),
         What::Task { id } => on(Method::GET, id),
+        What::Batch(writes) => {
+            let operations: Vec<Value> = writes.iter().map(operation).collect();
+            user.request(Method::POST, "/batch").json(&json!({"operations": operations}))
+        }
+        What::Import(tasks) => {
+            let at = "2026-01-01T00:00:00Z";
+            let task = |(id, title): &(String, String)| json!({"id": id, "title": title, "created_at": at, "updated_at": at});
+            user.request(Method::POST, "/import")
+                .json(&json!({"tasks": tasks.iter().map(task).collect::<Vec<_>>()}))
+        }
+        What::Export => user.request(Method::GET, "/export"),
+        What::Erase => user.request(Method::DELETE, "").header("x-confirm-delete", &user.subject),
     }
+}
+
+fn made(id: Option<&String>, title: &str) -> Value {
+    id.map_or_else(|| json!({"title": title}), |id| json!({"id": id, "title": title}))
+}
+
+/// A write as a batch has it.
+fn operation(write: &What) -> Value {
+    let mut operation = match write {
+        What::Create { id, title } => json!({"op": "create", "task": made(id.as_ref(), title)}),
+        What::Describe { id, text, .. } => json!({"op": "update", "id": id, "task": {"description": text}}),
+        What::Complete { id, completed } => match completed {
+            Some(completed) => json!({"op": "complete", "id": id, "completed": completed}),
+            None => json!({"op": "complete", "id": id}),
+        },
+        What::Delete { id, .. } => json!({"op": "delete", "id": id}),
+        other => unreachable!("no write of a batch: {other:?}"),
+    };
+    if let What::Describe { if_match: Some(version), .. } | What::Delete { if_match: Some(version), .. } =
+        write
+    {
+        operation["if_match"] = json!(version);
+    }
+    operation
 }
 
 /// Sends a request, whatever comes of it.

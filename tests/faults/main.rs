@@ -23,9 +23,12 @@ mod field;
 #[cfg(target_os = "linux")]
 mod leaks;
 mod model;
+mod order;
+mod parts;
 mod record;
 mod replica;
 mod replicas;
 mod scripts;
 mod trial;
 mod violations;
+mod violations_of_many;

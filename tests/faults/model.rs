@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
-use tasklane::domain::TaskId;
 
 use crate::history::{Action, Ending, Operation, Outcome, check_order, check_real_time, check_seqs};
+use crate::order::{check_replays, floors, history};
+use crate::parts::take_apart;
 use crate::record::{Record, What};
 
 /// What a freshly started server has of one user, after all.
@@ -16,7 +17,9 @@ pub struct Final {
     pub seq: i64,
     /// The list's tasks.
     pub tasks: Vec<Value>,
-    /// The change feed from 0.
+    /// The seq from which on the feed tells all: 0, or that of the commit the last erasure was in.
+    pub horizon: i64,
+    /// The change feed from there.
     pub changes: Vec<Value>,
 }
 
@@ -55,7 +58,7 @@ struct Entry<'a> {
 /// # Errors
 /// What cannot be true.
 pub fn check(records: &[Record], end: &Final) -> Result<(), String> {
-    judge(records, end, |history, ending| check_order(history, ending).map(drop))
+    judge(records, end, |_, history, ending| check_order(history, ending).map(drop))
 }
 
 /// The same for servers that do not ask how far the others are: what one of them shows or refuses may rest on an older
@@ -64,7 +67,7 @@ pub fn check(records: &[Record], end: &Final) -> Result<(), String> {
 /// # Errors
 /// What cannot be true.
 pub fn check_of_servers_alone(records: &[Record], end: &Final) -> Result<(), String> {
-    judge(records, end, |history, ending| {
+    judge(records, end, |records, history, ending| {
         check_seqs(history, ending)?;
         for server in records.iter().map(|record| record.server).collect::<HashSet<_>>() {
             let asked = records.iter().zip(history).filter(|(record, _)| record.server == server);
@@ -83,11 +86,13 @@ pub fn check_of_servers_alone(records: &[Record], end: &Final) -> Result<(), Str
 fn judge(
     records: &[Record],
     end: &Final,
-    order: impl Fn(&[Operation], &Ending) -> Result<(), String>,
+    order: impl Fn(&[Record], &[Operation], &Ending) -> Result<(), String>,
 ) -> Result<(), String> {
+    check_replays(records)?;
+    let records = &*take_apart(records)?;
     let outcomes = records.iter().map(Record::outcome).collect::<Result<Vec<_>, _>>()?;
     let history = history(records, &outcomes);
-    order(&history, &Ending { seq: end.seq, ..Ending::default() })?;
+    order(records, &history, &Ending { seq: end.seq, ..Ending::default() })?;
     let floors = floors(&history);
     let entries = records.iter().zip(&history).zip(floors).map(|((record, operation), floor)| Entry {
         record,
@@ -96,99 +101,7 @@ fn judge(
         body: record.told.json(),
     });
     let entries: Vec<_> = entries.collect();
-    check_replays(&entries)?;
     Replay::new(&entries, end)?.run()
-}
-
-/// The records as the checker of seqs wants them. A repetition that was answered with what an earlier
-/// request did settles that request: it happened between the first sending and now.
-fn history(records: &[Record], outcomes: &[Outcome]) -> Vec<Operation> {
-    let mut first: HashMap<&str, u64> = HashMap::new();
-    let mut done: HashMap<&str, usize> = HashMap::new();
-    for (place, (record, outcome)) in records.iter().zip(outcomes).enumerate() {
-        let Some(key) = record.key.as_deref() else { continue };
-        first.entry(key).or_insert(record.invoked);
-        if matches!(outcome, Outcome::Done(_)) || record.told.replayed {
-            done.insert(key, place);
-        }
-    }
-    let operation = |(place, (record, outcome)): (usize, (&Record, &Outcome))| {
-        let key = record.key.as_deref();
-        let settled = key.and_then(|key| done.get(key)).is_some_and(|done| *done > place);
-        let outcome = if settled && *outcome == Outcome::Unknown { Outcome::NotApplied } else { *outcome };
-        let id = record.what.task().and_then(TaskId::parse);
-        let id = id.unwrap_or_else(TaskId::generate);
-        Operation {
-            action: match record.what {
-                What::Create { .. } => Action::Create(id),
-                // Of which kind a change is does not matter to the order.
-                What::Describe { .. } | What::Complete { .. } => Action::Flip(id),
-                What::Delete { .. } => Action::Delete(id),
-                What::List | What::Task { .. } => Action::Read,
-            },
-            // Only answers that name a seq are compared with one another.
-            key: key.filter(|_| matches!(outcome, Outcome::Done(_))).map(str::to_owned),
-            invoked: key.filter(|_| record.told.replayed).map_or(record.invoked, |key| first[key]),
-            returned: record.returned,
-            outcome,
-        }
-    };
-    records.iter().zip(outcomes).enumerate().map(operation).collect()
-}
-
-/// For each operation, the newest seq that was known when it was sent.
-fn floors(history: &[Operation]) -> Vec<i64> {
-    let mut returns: Vec<(u64, i64)> = Vec::new();
-    for operation in history {
-        if let Outcome::Done(seq) | Outcome::Refused(seq) = operation.outcome {
-            returns.push((operation.returned, seq));
-        }
-    }
-    returns.sort_unstable();
-    let mut newest = 0;
-    for (_, seq) in &mut returns {
-        newest = newest.max(*seq);
-        *seq = newest;
-    }
-    let before = |at: u64| match returns.partition_point(|(returned, _)| *returned < at) {
-        0 => 0,
-        count => returns[count - 1].1,
-    };
-    history.iter().map(|operation| before(operation.invoked)).collect()
-}
-
-/// Every answer under one key that tells of its execution is the same, and the first of them is a
-/// repetition only where an earlier request may have been carried out.
-fn check_replays(entries: &[Entry<'_>]) -> Result<(), String> {
-    let mut answers: HashMap<&str, &Entry<'_>> = HashMap::new();
-    let mut unsure: HashSet<&str> = HashSet::new();
-    for entry in entries {
-        let Some(key) = entry.record.key.as_deref() else { continue };
-        if !matches!(entry.record.told.status, 200 | 201 | 204) {
-            if entry.record.outcome()? == Outcome::Unknown {
-                unsure.insert(key);
-            }
-            continue;
-        }
-        match answers.get(key) {
-            Some(first)
-                if (first.record.told.status, &first.record.told.body, first.record.told.seq)
-                    != (entry.record.told.status, &entry.record.told.body, entry.record.told.seq) =>
-            {
-                return Err(format!("two answers under one key: {:?} and {:?}", first.record, entry.record));
-            }
-            Some(_) => {
-                if !entry.record.told.replayed {
-                    return Err(format!("carried out anew, though done before: {:?}", entry.record));
-                }
-            }
-            None if entry.record.told.replayed && !unsure.contains(key) => {
-                return Err(format!("replayed, though never carried out: {:?}", entry.record));
-            }
-            None => drop(answers.insert(key, entry)),
-        }
-    }
-    Ok(())
 }
 
 /// Goes through the seqs from 0 to the last.
@@ -256,6 +169,8 @@ impl<'a> Replay<'a> {
                 // If nobody ever saw it, it cannot matter to anybody.
                 What::Create { id: None, title } => titles.get(title.as_str()).copied(),
                 what if what.reads() => None,
+                // About all of them.
+                What::Erase => Some(""),
                 what => what.task(),
             };
             replay.unknown.extend(id.map(|id| (entry, id.to_owned())));
@@ -307,16 +222,29 @@ impl<'a> Replay<'a> {
 
     /// An acknowledged change.
     fn write(&mut self, entry: &Entry<'_>, seq: i64) -> Result<(), String> {
+        if entry.record.what == What::Erase {
+            self.erase();
+            return Ok(());
+        }
         let id = entry.record.what.task().or(entry.body["id"].as_str());
         let id = id.ok_or_else(|| format!("an answer without an id: {:?}", entry.record))?.to_owned();
         let answered = State::of(&entry.body);
+        // An import tells nothing of its tasks.
+        let untold = entry.record.told.status == 201 && answered.is_none();
         let before = self.possible(&id).clone();
-        let mut after = before.iter().filter_map(|state| apply(&entry.record.what, state.as_ref(), seq));
-        if !after.any(|state| state == answered) {
+        let after = before.iter().filter_map(|state| apply(&entry.record.what, state.as_ref(), seq));
+        let after: Vec<_> = after.filter(|state| untold || *state == answered).take(1).collect();
+        if after.is_empty() {
             return Err(format!("seq {seq}: no state of {before:?} leads to {:?}", entry.record));
         }
-        *self.possible(&id) = vec![answered];
+        *self.possible(&id) = after;
         Ok(())
+    }
+
+    fn erase(&mut self) {
+        for possible in self.tasks.values_mut() {
+            *possible = vec![None];
+        }
     }
 
     /// A seq that nobody was told to be theirs: one of the unknown.
@@ -330,6 +258,13 @@ impl<'a> Replay<'a> {
         let mut found = false;
         for (entry, id) in self.unknown.iter().filter(|(entry, _)| entry.floor < seq) {
             if told.as_ref().is_some_and(|(told, _)| told != id) {
+                continue;
+            }
+            if entry.record.what == What::Erase {
+                found |= told.is_none();
+                for id in self.tasks.keys().filter(|_| told.is_none()) {
+                    reached.entry(id.clone()).or_default().push(None);
+                }
                 continue;
             }
             let none = vec![None];
@@ -404,10 +339,22 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Who follows the feed from 0 has the list, and no seq of the feed is another's.
+    /// Who has the list of where the feed begins and follows it has the list, and no seq of the feed is another's.
     fn feed(&self) -> Result<(), String> {
-        let mut followed: HashMap<&str, &Value> = HashMap::new();
-        let mut last = 0;
+        let listed = || self.end.tasks.iter().map(|task| (task["id"].as_str().unwrap_or_default(), task));
+        let mut followed: HashMap<&str, &Value> =
+            listed().filter(|(_, task)| task["version"].as_i64() <= Some(self.end.horizon)).collect();
+        let horizon = self.end.horizon;
+        let mut last = horizon;
+        // Writes that were committed together with an erasure are behind where the feed begins.
+        let erasure = |entry: &&Entry<'_>| entry.record.what == What::Erase;
+        let known = self.written.values().copied().rfind(erasure);
+        let unknown = self.unknown.iter().any(|(entry, _)| erasure(entry));
+        if known.is_some_and(|entry| entry.record.told.seq > Some(horizon))
+            || (horizon > 0 && known.is_none() && !unknown)
+        {
+            return Err(format!("the feed begins at {horizon}, but {:?}", known.map(|entry| entry.record)));
+        }
         for change in &self.end.changes {
             let seq = change["seq"].as_i64().unwrap_or_default();
             if seq <= last || seq > self.end.seq {
@@ -422,12 +369,11 @@ impl<'a> Replay<'a> {
                 return Err(format!("a change under a seq that is not its own: {change}"));
             }
         }
-        let listed: HashMap<&str, &Value> =
-            self.end.tasks.iter().map(|task| (task["id"].as_str().unwrap_or_default(), task)).collect();
+        let listed: HashMap<&str, &Value> = listed().collect();
         if followed != listed {
             return Err(format!("the feed comes to {followed:?}, the list is {listed:?}"));
         }
-        for (seq, entry) in &self.written {
+        for (seq, entry) in self.written.range(horizon + 1..) {
             let What::Delete { id, .. } = &entry.record.what else { continue };
             let later = self.deletions.iter().any(|(other, deleted)| other >= seq && deleted == id);
             if !later {

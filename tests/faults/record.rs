@@ -23,12 +23,20 @@ pub enum What {
     List,
     /// Read one task.
     Task { id: String },
+    /// Several writes about different tasks, all or none.
+    Batch(Vec<What>),
+    /// Put tasks in, by id and title; nobody else has any of these.
+    Import(Vec<(String, String)>),
+    /// Read all there is.
+    Export,
+    /// Remove all there is.
+    Erase,
 }
 
 impl What {
     /// Whether it changes nothing.
     pub fn reads(&self) -> bool {
-        matches!(self, Self::List | Self::Task { .. })
+        matches!(self, Self::List | Self::Task { .. } | Self::Export)
     }
 
     /// The task it names.
@@ -39,7 +47,7 @@ impl What {
             | Self::Complete { id, .. }
             | Self::Delete { id, .. }
             | Self::Task { id } => Some(id),
-            Self::List => None,
+            Self::List | Self::Batch(_) | Self::Import(_) | Self::Export | Self::Erase => None,
         }
     }
 }
@@ -98,10 +106,21 @@ impl Record {
             (0, _) => Outcome::Unknown,
             // It did not come in time: a server that stood still finds it too late. It was never looked at.
             (408, _) => Outcome::NotApplied,
-            (200, What::Create { .. }) | (409, What::Create { id: Some(_), .. }) => Outcome::Refused(seq()?),
+            (200, What::Create { .. })
+            | (409, What::Create { id: Some(_), .. })
+            | (404 | 412, What::Batch(_)) => Outcome::Refused(seq()?),
             (201, What::Create { .. })
-            | (200, What::Describe { .. } | What::Complete { .. } | What::List | What::Task { .. })
-            | (204, What::Delete { .. }) => Outcome::Done(seq()?),
+            | (
+                200,
+                What::Describe { .. }
+                | What::Complete { .. }
+                | What::List
+                | What::Task { .. }
+                | What::Batch(_)
+                | What::Import(_)
+                | What::Export,
+            )
+            | (204, What::Delete { .. } | What::Erase) => Outcome::Done(seq()?),
             (
                 404,
                 What::Describe { .. } | What::Complete { .. } | What::Delete { .. } | What::Task { .. },

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use crate::model::{Final, check, check_of_servers_alone};
 use crate::record::{Record, Told, What};
 
-const A: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a01";
-const B: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a02";
+pub const A: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a01";
+pub const B: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a02";
 
-fn task(id: &str, title: &str, description: Option<&str>, completed: bool, version: i64) -> Value {
+pub fn task(id: &str, title: &str, description: Option<&str>, completed: bool, version: i64) -> Value {
     json!({"id": id, "title": title, "description": description, "completed": completed, "version": version})
 }
 
-fn record(what: What, at: u64, status: u16, seq: Option<i64>, body: &Value) -> Record {
+pub fn record(what: What, at: u64, status: u16, seq: Option<i64>, body: &Value) -> Record {
     let body = serde_json::to_vec(body).unwrap();
     let told = Told { status, seq, replayed: false, body, unsent: false };
     Record { server: 0, user: 0, what, key: None, invoked: at, returned: at + 1, told }
@@ -46,19 +46,24 @@ fn truth() -> (Vec<Record>, Final) {
         made.key = Some("k".into());
     }
     let changes = vec![json!({"seq": 4, "task": a4}), json!({"seq": 5, "id": B, "deleted": true})];
-    (records, Final { seq: 5, tasks: vec![a4], changes })
+    (records, Final { seq: 5, tasks: vec![a4], horizon: 0, changes })
 }
 
 #[track_caller]
 fn found(part: &str, lie: impl FnOnce(&mut Vec<Record>, &mut Final)) {
-    let (mut records, mut end) = truth();
+    found_in(truth(), part, lie);
+}
+
+#[track_caller]
+pub fn found_in(truth: (Vec<Record>, Final), part: &str, lie: impl FnOnce(&mut Vec<Record>, &mut Final)) {
+    let (mut records, mut end) = truth;
     lie(&mut records, &mut end);
     records.sort_by_key(|record| record.invoked);
     let complaint = check(&records, &end).expect_err("this lie must be found");
     assert!(complaint.contains(part), "another complaint: {complaint}");
 }
 
-fn set(record: &mut Record, body: &Value) {
+pub fn set(record: &mut Record, body: &Value) {
     record.told.body = serde_json::to_vec(body).unwrap();
 }
 
