@@ -20,6 +20,7 @@ mod driver;
 mod failover;
 mod fault;
 mod field;
+mod follower;
 #[cfg(target_os = "linux")]
 mod leaks;
 mod model;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use crate::follower::Followed;
 use crate::history::{Action, Ending, Operation, Outcome, check_order, check_real_time, check_seqs};
 use crate::order::{check_replays, floors, history};
 use crate::parts::take_apart;
@@ -21,6 +22,8 @@ pub struct Final {
     pub horizon: i64,
     /// The change feed from there.
     pub changes: Vec<Value>,
+    /// Who followed the event stream all the while.
+    pub followed: Option<Followed>,
 }
 
 /// A task, as far as a write determines it.
@@ -158,6 +161,9 @@ impl<'a> Replay<'a> {
                 replay.show(&change["task"]).map_err(|error| format!("{error}, in the change feed"))?;
             }
         }
+        if let Some(followed) = &end.followed {
+            replay.follow(followed)?;
+        }
         for task in &end.tasks {
             replay.show(task).map_err(|error| format!("{error}, in the last list"))?;
         }
@@ -176,6 +182,37 @@ impl<'a> Replay<'a> {
             replay.unknown.extend(id.map(|id| (entry, id.to_owned())));
         }
         Ok(replay)
+    }
+
+    /// What a stream told is what everybody sees, and its end is the list.
+    fn follow(&mut self, followed: &Followed) -> Result<(), String> {
+        if let Some(lie) = &followed.lie {
+            return Err(lie.clone());
+        }
+        if followed.resyncs > 0 && self.end.horizon == 0 {
+            return Err("a follower was told to read anew, though nothing was erased".to_owned());
+        }
+        for change in &followed.changes {
+            if change["deleted"] != true {
+                self.show(&change["task"]).map_err(|error| format!("{error}, in a stream"))?;
+                continue;
+            }
+            let (seq, id) =
+                (change["seq"].as_i64().unwrap_or_default(), change["id"].as_str().unwrap_or_default());
+            let by = self.written.get(&seq).map(|entry| &entry.record.what);
+            if by.is_some_and(|what| !matches!(what, What::Delete { .. }) || what.task() != Some(id)) {
+                return Err(format!("a stream tells of a deletion: {change}, but there was {by:?}"));
+            }
+            self.deletions.insert(seq, id.to_owned());
+        }
+        let listed = self.end.tasks.iter().map(|task| (task["id"].as_str().unwrap_or_default(), task));
+        let followed: HashMap<&str, &Value> =
+            followed.tasks.iter().map(|(id, task)| (id.as_str(), task)).collect();
+        if followed != listed.clone().collect() {
+            let listed: HashMap<&str, &Value> = listed.collect();
+            return Err(format!("who followed has {followed:?}, the list is {listed:?}"));
+        }
+        Ok(())
     }
 
     /// Notes one version of a task; all who see it see the same.
@@ -375,7 +412,9 @@ impl<'a> Replay<'a> {
         }
         for (seq, entry) in self.written.range(horizon + 1..) {
             let What::Delete { id, .. } = &entry.record.what else { continue };
-            let later = self.deletions.iter().any(|(other, deleted)| other >= seq && deleted == id);
+            let tells = |change: &Value| change["deleted"] == true && change["id"] == **id;
+            let later =
+                self.end.changes.iter().any(|change| change["seq"].as_i64() >= Some(*seq) && tells(change));
             if !later {
                 return Err(format!("the feed does not tell of the deletion {:?}", entry.record));
             }

@@ -1,6 +1,6 @@
 //! One run: load, faults, recovery, and the judgement on all that clients were told.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::driver::{Load, USERS, Way, tell};
 use crate::fault::Fault;
 use crate::field::{Field, Service};
+use crate::follower::Follower;
 use crate::history::Outcome;
 use crate::model::{Final, check, check_of_servers_alone};
 use crate::parts::take_apart;
@@ -77,6 +78,12 @@ pub async fn trial(
     let doors = field.doors(&subjects);
     let load = Load::new(doors.clone());
     let clients = load.start(seed);
+    // A server that believes it is alone tells its followers of others' writes when it hears of them, which may be never.
+    let followed = if service == Service::TwoAlone { 0 } else { USERS };
+    let follow = |user: usize| {
+        Follower::start(doors.iter().map(|users| users[user].clone()).collect(), seed + user as u64)
+    };
+    let mut followers: VecDeque<Follower> = (0..followed).map(follow).collect();
     until_answered(&load, 300).await;
     for round in 0..rounds {
         // Each of them at least once, if there are rounds enough.
@@ -100,7 +107,10 @@ pub async fn trial(
         // Any of the fresh servers may be asked.
         let user = &doors[number % doors.len()][number];
         let of_user: Vec<Record> = records.iter().filter(|record| record.user == number).cloned().collect();
-        let end = ending(user).await;
+        let mut end = ending(user).await;
+        if let Some(follower) = followers.pop_front() {
+            end.followed = Some(follower.finish(end.seq).await);
+        }
         if let Err(complaint) = check(&of_user, &end) {
             let part = part(&of_user, &complaint);
             panic!(
@@ -173,7 +183,7 @@ pub async fn ending(user: &User) -> Final {
         }
     }
     assert_eq!(since, seq, "the feed ends where the list is");
-    Final { seq, tasks, horizon, changes }
+    Final { seq, tasks, horizon, changes, followed: None }
 }
 
 /// The least seq from which on the feed tells all.

@@ -46,7 +46,7 @@ fn truth() -> (Vec<Record>, Final) {
         made.key = Some("k".into());
     }
     let changes = vec![json!({"seq": 4, "task": a4}), json!({"seq": 5, "id": B, "deleted": true})];
-    (records, Final { seq: 5, tasks: vec![a4], horizon: 0, changes })
+    (records, Final { seq: 5, tasks: vec![a4], horizon: 0, changes, followed: None })
 }
 
 #[track_caller]

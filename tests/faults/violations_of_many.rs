@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::follower::Followed;
 use crate::model::{Final, check};
 use crate::record::{Record, What};
+use crate::support::Event;
 use crate::violations::{A, B, found_in, record, set, task};
 
 const C: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a03";
@@ -39,7 +41,13 @@ fn truth() -> (Vec<Record>, Final) {
     ];
     (
         records,
-        Final { seq: 6, tasks: vec![c6.clone()], horizon: 5, changes: vec![json!({"seq": 6, "task": c6})] },
+        Final {
+            seq: 6,
+            tasks: vec![c6.clone()],
+            horizon: 5,
+            changes: vec![json!({"seq": 6, "task": c6})],
+            followed: None,
+        },
     )
 }
 
@@ -109,5 +117,50 @@ fn the_checker_finds_what_outlives_an_erasure() {
         set(&mut records[3], &json!({"error": {"code": "STORE_UNAVAILABLE"}}));
         records[3].told.status = 503;
         records[1].told.unsent = true;
+    });
+}
+
+/// Who has followed the stream of this history: a list read anew after the erasure, and one task.
+fn follower(end: &Final) -> Followed {
+    let mut followed = Followed { seq: 5, resyncs: 1, ..Followed::default() };
+    let data = end.changes.last().unwrap().clone();
+    followed.take(&Event { name: "hello".into(), id: 5, data: json!({"seq": 5}) });
+    followed.take(&Event { name: "change".into(), id: 6, data });
+    followed
+}
+
+#[test]
+fn the_checker_finds_a_stream_that_leaves_out_repeats_or_invents() {
+    let lie = |part: &str, lie: fn(&mut Followed, &mut Final)| {
+        found(part, |_, end| {
+            let mut followed = follower(end);
+            lie(&mut followed, end);
+            end.followed = Some(followed);
+        });
+    };
+    let (records, mut end) = truth();
+    end.followed = Some(follower(&end));
+    assert_eq!(check(&records, &end), Ok(()));
+    lie("who followed has", |followed, _| followed.tasks.clear());
+    lie("who followed has", |followed, _| {
+        drop(followed.tasks.insert(A.into(), task(A, "a", None, false, 1)));
+    });
+    lie("a stream goes on from 6", |followed, _| {
+        followed.take(&Event {
+            name: "change".into(),
+            id: 6,
+            data: json!({"seq": 6, "id": C, "deleted": true}),
+        });
+    });
+    lie("a stream goes on from 6", |followed, _| {
+        followed.take(&Event { name: "hello".into(), id: 5, data: json!({"seq": 5}) });
+    });
+    lie("version 6 is", |followed, _| followed.changes[0]["task"]["title"] = json!("another"));
+    lie("a stream tells of a deletion", |followed, _| {
+        followed.changes.insert(0, json!({"seq": 2, "id": B, "deleted": true}));
+    });
+    lie("told to read anew", |followed, end| {
+        followed.resyncs = 1;
+        end.horizon = 0;
     });
 }

@@ -42,7 +42,12 @@ impl Events {
         }
         assert_eq!(headers["content-type"], "text/event-stream");
         assert!(headers.contains_key("x-tasklane-seq"), "{headers:?}");
-        Ok(Self { response, unread: Vec::new(), budget: usize::MAX, comments: 0 })
+        Ok(Self::of_response(response))
+    }
+
+    /// The stream that an answer is.
+    pub fn of_response(response: Response) -> Self {
+        Self { response, unread: Vec::new(), budget: usize::MAX, comments: 0 }
     }
 
     /// Follows a user from `since` on, or from now on.

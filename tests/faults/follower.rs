@@ -1,0 +1,129 @@
+//! Who follows a user's event stream through all that happens: broken off, it goes on at any server from the last
+//! event it heard.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::driver::tell;
+use crate::support::{Event, Events, User};
+
+/// How long a stream may say nothing before it is left for another.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Connections of one follower at the most.
+const MOST: usize = 20_000;
+
+/// What one follower has come to.
+#[derive(Clone, Debug, Default)]
+pub struct Followed {
+    /// The last seq it heard of.
+    pub seq: i64,
+    /// Its list, by id.
+    pub tasks: HashMap<String, Value>,
+    /// Every change it was told of, in this order.
+    pub changes: Vec<Value>,
+    /// How often it was told to read the list anew.
+    pub resyncs: usize,
+    /// What no stream may say.
+    pub lie: Option<String>,
+}
+
+/// A follower at work.
+pub struct Follower {
+    task: JoinHandle<Followed>,
+    /// The seq it has to come to.
+    target: Arc<AtomicI64>,
+}
+
+impl Follower {
+    /// Follows a user, whom all these servers know.
+    pub fn start(doors: Vec<User>, seed: u64) -> Self {
+        let target = Arc::new(AtomicI64::new(i64::MAX));
+        let reached = Arc::clone(&target);
+        let mut random = StdRng::seed_from_u64(seed);
+        let task = tokio::spawn(async move {
+            let mut followed = Followed::default();
+            for _ in 0..MOST {
+                if followed.seq >= reached.load(Ordering::Relaxed) {
+                    break;
+                }
+                let user = &doors[random.random_range(0..doors.len())];
+                followed.listen(user, &mut random, &reached).await;
+                sleep(Duration::from_millis(random.random_range(10..200))).await;
+            }
+            followed
+        });
+        Self { task, target }
+    }
+
+    /// Lets it come to the last seq, which it must within a minute.
+    pub async fn finish(self, seq: i64) -> Followed {
+        self.target.store(seq, Ordering::Relaxed);
+        let came = timeout(Duration::from_mins(1), self.task).await;
+        came.unwrap_or_else(|_| panic!("a follower does not come to seq {seq}")).unwrap()
+    }
+}
+
+impl Followed {
+    /// Takes what one connection tells, from the last event on.
+    async fn listen(&mut self, user: &User, random: &mut StdRng, target: &AtomicI64) {
+        let request = user.request(Method::GET, "/events").header("last-event-id", self.seq);
+        let Ok(Ok(response)) = timeout(QUIET, request.send()).await else { return };
+        if response.status() != 200 {
+            return;
+        }
+        let mut events = Events::of_response(response);
+        while self.seq < target.load(Ordering::Relaxed) {
+            let Ok(Some(event)) = timeout(QUIET, events.next()).await else { return };
+            if event.name == "resync" {
+                return self.read_anew(user).await;
+            }
+            self.take(&event);
+            // Now and then for no reason.
+            if random.random_ratio(1, 40) {
+                return;
+            }
+        }
+    }
+
+    /// Takes one event.
+    pub fn take(&mut self, event: &Event) {
+        let goes_on = if event.name == "hello" { event.id == self.seq } else { event.id > self.seq };
+        if !goes_on || event.data["seq"] != event.id {
+            self.lie.get_or_insert_with(|| format!("a stream goes on from {} with {event:?}", self.seq));
+        }
+        if event.name == "hello" {
+            return;
+        }
+        self.seq = event.id;
+        let deleted = event.data["deleted"] == true;
+        let task = if deleted { &event.data } else { &event.data["task"] };
+        let id = task["id"].as_str().unwrap_or_default().to_owned();
+        if deleted {
+            self.tasks.remove(&id);
+        } else {
+            self.tasks.insert(id, task.clone());
+        }
+        self.changes.push(event.data.clone());
+    }
+
+    async fn read_anew(&mut self, user: &User) {
+        self.resyncs += 1;
+        let list = tell(user.request(Method::GET, "/tasks")).await;
+        if let (200, Some(seq)) = (list.status, list.seq) {
+            let body = list.json();
+            let tasks = body["tasks"].as_array().into_iter().flatten();
+            let tasks = tasks.map(|task| (task["id"].as_str().unwrap_or_default().to_owned(), task.clone()));
+            (self.seq, self.tasks) = (seq, tasks.collect());
+        }
+    }
+}
