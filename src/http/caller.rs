@@ -116,7 +116,7 @@ impl Caller {
     /// Carries out a write, once for each idempotency key.
     pub(super) async fn submit(&self, work: Work, body: &[u8]) -> Result<Answer, ApiError> {
         let key = key_of(&self.request, body)?;
-        Ok(self.registry().submit(self.who(), Write { work, key }).await?)
+        Ok(self.write(Write { work, key }).await?)
     }
 
     /// Carries out operations, once for each idempotency key. A refusal says which one it is of.
@@ -126,7 +126,14 @@ impl Caller {
         body: &[u8],
     ) -> Result<Answer, ApiError> {
         let write = Write { work: Work::Operations(operations), key: key_of(&self.request, body)? };
-        self.registry().submit(self.who(), write).await.map_err(ApiError::of_operation)
+        self.write(write).await.map_err(ApiError::of_operation)
+    }
+
+    async fn write(&self, write: Write) -> Result<Answer, Error> {
+        let (answer, timing) = self.registry().submit_timed(self.who(), write).await;
+        // For the edge: whatever came of it, the answer says how long it took.
+        self.request.extensions_mut().insert(timing);
+        answer
     }
 
     /// Follows the caller's changes from now on.

@@ -51,6 +51,7 @@ impl Gate {
                 "retry-after",
                 "idempotent-replayed",
                 "content-disposition",
+                "server-timing",
             ])
             .supports_credentials()
             .max_age(PREFLIGHT_LIFETIME);

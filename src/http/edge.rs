@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpMessage};
 use futures_util::future::LocalBoxFuture;
@@ -25,12 +27,13 @@ use tokio::time::timeout;
 use super::Api;
 use super::cors::Gate;
 use super::error::{ApiError, Code, wants_problem};
-use super::headers::{REQUEST_ID, SEQ};
+use super::headers::{REQUEST_ID, SEQ, SERVER_TIMING, TIMING_ALLOW_ORIGIN};
 use super::route::Route;
 use super::unread::Unread;
 use super::warm::Warm;
 use crate::config::LogRequests;
 use crate::domain::Identity;
+use crate::lane::Timing;
 use crate::telemetry::{Request, Stripe};
 
 /// A request that takes longer is slow, and logged.
@@ -260,6 +263,11 @@ impl Flight {
             headers.insert(SEQ, snapshot.seq().get().into());
         }
         dress(headers, &self.id);
+        if self.method != Method::GET
+            && let Some(timing) = request.extensions().get::<Timing>()
+        {
+            tell_timing(headers, timing);
+        }
         api.limits.tell(&request, headers);
         // A body that was not read to its end cannot be followed by another request.
         let unread = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
@@ -357,6 +365,21 @@ impl<'a> Told<'a> {
             Self::Ours(error) => error,
             Self::Foreign(error) => error,
         }
+    }
+}
+
+/// Says of a write what took how long, in milliseconds (W3C Server Timing); a page of another origin that may
+/// read the answer may see that, too, in its Performance API.
+fn tell_timing(headers: &mut HeaderMap, timing: &Timing) {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let queue = milliseconds(timing.queue);
+    let text = match timing.commit.map(milliseconds) {
+        Some(commit) => format!("queue;dur={queue:.3}, commit;dur={commit:.3}"),
+        None => format!("queue;dur={queue:.3}"),
+    };
+    headers.insert(SERVER_TIMING, text.try_into().expect("names and numbers are visible ASCII"));
+    if let Some(origin) = headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).cloned() {
+        headers.insert(TIMING_ALLOW_ORIGIN, origin);
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Registry`] is the only door: reading takes the lane's newest [`Snapshot`], writing submits a
 //! [`Command`](crate::domain::Command) and waits until it is durable.
 
+mod claim;
 mod entry;
 mod follow;
 mod freshness;
@@ -19,6 +20,7 @@ mod user;
 mod view;
 mod write;
 
+pub use claim::Timing;
 pub use entry::{Entry, Shown};
 pub use held::Subscription;
 pub use limits::{Limits, Reads};

@@ -21,13 +21,14 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
 use super::Snapshot;
+use super::claim::{Claim, Timing};
 use super::follow::follow;
 use super::freshness::Freshness;
 use super::held::{Lane, Permit, Subscription};
 use super::home::Home;
 use super::limits::Limits;
 use super::plan::replay;
-use super::user::{Claim, Submit, UserActor, Works};
+use super::user::{Submit, UserActor, Works};
 use super::view::{CachedBytes, View};
 use super::write::{Answer, Effect, Write};
 use crate::domain::{Identity, Seq, UserId};
@@ -180,15 +181,21 @@ impl Registry {
     /// # Errors
     /// Every variant of [`Error`]; only [`Error::OutcomeUnknown`] leaves open whether it was applied.
     pub async fn submit(&self, who: &Identity, write: Write) -> Result<Answer, Error> {
-        let claim = Claim::default();
+        self.submit_timed(who, write).await.0
+    }
+
+    /// As [`Registry::submit`], and says how long it took.
+    pub async fn submit_timed(&self, who: &Identity, write: Write) -> (Result<Answer, Error>, Timing) {
+        let claim = Claim::new();
         let written = self.inner.write(who, write, claim.clone());
-        match timeout(self.inner.limits.write_timeout, written).await {
+        let answer = match timeout(self.inner.limits.write_timeout, written).await {
             Ok(result) => result,
             Err(_) if claim.take() => {
                 Err(Error::StoreUnavailable("the write could not be taken up in time".into()))
             }
             Err(_) => Err(Error::OutcomeUnknown),
-        }
+        };
+        (answer, claim.timing())
     }
 
     /// Follows a user's changes from now on.

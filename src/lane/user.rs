@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::{Mutex, oneshot};
 
+use super::claim::Claim;
 use super::freshness::Freshness;
 use super::held::Permit;
 use super::home::Home;
@@ -23,7 +23,7 @@ use super::view::View;
 use super::write::{Answer, Write};
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
-use crate::store::committer::{Committer, Settled};
+use crate::store::committer::{Committer, Sending, Settled};
 use crate::store::{Batch, Recalled, Store};
 use crate::telemetry::metrics;
 
@@ -67,23 +67,6 @@ pub(super) struct Submit {
     pub(super) planned: bool,
     /// Keeps the lane from being passivated, and counts against the limits on waiting work.
     pub(super) permit: Permit,
-}
-
-/// Who decides over a queued command: the actor by planning it, or the caller by giving up on it.
-/// The first one wins, so a caller knows for certain whether its command can still take effect.
-#[derive(Clone, Default)]
-pub(super) struct Claim(Arc<AtomicBool>);
-
-impl Claim {
-    /// True for the first to ask.
-    pub(super) fn take(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
-    }
-
-    /// Gives the decision back. Only for a command that was answered without effect.
-    pub(super) fn give_back(&self) {
-        self.0.store(false, Ordering::Release);
-    }
 }
 
 /// What the actor is doing. Transitions:
@@ -156,12 +139,13 @@ impl UserActor {
                 let (told, settled) = oneshot::channel();
                 let home = Home::here();
                 // An actor that has died hears nothing; the store holds the truth then.
-                let tell = move |settled| home.run(move || drop(told.send(settled)));
+                let tell = move |settled, sending| home.run(move || drop(told.send((settled, sending))));
                 self.works.committer.submit(Arc::clone(&sent.batch), flight, tell);
                 self.state = State::Committing(Box::new(sent));
                 ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
                     // The committer settles every batch; it can only be gone when the process is ending.
-                    actor.settled(settled.unwrap_or(Settled::Unknown), ctx);
+                    let (settled, sending) = settled.unwrap_or((Settled::Unknown, None));
+                    actor.settled(settled, sending, ctx);
                 }));
             }
         }
@@ -237,11 +221,14 @@ impl UserActor {
         }
     }
 
-    fn settled(&mut self, settled: Settled, ctx: &mut Context<Self>) {
+    fn settled(&mut self, settled: Settled, sending: Option<Sending>, ctx: &mut Context<Self>) {
         let State::Committing(sent) = std::mem::replace(&mut self.state, State::Idle) else {
             return;
         };
         let sent = *sent;
+        if let Some(sending) = sending {
+            sent.answers.iter().for_each(|(submit, _)| submit.claim.note(sending));
+        }
         match settled {
             Settled::Committed => {
                 self.reruns = 0;

@@ -42,7 +42,17 @@ pub enum Settled {
 struct Job {
     batch: Arc<Batch>,
     flight: Flight,
-    tell: Box<dyn FnOnce(Settled) + Send>,
+    tell: Box<dyn FnOnce(Settled, Option<Sending>) + Send>,
+    sent: Option<Instant>,
+}
+
+/// When a batch was first sent to the store, and how long the store took to settle it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// When it was sent.
+    pub at: Instant,
+    /// How long until it was settled, however often it was sent.
+    pub took: Duration,
 }
 
 /// Held from the moment a batch is handed over until it is settled: at most one per user.
@@ -63,10 +73,15 @@ impl Committer {
         (Self { queue }, runtime.spawn(run(store, jobs)))
     }
 
-    /// Hands a batch over. `tell` is called once it is settled; `flight` is released just before that. It is
-    /// called on the committer's own task, which it must not hold up.
-    pub fn submit(&self, batch: Arc<Batch>, flight: Flight, tell: impl FnOnce(Settled) + Send + 'static) {
-        if let Err(refused) = self.queue.try_send(Job { batch, flight, tell: Box::new(tell) }) {
+    /// Hands a batch over. `tell` is called once it is settled, with how long the store took if it was sent;
+    /// `flight` is released just before that. It is called on the committer's own task, which it must not hold up.
+    pub fn submit(
+        &self,
+        batch: Arc<Batch>,
+        flight: Flight,
+        tell: impl FnOnce(Settled, Option<Sending>) + Send + 'static,
+    ) {
+        if let Err(refused) = self.queue.try_send(Job { batch, flight, tell: Box::new(tell), sent: None }) {
             let why = match &refused {
                 mpsc::error::TrySendError::Full(_) => "the committer's queue is full",
                 mpsc::error::TrySendError::Closed(_) => "the service is stopping",
@@ -80,7 +95,7 @@ impl Job {
     fn settle(self, settled: Settled) {
         // In this order: who hears the news may at once want the next flight.
         drop(self.flight);
-        (self.tell)(settled);
+        (self.tell)(settled, self.sent.map(|at| Sending { at, took: at.elapsed() }));
     }
 }
 
@@ -99,9 +114,9 @@ async fn run(store: Arc<dyn Store>, mut jobs: mpsc::Receiver<Job>) {
 
 /// Sends a group once, settles what is certain, and returns the rest. `again`: it was sent before.
 async fn commit(store: &dyn Store, group: impl Iterator<Item = Job>, again: bool) -> Vec<Job> {
-    let jobs: Vec<Job> = group.collect();
-    let batches: Vec<Arc<Batch>> = jobs.iter().map(|job| Arc::clone(&job.batch)).collect();
     let start = Instant::now();
+    let jobs: Vec<Job> = group.map(|job| Job { sent: job.sent.or(Some(start)), ..job }).collect();
+    let batches: Vec<Arc<Batch>> = jobs.iter().map(|job| Arc::clone(&job.batch)).collect();
     let outcomes = store.commit(&batches).await;
     metrics().commit(batches.len(), start.elapsed());
     debug_assert_eq!(outcomes.len(), jobs.len(), "the store answers for every batch");

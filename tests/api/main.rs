@@ -58,6 +58,7 @@ mod quota;
 mod readme;
 mod restart;
 mod seq_and_etags;
+mod server_timing;
 mod standby;
 mod summary;
 mod task_create;

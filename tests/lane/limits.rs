@@ -65,7 +65,7 @@ fn a_committer_without_a_place_says_so_and_takes_more_once_it_moves() {
         let submit = |name: String| {
             let flight = Arc::new(Mutex::new(())).try_lock_owned().unwrap();
             let (told, settled) = oneshot::channel();
-            let tell = move |settled| drop(told.send(settled));
+            let tell = move |settled, _| drop(told.send(settled));
             committer.submit(Arc::new(empty_batch(&user(&name))), flight, tell);
             settled
         };

@@ -13,3 +13,4 @@ mod passivation;
 mod replicas;
 mod simulation;
 mod support;
+mod timing;

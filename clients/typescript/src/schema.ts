@@ -932,6 +932,8 @@ export interface operations {
             /** @description Nothing is kept any more */
             204: {
                 headers: {
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description This removal's own seq */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -1112,6 +1114,8 @@ export interface operations {
                 headers: {
                     /** @description `true`: done before under this key; the answer is the one from then */
                     "Idempotent-Replayed"?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description The seq of the last operation */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -2121,6 +2125,8 @@ export interface operations {
                 headers: {
                     /** @description `true`: done before under this key; the answer is the one from then */
                     "Idempotent-Replayed"?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description The seq of the last task */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -2805,6 +2811,8 @@ export interface operations {
                 headers: {
                     /** @description `"<version>"` */
                     ETag?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description The seq at which this is true */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -2822,6 +2830,8 @@ export interface operations {
                     "Idempotent-Replayed"?: string;
                     /** @description The task's path */
                     Location?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description This write's own seq: the task's version */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -3314,6 +3324,8 @@ export interface operations {
                     ETag?: string;
                     /** @description `true`: done before under this key; the answer is the one from then */
                     "Idempotent-Replayed"?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description This write's own seq: the task's version */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -3619,6 +3631,8 @@ export interface operations {
                 headers: {
                     /** @description `true`: done before under this key; the answer is the one from then */
                     "Idempotent-Replayed"?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description This deletion's own seq */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -3851,6 +3865,8 @@ export interface operations {
                     ETag?: string;
                     /** @description `true`: done before under this key; the answer is the one from then */
                     "Idempotent-Replayed"?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description This write's own seq: the task's version */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;
@@ -4162,6 +4178,8 @@ export interface operations {
                     ETag?: string;
                     /** @description `true`: done before under this key; the answer is the one from then */
                     "Idempotent-Replayed"?: string;
+                    /** @description `queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit */
+                    "Server-Timing"?: string;
                     /** @description This write's own seq: the task's version */
                     "X-Tasklane-Seq"?: number;
                     [name: string]: unknown;

@@ -40,7 +40,8 @@ impl Answer {
 
     /// The answer without what differs between any two answers.
     pub fn comparable(&self) -> (u16, String, Vec<(String, String)>) {
-        let headers = self.headers.iter().filter(|(name, _)| *name != "date");
+        let headers =
+            self.headers.iter().filter(|(name, _)| !matches!(name.as_str(), "date" | "server-timing"));
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
         let mut headers: Vec<_> = headers.collect();
         headers.sort();
