@@ -154,10 +154,11 @@ fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
         return None;
     }
     let ticket = Parameters::new(request.query_string()).one("ticket")?;
-    let session = api(request).tickets.take(&ticket);
-    let session = session
-        .ok_or_else(|| ApiError::unauthorized("Invalid token", "its ticket is unknown, used or too old"));
-    Some(session.and_then(|session| Caller::new(session, request)))
+    let caller = api(request).tickets.take(&ticket).map_err(Into::into).and_then(|session| {
+        let refused = || ApiError::unauthorized("Invalid token", "its ticket is unknown, used or too old");
+        Caller::new(session.ok_or_else(refused)?, request)
+    });
+    Some(caller)
 }
 
 /// The task a request's path names, if it names one.

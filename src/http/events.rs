@@ -165,8 +165,8 @@ fn mark(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
 
 /// Get a ticket for the event stream
 ///
-/// `EventSource` cannot send an `Authorization` header. It can open `/events?ticket=…`: good once, within
-/// 30 seconds, for this user. The stream still ends when the token does that this request was sent with.
+/// `EventSource` cannot send an `Authorization` header. It can open `/events?ticket=…`: good within 30 seconds,
+/// for this user, once in each process of the service. The stream still ends when the token does that this request was sent with.
 #[utoipa::path(
     post, path = "/api/{user_id}/events/ticket", tag = "sync", params(UserPath),
     responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)

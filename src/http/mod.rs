@@ -105,7 +105,7 @@ impl Api {
             demo: Signer::of_development(config),
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
-            tickets: Tickets::default(),
+            tickets: Tickets::new(config.secret.as_ref()),
             imports: Semaphore::new(transfer::IMPORTS),
             importing: Mutex::new(()),
             traffic: Traffic::new(&route::PATTERNS),

@@ -52,7 +52,10 @@ impl Modify for Finish {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let ticket = ApiKeyValue::with_description("ticket", "A ticket of `POST /events/ticket`, good once.");
+        let ticket = ApiKeyValue::with_description(
+            "ticket",
+            "A ticket of `POST /events/ticket`, good once in each process.",
+        );
         components.add_security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
         let complete = document.paths.paths.get_mut("/api/{user_id}/tasks/{id}/complete");
         let complete = complete.and_then(|item| item.patch.as_mut()?.request_body.as_mut());

@@ -144,9 +144,9 @@ pub(super) struct LastEventId {
     last_event_id: Option<i64>,
 }
 
-/// A one-use pass to the event stream.
+/// A pass to the event stream.
 #[derive(ToSchema)]
-#[schema(example = json!({"ticket": "mJ3qk0m0uQ9mS1b7w7m6C2l8v0G3Nf5yqkqk9Yb1b2E", "expires_in": 30}))]
+#[schema(example = json!({"ticket": "uZ0e4nJ8m1tqkqk9Yb1b2AAAAYvP5Wg4AAAAAGtJ0gBhbGljZX1mK0m0uQ9mS1b7w7m6C2l8v0G3Nf5yqkqk9Yb1b2E", "expires_in": 30}))]
 #[expect(dead_code, reason = "only its form is used")]
 pub(super) struct TicketAnswer {
     ticket: String,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use reqwest::header::IF_NONE_MATCH;
 use serde_json::{Value, json};
@@ -52,6 +54,41 @@ async fn every_read_shows_what_another_process_has_acknowledged_on_postgres() {
         read(reader, "/tasks", (IF_NONE_MATCH.as_str(), &tag)).await.expect(304);
         assert_eq!(one.list().await, other.list().await);
     }
+}
+
+/// Replicas share the secret, and with it tickets: each takes a ticket in once, whoever gave it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_of_one_process_opens_a_stream_at_another_once_on_postgres() {
+    let store = Store::new(Kind::Postgres).await;
+    let servers = replicas(&store);
+    let one = servers[0].user("ann");
+    let made = one.create("a").await;
+    let ticket = send(one.request(Method::POST, "/events/ticket")).await.expect(201).json();
+    let ticket = ticket["ticket"].as_str().unwrap().to_owned();
+    let open = async |server: &Server, user: &str, ticket: &str| {
+        let path = format!("/api/{user}/events?since=0&ticket={ticket}");
+        Events::open(server.request(Method::GET, &path)).await
+    };
+    let refused = |stream: Result<Events, Answer>, message| {
+        stream.err().unwrap().expect_message(401, "UNAUTHORIZED", message);
+    };
+    let mut stream = open(&servers[1], "me", &ticket).await.unwrap();
+    assert_eq!(stream.take(2).await[1].data["task"], made);
+    refused(open(&servers[1], "me", &ticket).await, "Invalid token");
+    // Another user's path; and a ticket in which another user's name was put.
+    let bobs = send(servers[0].user("bob").request(Method::POST, "/events/ticket")).await.expect(201).json();
+    let bobs = bobs["ticket"].as_str().unwrap();
+    refused(open(&servers[1], "ann", bobs).await, "Unauthorized access");
+    let mut forged = URL_SAFE_NO_PAD.decode(&ticket).unwrap();
+    forged[32..35].copy_from_slice(b"bob");
+    refused(open(&servers[1], "bob", &URL_SAFE_NO_PAD.encode(forged)).await, "Invalid token");
+    // Another secret.
+    let stranger =
+        Server::with(&store, &[CLUSTER, ("BETTER_AUTH_SECRET", "another secret of thirty-two bytes")]);
+    let fresh = send(one.request(Method::POST, "/events/ticket")).await.expect(201).json();
+    let fresh = fresh["ticket"].as_str().unwrap();
+    refused(open(&stranger, "ann", fresh).await, "Invalid token");
+    open(&servers[1], "ann", fresh).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -107,8 +107,8 @@ export interface paths {
         put?: never;
         /**
          * Get a ticket for the event stream
-         * @description `EventSource` cannot send an `Authorization` header. It can open `/events?ticket=…`: good once, within
-         *     30 seconds, for this user. The stream still ends when the token does that this request was sent with.
+         * @description `EventSource` cannot send an `Authorization` header. It can open `/events?ticket=…`: good within 30 seconds,
+         *     for this user, once in each process of the service. The stream still ends when the token does that this request was sent with.
          */
         post: operations["create_ticket"];
         delete?: never;
@@ -841,10 +841,10 @@ export interface components {
             total: number;
         };
         /**
-         * @description A one-use pass to the event stream.
+         * @description A pass to the event stream.
          * @example {
          *       "expires_in": 30,
-         *       "ticket": "mJ3qk0m0uQ9mS1b7w7m6C2l8v0G3Nf5yqkqk9Yb1b2E"
+         *       "ticket": "uZ0e4nJ8m1tqkqk9Yb1b2AAAAYvP5Wg4AAAAAGtJ0gBhbGljZX1mK0m0uQ9mS1b7w7m6C2l8v0G3Nf5yqkqk9Yb1b2E"
          *     }
          */
         TicketAnswer: {
