@@ -84,8 +84,28 @@ pub fn serve(mut config: Config) -> Result<(), AppError> {
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
     let runtime = store_runtime()?;
+    start_traces(&runtime)?;
     System::new().block_on(run(config, &runtime))?;
+    #[cfg(feature = "otlp")]
+    crate::telemetry::stop_traces();
     runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+#[cfg(feature = "otlp")]
+fn start_traces(runtime: &Runtime) -> Result<(), AppError> {
+    crate::telemetry::start_traces(runtime.handle().clone()).map_err(AppError::System)
+}
+
+/// Says of traces that are asked for that this program cannot send any.
+#[cfg(not(feature = "otlp"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
+fn start_traces(_: &Runtime) -> Result<(), AppError> {
+    if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some_and(|value| !value.is_empty()) {
+        tracing::warn!(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this program was built without the feature otlp: no traces"
+        );
+    }
     Ok(())
 }
 

@@ -30,7 +30,7 @@ const IMPORTS: [(&str, &[&str]); 13] = [
 ];
 
 /// A library, and where its use is allowed: the beginnings of paths under `src`.
-const LIBRARIES: [(&str, &[&str]); 14] = [
+const LIBRARIES: [(&str, &[&str]); 17] = [
     ("actix", &["lane/"]),
     ("actix_cors", &["http/"]),
     ("actix_web", &["http/", "app.rs", "main.rs"]),
@@ -41,6 +41,9 @@ const LIBRARIES: [(&str, &[&str]); 14] = [
     ("jsonwebtoken", &["auth/"]),
     ("metrics_exporter_prometheus", &["telemetry/"]),
     ("mimalloc", &["main.rs"]),
+    ("opentelemetry", &["telemetry/"]),
+    ("opentelemetry_otlp", &["telemetry/"]),
+    ("opentelemetry_sdk", &["telemetry/"]),
     ("rusqlite", &["store/sqlite"]),
     ("tokio_postgres", &["store/postgres"]),
     ("utoipa", &["http/"]),

@@ -41,6 +41,8 @@ impl Gate {
                 "last-event-id",
                 "x-confirm-delete",
                 "x-tasklane-min-seq",
+                "traceparent",
+                "tracestate",
             ])
             .expose_headers([
                 "etag",

@@ -29,11 +29,14 @@ use super::cors::Gate;
 use super::error::{ApiError, Code, wants_problem};
 use super::headers::{REQUEST_ID, SEQ, SERVER_TIMING, TIMING_ALLOW_ORIGIN};
 use super::route::Route;
+use super::trace::TraceParent;
 use super::unread::Unread;
 use super::warm::Warm;
 use crate::config::LogRequests;
 use crate::domain::Identity;
 use crate::lane::Timing;
+#[cfg(feature = "otlp")]
+use crate::telemetry::{self, Answered, Parent};
 use crate::telemetry::{Request, Stripe};
 
 /// A request that takes longer is slow, and logged.
@@ -164,6 +167,7 @@ where
 struct Flight {
     worker: Rc<Worker>,
     id: HeaderValue,
+    trace: Option<TraceParent>,
     method: Method,
     unread: Option<Unread>,
     started: Instant,
@@ -176,6 +180,7 @@ impl Worker {
         Flight {
             worker: Rc::clone(self),
             id: given_id(request.headers()).unwrap_or_else(|| self.make_id()),
+            trace: TraceParent::of(request.headers()),
             method: request.method().clone(),
             unread: Unread::of(request),
             started: Instant::now(),
@@ -212,6 +217,8 @@ struct Landing<'a> {
     status: StatusCode,
     who: Option<&'a Identity>,
     cause: Option<&'a str>,
+    #[cfg(feature = "otlp")]
+    timing: Option<Timing>,
 }
 
 impl Flight {
@@ -274,7 +281,14 @@ impl Flight {
         if unread || api.draining.load(Ordering::Relaxed) {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
-        self.note(&Landing { route, status, who: who.as_deref(), cause: cause.as_deref() });
+        self.note(&Landing {
+            route,
+            status,
+            who: who.as_deref(),
+            cause: cause.as_deref(),
+            #[cfg(feature = "otlp")]
+            timing: request.extensions().get().copied(),
+        });
         if let Some(unread) = self.unread.take().filter(|unread| !unread.is_over()) {
             response = response.map_body(|_, body| EitherBody::right(unread.held_by(body)));
         }
@@ -290,7 +304,14 @@ impl Flight {
         told.marks().set(false, response.headers_mut());
         dress(response.headers_mut(), &self.id);
         let body = told.body(status, self.id.to_str().unwrap_or_default());
-        self.note(&Landing { route: Route::Unknown, status, who: None, cause: told.cause.as_deref() });
+        self.note(&Landing {
+            route: Route::Unknown,
+            status,
+            who: None,
+            cause: told.cause.as_deref(),
+            #[cfg(feature = "otlp")]
+            timing: None,
+        });
         let response = response.set_body(BoxBody::new(body));
         actix_web::error::InternalError::from_response(told.to_string(), response).into()
     }
@@ -302,9 +323,29 @@ impl Flight {
         let status = landing.status.as_u16();
         let request = Request { route: landing.route.index(), method: self.method.as_str(), status, took };
         self.worker.stripe.end(request);
+        #[cfg(feature = "otlp")]
+        self.export(landing, took);
         // Not each 429: they come by the thousand, and metrics count them.
         if status == 401 || status >= 500 || took > SLOW || self.worker.api.log_requests == LogRequests::All {
             self.log(landing, took);
+        }
+    }
+
+    /// Makes spans of it, by whose trace the log knows it from now on.
+    #[cfg(feature = "otlp")]
+    fn export(&mut self, landing: &Landing, took: Duration) {
+        let parent =
+            |trace: TraceParent| Parent { trace: trace.trace, span: trace.span, sampled: trace.sampled };
+        let recorded = telemetry::trace(&Answered {
+            route: landing.route.pattern(),
+            method: self.method.as_str(),
+            status: landing.status.as_u16(),
+            took,
+            write: landing.timing.map(|timing| (timing.queue, timing.commit)),
+            parent: self.trace.map(parent),
+        });
+        if let (Some(trace), None) = (recorded, self.trace) {
+            self.trace = Some(TraceParent { trace, span: 0, sampled: true });
         }
     }
 
@@ -320,6 +361,7 @@ impl Flight {
                     status = landing.status.as_u16(),
                     ms = f64::from(micros) / 1000.0,
                     request_id = %self.id.to_str().unwrap_or_default(),
+                    trace_id = self.trace.map(display),
                     user = landing.who.map(|who| display(who.user())),
                     cause = landing.cause,
                     "request"

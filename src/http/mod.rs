@@ -35,6 +35,7 @@ mod sync_schemas;
 mod tasks;
 mod tickets;
 pub mod tls;
+mod trace;
 mod transfer;
 mod unread;
 mod warm;

@@ -1,10 +1,15 @@
-//! What the service tells of itself: log lines and metrics. Neither ever holds a token, a user's text
+//! What the service tells of itself: log lines, metrics and, with the feature
+//! `otlp`, traces. Neither ever holds a token, a user's text
 //! or a query string, and no metric has a user id as a label.
 
 mod logs;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod traces;
 mod traffic;
 
 pub use logs::init_logs;
 pub use metrics::{Metrics, metrics};
+#[cfg(feature = "otlp")]
+pub use traces::{Answered, Parent, start_traces, stop_traces, trace};
 pub use traffic::{Request, Stripe, Traffic};

@@ -11,6 +11,7 @@ on_both_stores!(
     development_logs_one_line_per_request,
     production_logs_json_and_only_problems,
     production_logs_every_request_when_asked_to,
+    a_log_line_names_the_trace_its_request_is_a_part_of,
     a_refused_token_is_always_logged_with_its_reason,
     an_attempt_on_another_user_is_always_logged,
     no_log_line_holds_a_token_a_title_or_a_query,
@@ -49,6 +50,21 @@ async fn development_logs_one_line_per_request(store: Store) {
     for request in ["the-read", "the-list"] {
         assert_eq!(lines.iter().filter(|line| line.contains(request)).count(), 1, "{lines:#?}");
     }
+}
+
+async fn a_log_line_names_the_trace_its_request_is_a_part_of(store: Store) {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let server = Server::with(&store, &[PRODUCTION, ("LOG_REQUESTS", "all")]);
+    let ann = server.user("ann");
+    let traced = |id: &str, parent: String| {
+        let request = ann.request(Method::GET, "/tasks").header("X-Request-Id", id);
+        send(request.header("traceparent", parent))
+    };
+    traced("right", format!("00-{TRACE}-00f067aa0ba902b7-01")).await.expect(200);
+    assert_eq!(fields(&server.log_line(&["\"right\""]))["trace_id"], TRACE);
+    // One that is not of the form is no reason to refuse anything, and is not repeated.
+    traced("wrong", format!("00-{TRACE}-00f067aa0ba902b7-01-more")).await.expect(200);
+    assert_eq!(fields(&server.log_line(&["\"wrong\""])).get("trace_id"), None);
 }
 
 async fn production_logs_json_and_only_problems(store: Store) {

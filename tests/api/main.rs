@@ -67,6 +67,8 @@ mod task_text;
 mod task_update;
 mod tls;
 mod token_attacks;
+#[cfg(feature = "otlp")]
+mod tracing;
 mod transfer;
 mod two_processes;
 mod upkeep;
