@@ -17,6 +17,7 @@ macro_rules! on_both_stores {
 
 mod catching_up;
 mod conformance;
+mod expanding;
 mod fixture;
 mod forgetting;
 mod keys;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use refinery::Migration;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -61,7 +62,17 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), F
         }
         Fault::of(&error)
     })?;
-    embedded::migrations::runner().run_async(&mut *client).await.map_err(|error| of_migration(&error))?;
+    // A process of this version may start again while the next one is brought in: that has only added to the tables
+    // (CONTRIBUTING.md: expand, then contract).
+    let runner = embedded::migrations::runner().set_abort_missing(false);
+    let newest = runner.get_migrations().iter().map(Migration::version).max();
+    let applied = runner.get_last_applied_migration_async(&mut *client).await;
+    if let Ok(Some(applied)) = applied
+        && Some(applied.version()) > newest
+    {
+        tracing::warn!(applied = applied.version(), known = newest, "a later version has changed the tables");
+    }
+    runner.run_async(&mut *client).await.map_err(|error| of_migration(&error))?;
     client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await.map_err(|error| Fault::of(&error))?;
     Ok(())
 }
