@@ -1,6 +1,6 @@
 """The scenarios by name, in the order in which they are run. Each is a module with a `run`."""
 
-from . import big_user, cold, concurrent, events, hot_user, limits, memory, mixed, peers, profile, reads, smoke, soak, start, writes
+from . import big_user, cluster, cold, concurrent, events, hot_user, limits, memory, mixed, peers, profile, reads, smoke, soak, start, writes
 
 ALL = {
     "smoke": smoke,
@@ -14,6 +14,7 @@ ALL = {
     "cold": cold,
     "events": events,
     "mixed": mixed,
+    "cluster": cluster,
     "reads": reads,
     "writes": writes,
     "profile": profile,
