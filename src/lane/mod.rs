@@ -16,6 +16,7 @@ mod plan;
 mod registry;
 mod snapshot;
 mod summary;
+mod sweep;
 mod user;
 mod view;
 mod write;

@@ -18,7 +18,7 @@ use actix::{Addr, ArbiterHandle, Context};
 use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
 use super::Snapshot;
 use super::claim::{Claim, Timing};
@@ -28,6 +28,7 @@ use super::held::{Lane, Permit, Subscription};
 use super::home::Home;
 use super::limits::Limits;
 use super::plan::replay;
+use super::sweep::sweep;
 use super::user::{Submit, UserActor, Works};
 use super::view::{CachedBytes, View};
 use super::write::{Answer, Effect, Write};
@@ -36,9 +37,6 @@ use crate::error::Error;
 use crate::store::committer::Committer;
 use crate::store::{Hint, Store};
 use crate::telemetry::metrics;
-
-/// How often, in seconds, all lanes are looked through for idle ones.
-const IDLE_SCAN: u32 = 30;
 
 /// How often a write that had no effect is carried out anew because another process wrote meanwhile.
 const DOUBTS: u32 = 5;
@@ -53,20 +51,20 @@ pub struct Registry {
 }
 
 pub(super) struct Inner {
-    lanes: Arc<DashMap<UserId, Arc<Lane>>>,
-    works: Arc<Works>,
-    limits: Limits,
-    admission: Arc<Semaphore>,
+    pub(super) lanes: Arc<DashMap<UserId, Arc<Lane>>>,
+    pub(super) works: Arc<Works>,
+    pub(super) limits: Limits,
+    pub(super) admission: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     arbiters: Vec<ArbiterHandle>,
     /// Spreads users over arbiters.
     spread: RandomState,
     runtime: Handle,
-    cached_bytes: CachedBytes,
+    pub(super) cached_bytes: CachedBytes,
     /// Wakes the sweeper when the byte budget is exceeded.
     pressure: Arc<Notify>,
     /// Seconds since the start, advanced by the sweeper: a read need not ask the system for the time.
-    clock: AtomicU32,
+    pub(super) clock: AtomicU32,
 }
 
 impl Registry {
@@ -104,23 +102,7 @@ impl Registry {
             pressure: Arc::default(),
             clock: AtomicU32::new(0),
         });
-        let sweeper = Arc::downgrade(&inner);
-        let pressure = Arc::clone(&inner.pressure);
-        inner.runtime.spawn(async move {
-            let mut ticks = interval(Duration::from_secs(1));
-            loop {
-                let tick = tokio::select! {
-                    _ = ticks.tick() => true,
-                    () = pressure.notified() => false,
-                };
-                let Some(inner) = sweeper.upgrade() else { return };
-                if tick {
-                    inner.clock.fetch_add(1, Ordering::Relaxed);
-                    inner.report();
-                }
-                inner.sweep();
-            }
-        });
+        inner.runtime.spawn(sweep(Arc::downgrade(&inner), Arc::clone(&inner.pressure)));
         Self { inner }
     }
 
@@ -452,45 +434,6 @@ impl Inner {
         });
         // It cannot panic; and were it cancelled, the process would be ending.
         let _ = retired.await;
-    }
-
-    /// Passivates lanes: those idle for long, and beyond the byte budget the longest unused ones until
-    /// a tenth of the budget is free again.
-    fn sweep(&self) {
-        let now = self.clock.load(Ordering::Relaxed);
-        let mut excess = self.cached_bytes.load(Ordering::Relaxed).saturating_sub(self.limits.cache_bytes);
-        if excess > 0 {
-            excess += self.limits.cache_bytes / 10;
-        } else if !now.is_multiple_of(IDLE_SCAN) {
-            return;
-        }
-        let idle = u32::try_from(self.limits.idle.as_secs()).unwrap_or(u32::MAX);
-        let mut unused: Vec<_> = (self.lanes.iter())
-            .filter(|lane| excess > 0 || now.saturating_sub(lane.used.load(Ordering::Relaxed)) >= idle)
-            .map(|lane| {
-                (
-                    lane.used.load(Ordering::Relaxed),
-                    lane.view.get().map_or(0, |view| view.weight()),
-                    *lane.key(),
-                )
-            })
-            .collect();
-        unused.sort_unstable();
-        for (used, weight, user) in unused {
-            if excess == 0 && now.saturating_sub(used) < idle {
-                break;
-            }
-            let passivated = self.lanes.remove_if(&user, |_, lane| Arc::strong_count(lane) == 1);
-            if passivated.is_some() {
-                excess = excess.saturating_sub(weight);
-            }
-        }
-    }
-
-    fn report(&self) {
-        let waiting = self.limits.waiting - self.admission.available_permits();
-        metrics().lanes(self.lanes.len(), waiting, self.cached_bytes.load(Ordering::Relaxed));
-        metrics().pool(self.works.store.pool());
     }
 }
 
