@@ -26,6 +26,9 @@ pub struct Final {
     pub followed: Option<Followed>,
 }
 
+/// What stands for the id of a task that nobody ever saw, before its title.
+const UNSEEN: &str = "unseen: ";
+
 /// A task, as far as a write determines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
@@ -172,14 +175,17 @@ impl<'a> Replay<'a> {
             .collect();
         for entry in entries.iter().filter(|entry| entry.outcome == Outcome::Unknown) {
             let id = match &entry.record.what {
-                // If nobody ever saw it, it cannot matter to anybody.
-                What::Create { id: None, title } => titles.get(title.as_str()).copied(),
+                What::Create { id: None, title } => match titles.get(title.as_str()) {
+                    Some(id) => Some((*id).to_owned()),
+                    // If nobody ever saw it, it can have been before an erasure; else it matters to nobody.
+                    None => (entry.floor < end.horizon).then(|| format!("{UNSEEN}{title}")),
+                },
                 what if what.reads() => None,
                 // About all of them.
-                What::Erase => Some(""),
-                what => what.task(),
+                What::Erase => Some(String::new()),
+                what => what.task().map(str::to_owned),
             };
-            replay.unknown.extend(id.map(|id| (entry, id.to_owned())));
+            replay.unknown.extend(id.map(|id| (entry, id)));
         }
         Ok(replay)
     }
@@ -294,7 +300,8 @@ impl<'a> Replay<'a> {
         let mut reached: HashMap<String, Vec<Option<State>>> = HashMap::new();
         let mut found = false;
         for (entry, id) in self.unknown.iter().filter(|(entry, _)| entry.floor < seq) {
-            if told.as_ref().is_some_and(|(told, _)| told != id) {
+            let is_another = told.as_ref().is_some_and(|(told, _)| told != id);
+            if is_another || (seq > self.end.horizon && id.starts_with(UNSEEN)) {
                 continue;
             }
             if entry.record.what == What::Erase {

@@ -62,6 +62,35 @@ fn the_checker_believes_what_many_at_once_did() {
     assert_eq!(check(&records, &end), Ok(()));
 }
 
+/// A create of which nobody was told may have been carried out and erased before anybody saw it, but not after.
+#[test]
+fn the_checker_believes_in_a_task_that_nobody_saw_before_it_was_erased_and_in_none_after() {
+    let what = What::Create { id: None, title: "nobody's".into() };
+    let (mut records, mut end) = truth();
+    let unknown = record(what, 5, 0, None, &Value::Null);
+    // The erasure, the import and all that was read later are one further.
+    for later in &mut records[3..] {
+        later.told.seq = later.told.seq.map(|seq| seq + 1);
+    }
+    let c7 = task(C, "c", None, false, 7);
+    set(&mut records[5], &json!({"imported": 1, "unchanged": 0, "seq": 7}));
+    end = Final {
+        seq: 7,
+        tasks: vec![c7.clone()],
+        horizon: 6,
+        changes: vec![json!({"seq": 7, "task": c7})],
+        ..end
+    };
+    records.insert(3, unknown);
+    assert_eq!(check(&records, &end), Ok(()));
+
+    let (mut records, mut end) = truth();
+    let what = What::Create { id: None, title: "nobody's".into() };
+    records.push(record(what, 12, 0, None, &Value::Null));
+    end.seq = 7;
+    assert!(check(&records, &end).unwrap_err().contains("belongs to nobody"));
+}
+
 #[test]
 fn the_checker_finds_batches_that_are_not_whole() {
     // A reader between the two writes of one batch.
