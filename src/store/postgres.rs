@@ -31,6 +31,7 @@ mod commit;
 mod connect;
 mod fault;
 mod hints;
+mod hosts;
 mod lineage;
 mod migrate;
 mod presence;
@@ -141,7 +142,10 @@ impl PostgresStore {
             Inner::new(connector, &options)
         };
         let inner = on(&runtime, work).await??;
-        Ok(Self { inner: Arc::new(inner), runtime })
+        let store = Self { inner: Arc::new(inner), runtime };
+        let connector = store.inner.connector.clone();
+        store.run(async move { hosts::watch(&connector).await });
+        Ok(store)
     }
 }
 

@@ -114,6 +114,28 @@ async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_post
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_was_left_behind_and_goes_on_is_left_by_those_too_who_only_read_on_postgres() {
+    let old = Cluster::start();
+    let standby = old.standby();
+    // Named first: who asks for one that takes writes meets the old one.
+    let store = store_at(&standby, &old);
+    let servers = [Server::with(&store, &[CLUSTER]), Server::with(&store, &[CLUSTER])];
+    let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
+    one.create("before").await;
+    assert_eq!(other.list().await.len(), 1);
+    standby.run("SELECT pg_promote()").await;
+    // Nothing stops the old one, which would answer both for ever.
+    for server in &servers {
+        server.log_line(&["PostgreSQL is not the server it was"]);
+    }
+    for round in 0..5 {
+        create_in_the_end(&one, &format!("{round}")).await;
+        assert_eq!(titles(&list_in_the_end(&other).await).len(), round + 2);
+    }
+    standby.run("DO $$ BEGIN ASSERT (SELECT count(*) = 6 FROM tasks), 'where else'; END $$").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_start_anew_on_postgres() {
     let primary = Cluster::start();
     let standby = primary.standby();

@@ -47,6 +47,7 @@ pub(super) struct Committer {
 
 struct Link {
     client: ClientWrapper,
+    made: std::time::Instant,
     advance: Statement,
 }
 
@@ -135,7 +136,9 @@ impl Committer {
 
     /// Sends the statement for `batches`; returns the users whose batch is durable.
     async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<HashSet<Uuid>, Failure> {
-        let link = match kept.take().filter(|link| !link.client.is_closed()) {
+        let lineage = self.connector.lineage();
+        let usable = |link: &Link| !link.client.is_closed() && !lineage.is_outdated(link.made);
+        let link = match kept.take().filter(usable) {
             Some(link) => link,
             None => self.open().await.map_err(Failure::NotSent)?,
         };
@@ -148,7 +151,11 @@ impl Committer {
         };
         let statement = erase.as_ref().unwrap_or(&link.advance);
         // A commit is never cancelled: giving up on the answer drops the connection, no more.
-        let answer = timeout(self.answer_timeout, link.client.query(statement, &params)).await;
+        let answer = tokio::select! {
+            answer = timeout(self.answer_timeout, link.client.query(statement, &params)) => answer,
+            // The answer of a server that was left behind would be worth nothing.
+            () = lineage.outdated(link.made) => return Err(Failure::Sent(Fault::left_behind())),
+        };
         let rows = answer
             .map_err(|_| Failure::Sent(Fault::no_answer(self.answer_timeout)))?
             .map_err(|error| Failure::Sent(Fault::of(&error)))?;
@@ -162,9 +169,13 @@ impl Committer {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Fault::unfit("the store is closed".to_owned()));
         }
-        let client = self.connector.open().await?;
+        let (mut made, mut client) = (std::time::Instant::now(), self.connector.open().await?);
+        if self.connector.lineage().is_outdated(made) {
+            // It was the first to tell of another server, or came too early for that one.
+            (made, client) = (std::time::Instant::now(), self.connector.open().await?);
+        }
         let advance = self.prepare(&client, ADVANCE).await?;
-        Ok(Link { client, advance })
+        Ok(Link { client, made, advance })
     }
 
     /// Has the server prepare a statement, once for each connection.

@@ -30,7 +30,11 @@ const TOLD: usize = 256;
 #[derive(Clone)]
 pub(super) struct Connector {
     config: Config,
+    /// Each of several servers alone, whatever it is.
+    each: Vec<Config>,
     tls: Tls,
+    /// Whether a connection is to lead to the server that takes writes, which is so unless the URL says otherwise.
+    wants_primary: bool,
     setup: String,
     create_timeout: Duration,
     lineage: Arc<Lineage>,
@@ -43,39 +47,25 @@ impl Connector {
     /// One line without any part of the string that could be a password.
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, String> {
         let url = Url::split(&options.url)?;
-        let mut config: Config = url
-            .rest
-            .parse()
-            .map_err(|error| format!("the connection string cannot be read: {}", describe(&error)))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err("the connection string names no host".to_owned());
-        }
         let tls = tls(url.sslmode.as_deref(), url.sslrootcert.as_deref())?;
-        config.ssl_mode(tls.mode);
-        // What the URL sets itself stays.
-        if config.get_application_name().is_none() {
-            config.application_name("tasklane");
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(options.connect_timeout);
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(options.answer_timeout.min(UNACKNOWLEDGED));
-        }
-        if config.get_keepalives_interval().is_none() {
-            config.keepalives_idle(Duration::from_secs(30));
-            config.keepalives_interval(Duration::from_secs(5));
-            config.keepalives_retries(3);
-        }
+        let mut config = configure(&url.rest, options, &tls)?;
         // Of several hosts, or behind one name that moves, only the one that takes writes will do.
         if !url.names_target {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
+        let each = url.each.iter().map(|one| configure(one, options, &tls));
+        let each = each.map(|config| {
+            config.map(|mut config| config.target_session_attrs(TargetSessionAttrs::Any).clone())
+        });
+        let each = each.collect::<Result<Vec<_>, _>>()?;
+        let wants_primary = config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
         Ok(Self {
             config,
+            each,
             tls,
+            wants_primary,
             setup: setup(options),
             lineage: Arc::default(),
             // Every host gets its turn, then there is time to shake hands.
@@ -86,6 +76,11 @@ impl Connector {
     /// What tokio-postgres is told.
     pub(super) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Each of several servers; none where there is one.
+    pub(super) fn each(&self) -> &[Config] {
+        &self.each
     }
 
     /// What is known of the server that connections lead to.
@@ -116,6 +111,15 @@ impl Connector {
         self.open_for(None).await
     }
 
+    /// Makes a connection to one of several servers, whether or not it takes writes.
+    pub(super) async fn open_at(&self, place: usize) -> Result<ClientWrapper, Fault> {
+        match timeout(self.create_timeout, self.dial_at(&self.each[place], None)).await {
+            Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
+            Ok(Err(error)) => Err(Fault::of_connecting(&error)),
+            Err(_) => Err(Fault::no_connection(self.create_timeout)),
+        }
+    }
+
     async fn open_for(&self, told: Option<mpsc::Sender<String>>) -> Result<ClientWrapper, Fault> {
         match timeout(self.create_timeout, self.dial(told)).await {
             Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
@@ -137,15 +141,15 @@ impl Connector {
     }
 
     async fn dial(&self, told: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Error> {
-        let (client, task) = match &self.tls.connector {
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                (client, tokio::spawn(drive(connection, told)))
-            }
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await?;
-                (client, tokio::spawn(drive(connection, told)))
-            }
+        let known = self.lineage.primary().filter(|_| self.wants_primary).map(|place| &self.each[place]);
+        // It may be gone by now; then any that takes writes.
+        let first = match known {
+            Some(config) => self.dial_at(config, told.clone()).await.ok(),
+            None => None,
+        };
+        let (client, task) = match first {
+            Some(made) => made,
+            None => self.dial_at(&self.config, told).await?,
         };
         client.batch_execute(&self.setup).await?;
         self.lineage.ask(&client).await?;
@@ -154,6 +158,23 @@ impl Connector {
             Err(error) if client.is_closed() => Err(error),
             _ => Ok((client, task)),
         }
+    }
+
+    async fn dial_at(
+        &self,
+        config: &Config,
+        told: Option<mpsc::Sender<String>>,
+    ) -> Result<(Client, JoinHandle<()>), Error> {
+        Ok(match &self.tls.connector {
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                (client, tokio::spawn(drive(connection, told)))
+            }
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await?;
+                (client, tokio::spawn(drive(connection, told)))
+            }
+        })
     }
 }
 
@@ -186,6 +207,31 @@ async fn drive<S: TlsStream + Unpin>(
     }
 }
 
+/// What tokio-postgres is told of a connection string; what that sets itself stays.
+fn configure(url: &str, options: &PostgresOptions, tls: &Tls) -> Result<Config, String> {
+    let mut config: Config =
+        url.parse().map_err(|error| format!("the connection string cannot be read: {}", describe(&error)))?;
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err("the connection string names no host".to_owned());
+    }
+    config.ssl_mode(tls.mode);
+    if config.get_application_name().is_none() {
+        config.application_name("tasklane");
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(options.connect_timeout);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(options.answer_timeout.min(UNACKNOWLEDGED));
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_idle(Duration::from_secs(30));
+        config.keepalives_interval(Duration::from_secs(5));
+        config.keepalives_retries(3);
+    }
+    Ok(config)
+}
+
 /// The settings of a connection, as statements: a pooler between may refuse them as start-up options.
 ///
 /// Every statement of ours goes by key. A plan made while the tables are small would scan them, and
@@ -206,6 +252,8 @@ fn setup(options: &PostgresOptions) -> String {
 #[derive(Debug, Default)]
 struct Url {
     rest: String,
+    /// Where the address names several hosts: the same, for each alone.
+    each: Vec<String>,
     sslmode: Option<String>,
     sslrootcert: Option<String>,
     names_target: bool,
@@ -238,7 +286,14 @@ impl Url {
             }
         }
         let at = if after_scheme.contains('@') { "@" } else { "" };
-        found.rest = format!("postgres://{credentials}{at}{address}?{}", rest.join("&"));
+        let rest = rest.join("&");
+        found.rest = format!("postgres://{credentials}{at}{address}?{rest}");
+        let (hosts, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+        if hosts.contains(',') {
+            let each =
+                hosts.split(',').map(|host| format!("postgres://{credentials}{at}{host}{path}?{rest}"));
+            found.each = each.collect();
+        }
         Ok(found)
     }
 }
@@ -267,6 +322,10 @@ mod tests {
         let both = connector("postgres://me@db1:1,db2:2/x?sslmode=disable").unwrap();
         assert_eq!(both.hosts(), "db1:1,db2:2");
         assert_eq!(both.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        let each: Vec<_> =
+            both.each().iter().map(|one| (one.get_hosts()[0].clone(), one.get_ports()[0])).collect();
+        assert_eq!(each, [(Host::Tcp("db1".to_owned()), 1), (Host::Tcp("db2".to_owned()), 2)]);
+        assert!(connector("postgres://me@db/x").unwrap().each().is_empty());
         let any = connector("postgres://me@db/x?target_session_attrs=any").unwrap();
         assert_eq!(any.config.get_target_session_attrs(), TargetSessionAttrs::Any);
     }

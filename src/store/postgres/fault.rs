@@ -39,6 +39,11 @@ impl Fault {
         Self { kind: Kind::Broken, text: format!("no answer within {within:?}") }
     }
 
+    /// An answer that was not waited for, as another server has taken over.
+    pub(super) fn left_behind() -> Self {
+        Self { kind: Kind::Broken, text: "another server was promoted".to_owned() }
+    }
+
     /// A connection that did not come about in time.
     pub(super) fn no_connection(within: std::time::Duration) -> Self {
         Self { kind: Kind::NotYet, text: format!("no connection within {within:?}") }
