@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub enum Way {
     CutAnswer,
 }
 
-/// Passes bytes between clients of a loopback port and a server.
+/// Passes bytes between clients of a loopback port and a server. Dropped, it stops listening; what is open goes on.
 pub struct Proxy {
     /// Where clients connect.
     pub port: u16,
@@ -38,7 +39,14 @@ pub struct Proxy {
 #[derive(Default)]
 struct Shared {
     way: Mutex<Way>,
-    open: Mutex<Vec<TcpStream>>,
+    /// Held by the threads that pass the bytes: a connection is closed once both have ended.
+    open: Mutex<Vec<Weak<Pair>>>,
+    stopped: AtomicBool,
+}
+
+struct Pair {
+    client: TcpStream,
+    server: TcpStream,
 }
 
 impl Proxy {
@@ -50,16 +58,23 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
+                if state.stopped.load(Ordering::Relaxed) {
+                    break;
+                }
                 if *state.way.lock().unwrap() == Way::Refuse {
                     reset(&client);
                     continue;
                 }
                 // The server may be down: then the client is told by a closed connection.
                 let Ok(server) = TcpStream::connect((&*host, port)) else { continue };
+                let pair = Arc::new(Pair { client, server });
                 let mut open = state.open.lock().unwrap();
-                open.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-                pass(client.try_clone().unwrap(), server.try_clone().unwrap(), false, &state);
-                pass(server, client, true, &state);
+                open.retain(|pair| pair.strong_count() > 0);
+                open.push(Arc::downgrade(&pair));
+                for answers in [false, true] {
+                    let (pair, state) = (Arc::clone(&pair), Arc::clone(&state));
+                    thread::spawn(move || pass(&pair, answers, &state));
+                }
             }
         });
         Self { port: at, shared }
@@ -77,17 +92,37 @@ impl Proxy {
 
     /// Cuts every connection.
     pub fn cut(&self) {
-        for stream in self.shared.open.lock().unwrap().drain(..) {
-            // The other end may have closed it before.
-            let _ = stream.shutdown(Shutdown::Both);
+        for pair in self.open() {
+            pair.cut();
         }
     }
 
     /// Resets every connection, whatever is still under way on it.
     pub fn reset(&self) {
-        for stream in self.shared.open.lock().unwrap().drain(..) {
-            reset(&stream);
+        for pair in self.open() {
+            reset(&pair.client);
+            reset(&pair.server);
         }
+    }
+
+    fn open(&self) -> Vec<Arc<Pair>> {
+        self.shared.open.lock().unwrap().iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        // Wakes the thread that listens.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+impl Pair {
+    fn cut(&self) {
+        // The other end may have closed it before.
+        let _ = self.client.shutdown(Shutdown::Both);
+        let _ = self.server.shutdown(Shutdown::Both);
     }
 }
 
@@ -97,28 +132,26 @@ fn reset(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Read);
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, answers: bool, shared: &Arc<Shared>) {
-    let shared = Arc::clone(shared);
-    thread::spawn(move || {
-        let mut bytes = [0; 16 * 1024];
-        while let Ok(count @ 1..) = from.read(&mut bytes) {
-            let way = *shared.way.lock().unwrap();
-            match way {
-                Way::Deaf if answers => continue,
-                Way::BlackHole => continue,
-                Way::Slow(delay) => thread::sleep(delay),
-                Way::CutMidway => {
-                    let _ = to.write_all(&bytes[..count / 2]);
-                    break;
-                }
-                Way::CutAnswer if answers => break,
-                _ => {}
-            }
-            if to.write_all(&bytes[..count]).is_err() {
+fn pass(pair: &Pair, answers: bool, shared: &Shared) {
+    let (mut from, mut to) =
+        if answers { (&pair.server, &pair.client) } else { (&pair.client, &pair.server) };
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        let way = *shared.way.lock().unwrap();
+        match way {
+            Way::Deaf if answers => continue,
+            Way::BlackHole => continue,
+            Way::Slow(delay) => thread::sleep(delay),
+            Way::CutMidway => {
+                let _ = to.write_all(&bytes[..count / 2]);
                 break;
             }
+            Way::CutAnswer if answers => break,
+            _ => {}
         }
-        let _ = to.shutdown(Shutdown::Both);
-        let _ = from.shutdown(Shutdown::Both);
-    });
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    pair.cut();
 }

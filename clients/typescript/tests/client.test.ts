@@ -40,7 +40,7 @@ test('every call does what its name says', async () => {
   expect((await client.getSummary({ tz: 'Europe/Berlin' })).data).toMatchObject({ open: 1, overdue: 1, seq: 4 });
   const batch = await client.createBatch([{ op: 'create', task: { title: 'Two' } }, { op: 'complete', id, completed: true }]);
   expect(batch.data.results.map(({ status }) => status)).toEqual([201, 200]);
-  expect((await client.createTicket()).data.ticket).toMatch(/^[\w-]{43}$/);
+  expect((await client.createTicket()).data.ticket).toMatch(/^[\w-]{43,}$/);
   const all = (await client.exportTasks()).data;
   expect(all.tasks).toHaveLength(2);
   expect((await client.deleteTask(id)).seq).toBe(7);
