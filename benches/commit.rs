@@ -33,6 +33,7 @@ impl Users {
                     user: UserId::of_subject(&subject),
                     subject: subject.into(),
                     email: None,
+                    epoch: 0,
                     expected,
                     reached: expected.next(),
                     erase: false,

@@ -200,7 +200,8 @@ impl Freshness {
             }
             view.note_foreign(whole.seq());
             let went_back = whole.seq() < base.seq() || whole.epoch() != base.epoch();
-            view.publish(if went_back { whole.on_the_timeline_after(&base) } else { whole });
+            // What was read knows nothing of the lane's timelines.
+            view.publish(whole.on_timeline(base.timeline() + u32::from(went_back)));
         }
         view.validate(at);
         Ok(view.snapshot())

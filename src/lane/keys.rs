@@ -89,6 +89,7 @@ mod tests {
             user: UserId::of_subject("ann"),
             subject: "ann".into(),
             email: None,
+            epoch: 0,
             expected: Seq::new(seq - 1),
             reached: Seq::new(seq),
             erase: false,

@@ -166,6 +166,7 @@ impl Plan {
             user: self.who.user(),
             subject: Arc::clone(self.who.subject()),
             email: self.email,
+            epoch: self.base.epoch(),
             expected: self.base.seq(),
             reached: self.next.seq(),
             erase: self.erase,

@@ -92,10 +92,10 @@ impl Snapshot {
         Some(next)
     }
 
-    /// The same state as that of the timeline that follows `before`'s.
+    /// The same state as one of this timeline.
     #[must_use]
-    pub(super) fn on_the_timeline_after(self, before: &Self) -> Self {
-        Self { timeline: before.timeline + 1, ..self }
+    pub(super) fn on_timeline(self, timeline: u32) -> Self {
+        Self { timeline, ..self }
     }
 
     /// Puts the first tasks in. Their JSON is rendered into the list's body at once, and each is a part of

@@ -26,6 +26,8 @@ pub struct Batch {
     pub subject: Arc<str>,
     /// The e-mail address to keep with the user, where it is to change; `None` leaves what is stored.
     pub email: Option<Arc<str>>,
+    /// The store's epoch when the state was read that the decisions were made on.
+    pub epoch: u64,
     /// The seq the decisions were made at: the fence.
     pub expected: Seq,
     /// The seq once they are applied; `expected` plus the number of accepted writes. It is `expected` itself
@@ -149,6 +151,9 @@ pub struct PoolState {
 /// - **Fence.** A batch is applied only if the user's stored seq equals [`Batch::expected`] at that
 ///   instant (0 and no row at all are the same), and then the seq becomes [`Batch::reached`], all in
 ///   one atomic step. Two processes that commit for one user can therefore never interleave.
+/// - **Epoch.** In another epoch than [`Batch::epoch`] nothing is applied: a store that has gone back may have come
+///   to the same seq by other changes. A batch that was applied before is known again, any other one is a
+///   [`Outcome::Conflict`]. A store that has but one epoch need not look.
 /// - **Durability.** [`Outcome::Committed`] is returned only after the change survives a crash of
 ///   this process, of the store's and of the machine.
 /// - **Idempotence.** A batch whose id is the user's last stored batch id is `Committed` again,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
+use crate::driver::Way;
 use crate::history::Outcome;
 
 /// What a client asks for.
@@ -168,6 +169,12 @@ impl Book {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.records.lock().unwrap().len()
+    }
+
+    /// The newest of a user at a server.
+    pub fn last_of(&self, way: Way) -> Option<Record> {
+        let records = self.records.lock().unwrap();
+        records.iter().rfind(|record| (record.server, record.user) == (way.server, way.user)).cloned()
     }
 
     /// All of them, in the order of their sending.

@@ -159,7 +159,11 @@ pub async fn recover(load: &Arc<Load>, seed: u64) {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert!(matches!(last, Some(Ok(Outcome::Done(_)))), "SEED={seed}: {way:?}: no write: {last:?}");
+        assert!(
+            matches!(last, Some(Ok(Outcome::Done(_)))),
+            "SEED={seed}: {way:?}: no write: {:?}",
+            load.book.last_of(way)
+        );
         let read = load.send(way, &What::List, None).await;
         assert!(matches!(read, Ok(Outcome::Done(_))), "SEED={seed}: {way:?}: no read: {read:?}");
     }

@@ -87,6 +87,7 @@ fn empty_batch(who: &Identity) -> Batch {
         user: who.user(),
         subject: Arc::clone(who.subject()),
         email: None,
+        epoch: 0,
         expected: Seq::ZERO,
         reached: Seq::ZERO,
         erase: false,

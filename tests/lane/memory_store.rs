@@ -74,7 +74,7 @@ pub struct MemoryStore {
     /// Queries that asked how far users are.
     pub validations: AtomicUsize,
     /// How often it has become another one.
-    pub epoch: AtomicU64,
+    pub epoch: Arc<AtomicU64>,
     /// How long such a query is on its way, and its answer.
     pub distance: Mutex<Duration>,
 }
@@ -170,11 +170,11 @@ impl MemoryStore {
     }
 
     fn apply(&self, batch: &Batch) -> Outcome {
-        apply(&mut self.rows.lock().unwrap(), batch)
+        apply(&mut self.rows.lock().unwrap(), batch, &self.epoch)
     }
 }
 
-fn apply(rows: &mut HashMap<UserId, Row>, batch: &Batch) -> Outcome {
+fn apply(rows: &mut HashMap<UserId, Row>, batch: &Batch, epoch: &AtomicU64) -> Outcome {
     let row = rows
         .entry(batch.user)
         .or_insert_with(|| Row { subject: batch.subject.to_string(), ..Row::default() });
@@ -184,7 +184,7 @@ fn apply(rows: &mut HashMap<UserId, Row>, batch: &Batch) -> Outcome {
     if row.rejected.contains(&batch.id) {
         return Outcome::Rejected("rejected, as before".into());
     }
-    if row.seq != batch.expected.get() {
+    if row.seq != batch.expected.get() || batch.epoch != epoch.load(Ordering::SeqCst) {
         return Outcome::Conflict;
     }
     if !batch.erase && batch.keys.iter().any(|record| row.keys.contains_key(&record.key)) {
@@ -293,11 +293,12 @@ impl Store for MemoryStore {
             }
             Some(Some(Fault::LoseRequest)) => all(lost()),
             Some(Some(Fault::ApplyLater(delay))) => {
-                let (rows, batches) = (Arc::clone(&self.rows), batches.to_vec());
+                let (rows, epoch, batches) =
+                    (Arc::clone(&self.rows), Arc::clone(&self.epoch), batches.to_vec());
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     for batch in &batches {
-                        apply(&mut rows.lock().unwrap(), batch);
+                        apply(&mut rows.lock().unwrap(), batch, &epoch);
                     }
                 });
                 all(lost())

@@ -233,13 +233,15 @@ fn told(snapshot: &Snapshot, from: Seq) -> impl PartialEq + std::fmt::Debug + us
     (snapshot.seq(), snapshot.len(), list, feed, changes.seq)
 }
 
-/// What another process does between two reads of this one.
+/// What another process does between two reads of this one, or becomes of the store.
 #[derive(Clone, Debug)]
 enum Step {
     Create,
     Flip(usize),
     Delete(usize),
     Erase,
+    /// Another server takes over, which has all the first one had.
+    TakeOver,
     Read,
 }
 
@@ -249,6 +251,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..8_usize).prop_map(Step::Flip),
         2 => (0..8_usize).prop_map(Step::Delete),
         1 => Just(Step::Erase),
+        1 => Just(Step::TakeOver),
         4 => Just(Step::Read),
     ]
 }
@@ -274,6 +277,10 @@ proptest! {
                     Step::Delete(place) => Command::DeleteTask { id: ids[place] },
                     Step::Erase => {
                         worlds[0].lanes.submit(&who, Write { work: Work::Erase, key: None }).await.unwrap();
+                        continue;
+                    }
+                    Step::TakeOver => {
+                        store.epoch.fetch_add(1, Ordering::SeqCst);
                         continue;
                     }
                     Step::Read => {

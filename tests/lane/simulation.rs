@@ -160,6 +160,10 @@ fn simulate(seed: u64, count: usize) {
                     if random.random_bool(0.02) {
                         run.replicas[0].store.panic_at_reload.store(true, Ordering::SeqCst);
                     }
+                    // Another server takes over, which has all the first one had.
+                    if random.random_bool(0.02) {
+                        run.replicas[0].store.epoch.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
             }
         });

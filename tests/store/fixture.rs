@@ -173,6 +173,7 @@ impl User {
             user: self.id,
             subject: self.subject.as_str().into(),
             email: None,
+            epoch: 0,
             expected: Seq::new(expected),
             reached: Seq::new(reached),
             erase: false,

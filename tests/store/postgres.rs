@@ -141,6 +141,24 @@ fn an_answer_that_never_comes_is_unknown_and_the_batch_was_applied_once() {
 }
 
 #[test]
+fn a_batch_of_another_epoch_is_not_applied_and_one_applied_before_is_known_again() {
+    let database = PostgresDatabase::create();
+    let store = run(database.connect(|_| ()));
+    let user = User::new();
+    let first = first_batch(&user);
+    assert_eq!(run(commit(&store, first.clone())), Outcome::Committed);
+    let of_another = |batch: Batch| Batch { epoch: store.epoch() + 1, ..batch };
+    assert_eq!(run(commit(&store, of_another(first))), Outcome::Committed);
+    let second = user.batch(1, vec![put(&task(TaskId::generate(), "second", 2))]);
+    let newcomer = User::new();
+    for batch in [second, first_batch(&newcomer)] {
+        assert_eq!(run(commit(&store, of_another(batch))), Outcome::Conflict);
+    }
+    assert_eq!(run(load(&store, &user)).unwrap().seq, Seq::new(1));
+    assert!(run(load(&store, &newcomer)).is_none());
+}
+
+#[test]
 fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
     let database = PostgresDatabase::create();
     let proxy = Proxy::start(loopback(), database.host_and_port());

@@ -35,6 +35,9 @@ const ERASE: &str = concat!(
     include_str!("sql/answer.sql")
 );
 
+/// A seq that no user has: what expects it is not applied, and known again if it was.
+const NEVER: i64 = -1;
+
 /// Commits, on a connection of its own: a commit never waits behind reads for one.
 pub(super) struct Committer {
     connector: Connector,
@@ -142,7 +145,7 @@ impl Committer {
             Some(link) => link,
             None => self.open().await.map_err(Failure::NotSent)?,
         };
-        let group = Group::of(batches);
+        let group = Group::of(batches, lineage.epoch());
         let params = group.params();
         let erase = if batches[0].erase {
             Some(self.prepare(&link.client, ERASE).await.map_err(Failure::NotSent)?)
@@ -152,9 +155,10 @@ impl Committer {
         let statement = erase.as_ref().unwrap_or(&link.advance);
         // A commit is never cancelled: giving up on the answer drops the connection, no more.
         let answer = tokio::select! {
-            answer = timeout(self.answer_timeout, link.client.query(statement, &params)) => answer,
+            biased;
             // The answer of a server that was left behind would be worth nothing.
             () = lineage.outdated(link.made) => return Err(Failure::Sent(Fault::left_behind())),
+            answer = timeout(self.answer_timeout, link.client.query(statement, &params)) => answer,
         };
         let rows = answer
             .map_err(|_| Failure::Sent(Fault::no_answer(self.answer_timeout)))?
@@ -227,7 +231,7 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn of(batches: &'a [Arc<Batch>]) -> Self {
+    fn of(batches: &'a [Arc<Batch>], epoch: u64) -> Self {
         let mut group = Self::default();
         let mut emails = HashSet::new();
         for batch in batches {
@@ -236,7 +240,7 @@ impl<'a> Group<'a> {
             group.subjects.push(&batch.subject);
             // Of two users with one address the first of the group keeps it.
             group.emails.push(batch.storable_email().filter(|email| emails.insert(*email)));
-            group.expected.push(batch.expected.get());
+            group.expected.push(if batch.epoch == epoch { batch.expected.get() } else { NEVER });
             group.reached.push(batch.reached.get());
             group.batches.push(batch.id);
             for change in &batch.changes {

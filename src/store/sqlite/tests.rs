@@ -23,6 +23,7 @@ fn batch(subject: &str, count: i64) -> Arc<Batch> {
         user: UserId::of_subject(subject),
         subject: subject.into(),
         email: None,
+        epoch: 0,
         expected: Seq::ZERO,
         reached: Seq::new(count),
         erase: false,
