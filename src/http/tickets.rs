@@ -239,6 +239,22 @@ mod tests {
     }
 
     #[test]
+    fn no_more_are_given_to_one_user_or_to_all_than_are_counted() {
+        let mut issued = Issued::default();
+        let user = |number: usize| UserId::from_uuid(uuid::Uuid::from_u128(number as u128));
+        for given in 0..MOST {
+            issued.count(user(given / MOST_OF_ONE as usize)).unwrap();
+        }
+        assert!(matches!(issued.count(user(MOST)), Err(Error::Overloaded(_))));
+        issued.all.pop_back();
+        assert!(
+            matches!(issued.count(user(0)), Err(Error::Overloaded(_))),
+            "there is room, but not for this one"
+        );
+        issued.count(user(MOST)).unwrap();
+    }
+
+    #[test]
     fn no_more_are_taken_in_than_are_remembered() {
         let mut taken = Taken::default();
         for number in 0..MOST as u128 {

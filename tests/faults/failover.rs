@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use crate::driver::{Load, USERS, Way};
 use crate::history::Outcome;
 use crate::model::check;
+use crate::parts::take_apart;
 use crate::record::{Record, What};
 use crate::support::{Server, Store, User};
 use crate::trial::{Figures, ending, figures, part, recover, until_answered, untold};
@@ -218,10 +219,10 @@ async fn judge(records: &[Record], server: &Server, name: impl Fn(usize) -> Stri
         let of_user: Vec<Record> = records.iter().filter(|record| record.user == number).cloned().collect();
         let user: User = server.user(&name(number));
         let end = ending(&user).await;
-        unanswered += untold(&of_user, &end);
         if let Err(complaint) = check(&of_user, &end) {
             panic!("user {number}: {complaint}\n\nthe part of the history:\n{}", part(&of_user, &complaint));
         }
+        unanswered += untold(&take_apart(&of_user).expect("it was checked"), &end);
     }
     Figures { unanswered, ..figures(records, std::collections::BTreeMap::new()) }
 }
