@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::runtime::Runtime;
 
-use crate::app::{AppError, store_runtime};
+use crate::app::{AppError, named_by, store_runtime};
 use crate::config::{Config, StoreUrl};
 use crate::store::transfer::{Copied, Step, Transfer, copy as copy_users};
 use crate::upkeep::{bar, open, show};
@@ -35,11 +35,13 @@ async fn copy_from(
     to: &StoreUrl,
     runtime: &Runtime,
 ) -> Result<Copied, AppError> {
+    source.alone().await.map_err(named_by("--from"))?;
     if source.count_users().await? == 0 {
         let why = "--from holds no users: there is nothing to copy. Is it the right store?";
         return Err(AppError::System(why.into()));
     }
     let target = open(config, "--to", to, runtime).await?;
+    target.alone().await.map_err(named_by("--to"))?;
     let bar = bar("comparing", "users");
     let report = |step: Step, done, total| {
         bar.set_message(step.to_string());

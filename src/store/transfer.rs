@@ -74,6 +74,12 @@ pub(super) const GROUP: usize = 1 << 20;
 /// What moving users asks of a store.
 #[async_trait]
 pub trait Transfer: Audit {
+    /// Sees to it that no service works on the store, and goes on seeing to it while it is open.
+    ///
+    /// # Errors
+    /// [`StoreError`] when one does, or the store cannot be asked.
+    async fn alone(&self) -> Result<(), StoreError>;
+
     /// Reads everything that is kept of a user, as of one instant; `None` for one who has never written.
     ///
     /// # Errors

@@ -241,9 +241,9 @@ async fn a_source_that_is_written_meanwhile_makes_the_copy_fail_and_say_what_to_
     let ids = crowd(&from, 60);
     copied(&from, &between, &[]);
     let to = Store::new(Kind::Postgres).await;
-    // A service on PostgreSQL cannot be kept out: its writes are found in the end.
-    let server = Server::start(&between);
     let (mut copying, holder, _) = copy_held_up(&between, &to, &ids).await;
+    // A service that starts in spite of the copy cannot be kept out: its writes are found in the end.
+    let server = Server::start(&between);
     server.user(&ids[0].to_string()).create("late secret").await;
     server.user("a new one").create("late secret").await;
     holder.batch_execute("ROLLBACK").await.unwrap();
@@ -251,6 +251,33 @@ async fn a_source_that_is_written_meanwhile_makes_the_copy_fail_and_say_what_to_
     let told = copying.output.stderr().join("\n");
     assert!(told.contains("2 users are not the same") && told.contains("stop it, and copy again"), "{told}");
     assert!(!told.contains("secret") && copying.output.stdout().is_empty(), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_served_is_copied_neither_from_nor_to() {
+    let (file, database) = (Store::new(Kind::Sqlite).await, Store::new(Kind::Postgres).await);
+    crowd(&file, 1);
+    for mode in ["sole", "cluster"] {
+        let server = Server::with(&database, &[("MODE", mode)]);
+        server.user("ann").create("secret").await;
+        let client = connect(&database).await;
+        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        for _ in 0..PATIENCE.as_millis() / MOMENT.as_millis() {
+            if number(&client, held).await > 0 {
+                break;
+            }
+            tokio::time::sleep(MOMENT).await;
+        }
+        for (from, to, setting) in [(&file, &database, "--to"), (&database, &file, "--from")] {
+            let refused = copy(from, to);
+            assert_ne!(refused.code, 0, "{refused:?}");
+            let why = format!("{setting}: PostgreSQL: a service works on this database: stop it first");
+            assert!(refused.stderr.contains(&why) && !refused.stderr.contains("secret"), "{refused:?}");
+        }
+        server.stop();
+    }
+    assert_eq!(ask(&file.dir().join("tasklane.db"), "SELECT count(*) FROM users").unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

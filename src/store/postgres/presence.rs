@@ -21,6 +21,25 @@ const MOMENT: Duration = Duration::from_millis(250);
 /// How often it is tried for after that, and how often its connection is looked at.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// Takes the lock alone, once, for whoever must not have company; `None` if others hold it.
+pub(super) async fn take(connector: &Connector) -> Result<Option<ClientWrapper>, Fault> {
+    let link = connector.open().await?;
+    for _ in 0..PATIENCE {
+        if try_lock(&link, false).await? {
+            return Ok(Some(link));
+        }
+        sleep(MOMENT).await;
+    }
+    Ok(None)
+}
+
+/// Asks for the lock, shared or alone, and waits for nobody.
+async fn try_lock(link: &ClientWrapper, shared: bool) -> Result<bool, Fault> {
+    let take = if shared { "pg_try_advisory_lock_shared" } else { "pg_try_advisory_lock" };
+    let row = link.query_one(&format!("SELECT {take}($1)"), &[&LOCK]).await;
+    row.map(|row| row.get(0)).map_err(|error| Fault::of(&error))
+}
+
 /// Holds the lock, or tries to, for ever.
 pub(super) async fn watch(connector: &Connector, shared: bool) {
     let mut company = Company { shared, refusals: 0 };
@@ -46,13 +65,7 @@ struct Company {
 impl Company {
     /// Takes the lock, when it is to be had, and keeps it until the connection breaks.
     async fn hold(&mut self, link: &ClientWrapper) -> Result<(), Fault> {
-        let take = if self.shared { "pg_try_advisory_lock_shared" } else { "pg_try_advisory_lock" };
-        let take = format!("SELECT {take}($1)");
-        loop {
-            let row = link.query_one(&take, &[&LOCK]).await.map_err(|error| Fault::of(&error))?;
-            if row.get(0) {
-                break;
-            }
+        while !try_lock(link, self.shared).await? {
             self.refused();
             sleep(if self.refusals < PATIENCE { MOMENT } else { EVERY }).await;
         }

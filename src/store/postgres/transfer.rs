@@ -1,6 +1,7 @@
 //! Reads users whole from the database, and makes them in it.
 
 use std::collections::HashSet;
+use std::future::pending;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::columns::{Keys, Tasks, Tombstones};
 use super::fault::Fault;
+use super::presence;
 use super::read::{Unreadable, instant, key_record, task};
 use super::{Inner, PostgresStore, on};
 use crate::domain::{Seq, TaskId, UserId};
@@ -43,6 +45,24 @@ const MAKE_KEYS: &str = "INSERT INTO idempotency_keys (user_id, key, fingerprint
 
 #[async_trait]
 impl Transfer for PostgresStore {
+    async fn alone(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let taken = on(&self.runtime, async move { presence::take(&inner.connector).await }).await?;
+        let link = taken.map_err(|fault| StoreError(format!("PostgreSQL: {fault}")))?;
+        let Some(link) = link else {
+            return Err(StoreError(
+                "PostgreSQL: a service works on this database: stop it first, and start none before this has ended"
+                    .to_owned(),
+            ));
+        };
+        // The lock lasts as long as its connection.
+        self.run(async move {
+            let _held = link;
+            pending::<()>().await;
+        });
+        Ok(())
+    }
+
     async fn whole(&self, user: UserId) -> Result<Option<WholeUser>, StoreError> {
         let rows = self.ask(WHOLE, vec![Box::new(user.as_uuid())]).await?;
         Ok(whole_user(user, &rows)?)

@@ -15,6 +15,11 @@ use crate::store::{KeyRecord, StoreError};
 
 #[async_trait]
 impl Transfer for SqliteStore {
+    /// Its file is locked as long as it is open.
+    async fn alone(&self) -> std::result::Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn whole(&self, user: UserId) -> std::result::Result<Option<WholeUser>, StoreError> {
         self.read(move |connection| whole(connection, user)).await
     }
