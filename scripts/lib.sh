@@ -60,6 +60,18 @@ target_dir() {
     cargo metadata --format-version 1 --no-deps --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
+# with_postgres COMMAND…: runs it with a throw-away PostgreSQL in TEST_POSTGRES_URL and stops that
+# after it. The working folder is the project's.
+with_postgres() {
+    local place status=0
+    place=$(mktemp -d) && chmod 711 "$place" && TEST_POSTGRES_URL=$(scripts/postgres start "$place/pg") || return
+    export TEST_POSTGRES_URL TEST_POSTGRES_SCRIPT=$PWD/scripts/postgres
+    "$@" || status=$?
+    scripts/postgres stop "$place/pg"
+    rm -rf "$place"
+    return "$status"
+}
+
 oldest_node=20 # the oldest that everything here runs on
 
 node_is_usable() {
