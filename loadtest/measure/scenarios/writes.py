@@ -10,7 +10,8 @@ def run(bench):
     for kind in ("postgres", "sqlite"):
         store = bench.store(kind)
         store.seed(1000, 20)
-        with Tasklane(bench, store) as server:
+        # Room for all that is made, as in peers.py.
+        with Tasklane(bench, store, CACHE_MAX_BYTES=8 << 30) as server:
             bench.load.one(server, lists(users), once=True, connections=16)
             for connections in (1, 4, 16, 64, 128, 256, 512, 1000):
                 before = server.metrics()
