@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 
 /// An instant in UTC, in microseconds since the Unix epoch. Cut to that precision before anything
 /// is answered or cached, so that an answer and the stored row never differ.
@@ -53,6 +53,33 @@ impl Timestamp {
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         self.to_datetime().to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+
+    /// Writes [`Timestamp::to_rfc3339`] at the end of `text`. Every task has two instants at the least, and this is
+    /// several times as fast.
+    pub fn write_rfc3339(self, text: &mut Vec<u8>) {
+        let at = self.to_datetime();
+        let Some(year) = u32::try_from(at.year()).ok().filter(|year| *year <= 9999) else {
+            // It takes more digits, or a sign.
+            return text.extend_from_slice(self.to_rfc3339().as_bytes());
+        };
+        let mut form = *b"0000-00-00T00:00:00.000000Z";
+        let parts = [
+            (0..4, year),
+            (5..7, at.month()),
+            (8..10, at.day()),
+            (11..13, at.hour()),
+            (14..16, at.minute()),
+            (17..19, at.second()),
+            (20..26, at.timestamp_subsec_micros()),
+        ];
+        for (place, mut value) in parts {
+            for digit in form[place].iter_mut().rev() {
+                *digit += u8::try_from(value % 10).unwrap_or(0);
+                value /= 10;
+            }
+        }
+        text.extend_from_slice(&form);
     }
 }
 

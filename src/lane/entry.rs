@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use equivalent::{Comparable, Equivalent};
-use serde::Serialize;
 
-use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp};
+use super::render::render;
+use crate::domain::{Seq, Task, TaskId, Timestamp};
 
 /// A task and its JSON, as every answer shows it.
 #[derive(Debug)]
@@ -87,29 +87,8 @@ ordered! {
     ByVersion by Seq: |entry| entry.task.version
 }
 
-/// A task's JSON form. The one place that fixes its field names and their order.
-#[derive(Serialize)]
-struct TaskJson<'a> {
-    id: uuid::Uuid,
-    user_id: &'a str,
-    title: &'a str,
-    description: Option<&'a str>,
-    completed: bool,
-    priority: Option<&'a str>,
-    tags: &'a [Box<str>],
-    due_date: Option<&'a str>,
-    completed_at: Option<String>,
-    position: Option<&'a str>,
-    created_at: String,
-    updated_at: String,
-    version: i64,
-}
-
 impl Entry {
     /// Renders `task`, owned by `subject`.
-    ///
-    /// # Panics
-    /// Never: plain strings and numbers are always valid JSON.
     #[must_use]
     pub fn new(task: Task, subject: &str) -> Self {
         let mut json = Vec::with_capacity(512);
@@ -140,26 +119,6 @@ impl Entry {
             + task.position.as_ref().map_or(0, |position| position.as_str().len());
         FIXED + IN_SETS + text + 2 * self.json.len()
     }
-}
-
-/// Writes a task's JSON object.
-pub(super) fn render(json: &mut Vec<u8>, task: &Task, subject: &str) {
-    let form = TaskJson {
-        id: task.id.as_uuid(),
-        user_id: subject,
-        title: task.title.as_str(),
-        description: task.description.as_ref().map(Description::as_str),
-        completed: task.completed,
-        priority: task.priority.map(Priority::as_str),
-        tags: task.tags.as_slice(),
-        due_date: task.due_date.as_ref().map(DueDate::as_str),
-        completed_at: task.completed_at.map(Timestamp::to_rfc3339),
-        position: task.position.as_ref().map(Position::as_str),
-        created_at: task.created_at.to_rfc3339(),
-        updated_at: task.updated_at.to_rfc3339(),
-        version: task.version.get(),
-    };
-    serde_json::to_writer(json, &form).expect("a task is always valid JSON");
 }
 
 /// A task in an answer: its JSON, with what the answer's headers say of it.

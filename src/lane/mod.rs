@@ -14,6 +14,7 @@ mod limits;
 mod page;
 mod plan;
 mod registry;
+mod render;
 mod snapshot;
 mod summary;
 mod sweep;

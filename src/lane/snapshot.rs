@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
 
-use super::entry::{Age, ByAge, ById, ByVersion, Entry, render};
+use super::entry::{Age, ByAge, ById, ByVersion, Entry};
 use super::page::{self, Frame, Page, Query};
+use super::render::render;
 use crate::domain::{Seq, Task, TaskId};
 use crate::store::StoredUser;
 
