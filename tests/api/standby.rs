@@ -176,3 +176,44 @@ async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_s
     assert_eq!(titles(&list_in_the_end(&one).await), ["again", "kept"]);
     assert_eq!(one.task(id(&kept)).await.expect(200).json(), kept);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_is_not_acknowledged_before_the_standby_has_it_though_the_wait_was_cut_short_on_postgres() {
+    let waited_for = |then: &str| {
+        format!(
+            "DO $$ DECLARE waiter int; BEGIN FOR i IN 1..1200 LOOP
+                PERFORM pg_stat_clear_snapshot();
+                SELECT pid INTO waiter FROM pg_stat_activity WHERE wait_event = 'SyncRep' LIMIT 1;
+                EXIT WHEN waiter IS NOT NULL;
+                PERFORM pg_sleep(0.05);
+            END LOOP; ASSERT waiter IS NOT NULL, 'nobody waits for the standby'; {then} END $$"
+        )
+    };
+    let cluster = Cluster::start();
+    let server = Server::with(&Store::at(&cluster.url), &[]);
+    let user = server.user("ann");
+    user.create("before").await;
+    for sql in ["ALTER SYSTEM SET synchronous_standby_names = 'none_there'", "SELECT pg_reload_conf()"] {
+        cluster.run(sql).await;
+    }
+    let write = async { user.post(&json!({"title": "after"})).await };
+    let fault = async {
+        // What it has committed is there, and its client hears nothing of it any more.
+        let end = "PERFORM pg_terminate_backend(waiter);
+            WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid = waiter) LOOP
+                PERFORM pg_stat_clear_snapshot();
+                PERFORM pg_sleep(0.01);
+            END LOOP;";
+        cluster.run(&waited_for(end)).await;
+        // The same batch, sent again, waits as well.
+        cluster.run(&waited_for("")).await;
+        for sql in ["ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"] {
+            cluster.run(sql).await;
+        }
+    };
+    let (answer, ()) = tokio::join!(write, fault);
+    if answer.status != 201 {
+        answer.expect_error(503, "OUTCOME_UNKNOWN");
+    }
+    assert_eq!(titles(&list_in_the_end(&user).await), ["after", "before"]);
+}

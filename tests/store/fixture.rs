@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use tasklane::domain::{
     Change, Description, DueDate, Position, Priority, Seq, Tags, Task, TaskId, Timestamp, Title, UserId,
@@ -249,4 +250,17 @@ pub async fn load(store: &dyn Store, user: &User) -> Option<StoredUser> {
 /// The seq of each deletion that is remembered, and of which task.
 pub fn tombstones(deleted: &[(i64, TaskId)]) -> Vec<(Seq, TaskId)> {
     deleted.iter().map(|(seq, id)| (Seq::new(*seq), *id)).collect()
+}
+
+/// Waits until a connection of this database waits for a lock, and returns its process id.
+pub async fn waiter(client: &Client) -> i32 {
+    let waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND pid IN
+        (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+    for _ in 0..3000 {
+        if let Some(row) = client.query_opt(waiting, &[]).await.unwrap() {
+            return row.get(0);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody waits for a lock");
 }

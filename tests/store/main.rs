@@ -27,5 +27,6 @@ mod plans;
 mod postgres;
 #[allow(dead_code, reason = "shared with tests/faults, which does worse to a connection")]
 mod proxy;
+mod sent_again;
 mod sqlite;
 mod transfer;

@@ -50,15 +50,29 @@ fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
         (sql!("purge_keys.sql"), "now()".to_owned()),
         (sql!("load.sql"), "gen_random_uuid(), 1".to_owned()),
         (sql!("seqs.sql"), "'{}'".to_owned()),
+        (sql!("known.sql"), "'{}'".to_owned()),
     ]);
-    let indexes: [&[&str]; 6] = [
+    let indexes: [&[&str]; 7] = [
         &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey"],
         &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey", "idempotency_keys_pkey"],
         &["users_pkey", "tombstones_deleted_at_idx", "tombstones_pkey"],
         &["idempotency_keys_kept_at_idx", "idempotency_keys_pkey"],
         &["users_pkey", "tasks_pkey", "tombstones_pkey"],
         &["users_pkey"],
+        &["users_pkey"],
     ];
+    // Users' rows are locked in the order in which the batches are: one loop over these.
+    for plan in &plans[..2] {
+        let lines: Vec<_> = plan.lines().map(str::trim_start).collect();
+        let update = lines.iter().position(|line| line.contains("Update on users")).unwrap();
+        let starts =
+            ["->  Nested Loop", "->  CTE Scan on batch b", "->  Index Scan using users_pkey on users u"];
+        for (line, start) in lines[update + 1..].iter().zip(starts) {
+            assert!(line.starts_with(start), "{start}: {plan}");
+        }
+        let sorted = lines.iter().position(|line| *line == "CTE batch").unwrap();
+        assert!(lines[sorted + 1].starts_with("->  Sort"), "{plan}");
+    }
     for (plan, indexes) in plans.iter().zip(indexes) {
         for index in indexes {
             assert!(plan.contains(index), "{index}: {plan}");

@@ -9,11 +9,10 @@ use std::time::Duration;
 use tasklane::domain::{Seq, TaskId};
 use tasklane::store::postgres::{PostgresOptions, PostgresStore};
 use tasklane::store::{Batch, Outcome, Store};
-use tokio_postgres::Client;
 
 use crate::fixture::{
     PostgresDatabase, STORE_RUNTIME, User, at, commit, delete, load, on_store_runtime, put, recall, record,
-    run, task,
+    run, task, waiter,
 };
 use crate::proxy::Proxy;
 
@@ -177,19 +176,6 @@ fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
     assert_eq!(run(load(&store, &user)).unwrap().seq, Seq::new(2));
 }
 
-/// Waits until a connection of this database waits for a lock, and returns its process id.
-async fn waiter(client: &Client) -> i32 {
-    let waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND pid IN
-        (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
-    for _ in 0..3000 {
-        if let Some(row) = client.query_opt(waiting, &[]).await.unwrap() {
-            return row.get(0);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("nobody waits for a lock");
-}
-
 #[test]
 fn a_connection_killed_at_work_leaves_the_outcome_open() {
     let database = PostgresDatabase::create();
@@ -299,33 +285,6 @@ fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
         client.query_one(deadlocks, &[]).await.unwrap().get(0)
     });
     assert_eq!(deadlocks, 0);
-}
-
-#[test]
-fn a_batch_sent_again_while_its_first_sending_is_still_at_work_is_known_again() {
-    let database = PostgresDatabase::create();
-    let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
-    let user = User::new();
-    assert_eq!(run(commit(&store, first_batch(&user))), Outcome::Committed);
-    let second = user.batch(1, vec![put(&task(TaskId::generate(), "second", 2))]);
-    // The server is still at the first sending, of a client it does not yet know to be gone.
-    let (first, id) = (database.client(), (user.id.as_uuid(), second.id));
-    let first = on_store_runtime(async move {
-        first.batch_execute("BEGIN").await.unwrap();
-        let update = "UPDATE users SET seq = 2, last_batch = $2 WHERE id = $1";
-        first.execute(update, &[&id.0, &id.1]).await.unwrap();
-        first
-    });
-    let watcher = database.client();
-    let finishing = thread::spawn(move || {
-        on_store_runtime(async move {
-            waiter(&watcher).await;
-            first.batch_execute("COMMIT").await.unwrap();
-        });
-    });
-    assert_eq!(run(commit(&store, second)), Outcome::Committed);
-    finishing.join().unwrap();
-    assert_eq!(run(load(&store, &user)).unwrap().seq, Seq::new(2));
 }
 
 #[test]

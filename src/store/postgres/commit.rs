@@ -1,6 +1,6 @@
 //! Group commit: one statement for all batches, and what its answer means for each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::columns::{Keys, Tasks, Tombstones};
@@ -35,6 +35,9 @@ const ERASE: &str = concat!(
     include_str!("sql/answer.sql")
 );
 
+/// Which batches were applied earlier.
+const KNOWN: &str = include_str!("sql/known.sql");
+
 /// A seq that no user has: what expects it is not applied, and known again if it was.
 const NEVER: i64 = -1;
 
@@ -52,6 +55,30 @@ struct Link {
     client: ClientWrapper,
     made: std::time::Instant,
     advance: Statement,
+    known: Statement,
+}
+
+/// What a statement that went through has done.
+struct Applied {
+    /// The users who passed the fence.
+    passed: HashSet<Uuid>,
+    /// Of the others, which batch made their seq.
+    known: Result<HashMap<Uuid, Option<Uuid>>, Fault>,
+}
+
+impl Applied {
+    fn outcome(&self, batch: &Batch) -> Outcome {
+        let user = batch.user.as_uuid();
+        if self.passed.contains(&user) {
+            return Outcome::Committed;
+        }
+        match &self.known {
+            // Sent again: what the row holds is this very batch.
+            Ok(known) if known.get(&user) == Some(&Some(batch.id)) => Outcome::Committed,
+            Ok(_) => Outcome::Conflict,
+            Err(fault) => Outcome::Unknown(format!("PostgreSQL: {fault}")),
+        }
+    }
 }
 
 /// Why a statement did not go through.
@@ -100,7 +127,7 @@ impl Committer {
         }
         let started = Instant::now();
         match self.send(kept, batches).await {
-            Ok(durable) => batches.iter().map(|batch| outcome(batch, &durable)).collect(),
+            Ok(applied) => batches.iter().map(|batch| applied.outcome(batch)).collect(),
             Err(Failure::Sent(fault)) if batches.len() > 1 && may_be_one_batch_only(fault.kind) => {
                 tracing::info!(reason = %fault, batches = batches.len(), "a group is committed one by one");
                 self.one_by_one(kept, batches, started + self.answer_timeout).await
@@ -126,7 +153,10 @@ impl Committer {
                 continue;
             }
             outcomes.push(match self.send(kept, std::slice::from_ref(batch)).await {
-                Ok(durable) => outcome(batch, &durable),
+                Ok(applied) => {
+                    broken = applied.known.as_ref().is_err_and(|fault| fault.kind == Kind::Broken);
+                    applied.outcome(batch)
+                }
                 Err(failure) => {
                     broken = matches!(&failure, Failure::NotSent(_))
                         || matches!(&failure, Failure::Sent(fault) if fault.kind == Kind::Broken);
@@ -137,8 +167,8 @@ impl Committer {
         outcomes
     }
 
-    /// Sends the statement for `batches`; returns the users whose batch is durable.
-    async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<HashSet<Uuid>, Failure> {
+    /// Sends the statement for `batches`, and asks about those that did not pass.
+    async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<Applied, Failure> {
         let lineage = self.connector.lineage();
         let usable = |link: &Link| !link.client.is_closed() && !lineage.is_outdated(link.made);
         let link = match kept.take().filter(usable) {
@@ -146,27 +176,48 @@ impl Committer {
             None => self.open().await.map_err(Failure::NotSent)?,
         };
         let group = Group::of(batches, lineage.epoch());
-        let params = group.params();
         let erase = if batches[0].erase {
             Some(self.prepare(&link.client, ERASE).await.map_err(Failure::NotSent)?)
         } else {
             None
         };
         let statement = erase.as_ref().unwrap_or(&link.advance);
+        let rows = self.ask(&link, statement, &group.params()).await.map_err(Failure::Sent)?;
+        let passed = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<_>, _>>();
+        let passed = passed.map_err(|error| Failure::Sent(Fault::of(&error)))?;
+        let known = if passed.len() < batches.len() {
+            let users = group.users.into_iter().filter(|user| !passed.contains(user)).collect();
+            self.known(&link, users).await
+        } else {
+            Ok(HashMap::new())
+        };
+        if known.is_ok() {
+            *kept = Some(link);
+        }
+        Ok(Applied { passed, known })
+    }
+
+    /// Which batch made each user's seq.
+    async fn known(&self, link: &Link, users: Vec<Uuid>) -> Result<HashMap<Uuid, Option<Uuid>>, Fault> {
+        let rows = self.ask(link, &link.known, &[&users]).await?;
+        let known = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        known.collect::<Result<_, _>>().map_err(|error| Fault::of(&error))
+    }
+
+    async fn ask(
+        &self,
+        link: &Link,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Fault> {
         // A commit is never cancelled: giving up on the answer drops the connection, no more.
         let answer = tokio::select! {
             biased;
             // The answer of a server that was left behind would be worth nothing.
-            () = lineage.outdated(link.made) => return Err(Failure::Sent(Fault::left_behind())),
-            answer = timeout(self.answer_timeout, link.client.query(statement, &params)) => answer,
+            () = self.connector.lineage().outdated(link.made) => return Err(Fault::left_behind()),
+            answer = timeout(self.answer_timeout, link.client.query(statement, params)) => answer,
         };
-        let rows = answer
-            .map_err(|_| Failure::Sent(Fault::no_answer(self.answer_timeout)))?
-            .map_err(|error| Failure::Sent(Fault::of(&error)))?;
-        let durable = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>();
-        let durable = durable.map_err(|error| Failure::Sent(Fault::of(&error)))?;
-        *kept = Some(link);
-        Ok(durable)
+        answer.map_err(|_| Fault::no_answer(self.answer_timeout))?.map_err(|error| Fault::of(&error))
     }
 
     async fn open(&self) -> Result<Link, Fault> {
@@ -179,7 +230,8 @@ impl Committer {
             (made, client) = (std::time::Instant::now(), self.connector.open().await?);
         }
         let advance = self.prepare(&client, ADVANCE).await?;
-        Ok(Link { client, made, advance })
+        let known = self.prepare(&client, KNOWN).await?;
+        Ok(Link { client, made, advance, known })
     }
 
     /// Has the server prepare a statement, once for each connection.
@@ -194,10 +246,6 @@ impl Committer {
 /// Whether a group's failure may be one batch's doing.
 const fn may_be_one_batch_only(kind: Kind) -> bool {
     matches!(kind, Kind::Data | Kind::Taken | Kind::Contention)
-}
-
-fn outcome(batch: &Batch, durable: &HashSet<Uuid>) -> Outcome {
-    if durable.contains(&batch.user.as_uuid()) { Outcome::Committed } else { Outcome::Conflict }
 }
 
 /// The outcome of a batch that failed alone, or together with all others.

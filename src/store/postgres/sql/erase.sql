@@ -2,14 +2,14 @@
 --
 -- One statement may touch a row only once: what the batch itself writes is left to apply.sql.
 updated AS (
-    UPDATE users u SET seq = f.reached, last_batch = f.batch, email = f.email, horizon = f.reached
-    FROM free f WHERE u.id = f.id AND u.seq = f.expected
+    UPDATE users u SET seq = b.reached, last_batch = b.batch, email = b.email, horizon = b.reached
+    FROM batch b WHERE u.id = b.id AND u.seq = b.expected AND u.last_batch IS DISTINCT FROM b.batch
     RETURNING u.id
 ),
 inserted AS (
     INSERT INTO users (id, subject, email, seq, last_batch, horizon)
-    SELECT f.id, f.subject, f.email, f.reached, f.batch, f.reached FROM free f WHERE f.expected = 0
-    ORDER BY f.id
+    SELECT b.id, b.subject, b.email, b.reached, b.batch, b.reached FROM batch b WHERE b.expected = 0
+    ORDER BY b.id
     ON CONFLICT DO NOTHING
     RETURNING id
 ),
