@@ -162,7 +162,7 @@ pub fn print_openapi() -> Result<(), AppError> {
     Ok(())
 }
 
-/// The store's own runtime: no connection and no commit hangs on an HTTP worker.
+/// The store's own runtime: no commit hangs on an HTTP worker.
 pub(crate) fn store_runtime() -> Result<Runtime, AppError> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(STORE_THREADS).thread_name("store").enable_all();

@@ -263,7 +263,12 @@ pub fn run(
     tls: Option<rustls::ServerConfig>,
 ) -> io::Result<(Vec<SocketAddr>, Server)> {
     let (api, max_connections) = (Arc::clone(api), api.max_connections);
-    let server = HttpServer::new(move || app(&api))
+    // Once on each worker's thread, and for each listener.
+    let app = move || {
+        api.registry.attach_thread();
+        app(&api)
+    };
+    let server = HttpServer::new(app)
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)

@@ -212,6 +212,11 @@ impl Registry {
         self.inner.runtime.spawn(follow(Arc::downgrade(&self.inner), hints));
     }
 
+    /// Says that the present thread, an HTTP worker's, will ask for snapshots often. To be called on its runtime.
+    pub fn attach_thread(&self) {
+        self.inner.works.store.attach_thread();
+    }
+
     /// Asks the store for a sign of life.
     ///
     /// # Errors

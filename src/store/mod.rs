@@ -206,6 +206,11 @@ pub trait Store: Send + Sync + 'static {
     /// No two may be of the same user. Calls may overlap: batches in doubt are sent again beside new ones.
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;
 
+    /// Says that the present thread will read often, and runs all its tasks itself, on a runtime with timers and I/O:
+    /// a store may have something there that makes reads quicker. To be called on that runtime, on which this thread then
+    /// does all its reads. What it has there ends with [`Store::close`], or with the runtime.
+    fn attach_thread(&self) {}
+
     /// Counts how often the store has been found to be another one than before: another server, or one that
     /// was promoted or restored. What was read under a lower number need not be true any more, nor need a
     /// seq that is equal mean that the tasks are.

@@ -1,16 +1,20 @@
 //! The store in PostgreSQL: the production store.
 //!
-//! Every connection, task and query lives on one runtime of the store's own: a connection's task dies
+//! Connections, tasks and queries live on one runtime of the store's own: a connection's task dies
 //! with the runtime it was spawned on, and an HTTP worker's may go at any time. Callers of any runtime
-//! await a task there, so that dropping a call never stops a commit.
+//! await a task there, so that dropping a call never stops a commit. Only reads of threads that are attached
+//! may be done on these threads themselves, by connections of their own (`own.rs`).
 
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -24,6 +28,7 @@ use commit::Committer;
 use connect::Connector;
 use fault::{Fault, Kind};
 use hints::Hints;
+use own::{OwnConnections, Params};
 
 mod audit;
 mod columns;
@@ -34,6 +39,7 @@ mod hints;
 mod hosts;
 mod lineage;
 mod migrate;
+mod own;
 mod presence;
 mod purge;
 mod read;
@@ -113,6 +119,7 @@ pub struct PostgresStore {
 
 struct Inner {
     pool: Pool,
+    own: Arc<OwnConnections>,
     committer: Committer,
     connector: Connector,
     answer_timeout: Duration,
@@ -122,12 +129,15 @@ struct Inner {
     tasks: Mutex<JoinSet<()>>,
 }
 
+/// Rows up to which a user is read where its caller waits; more are taken apart aside.
+const MANY: usize = 2_000;
+
 /// Hints that may wait to be taken.
 const HINTS: usize = 4_096;
 
 impl PostgresStore {
-    /// Reaches the server and brings its tables up to date. All work of the store is done on
-    /// `runtime`, which needs timers and I/O.
+    /// Reaches the server and brings its tables up to date. The work of the store is done on
+    /// `runtime`, which needs timers and I/O; only attached threads read for themselves.
     ///
     /// # Errors
     /// [`StoreError`] when the connection string is wrong, the server cannot be reached within
@@ -185,9 +195,13 @@ impl Inner {
         // closed just then is tried again.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let config = connector.config().clone();
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        // The committer has one; of the others half may be threads' own, if two are left for everybody.
+        let readers = options.pool_size.saturating_sub(1).max(1);
+        let own = readers.saturating_sub(2).min(readers / 2);
         let lineage = Arc::clone(connector.lineage());
         let pool = Pool::builder(Manager::from_connect(config, connector.clone(), recycling))
-            .max_size(options.pool_size.saturating_sub(1).max(1))
+            .max_size(readers - own)
             .wait_timeout(Some(options.wait_timeout))
             .create_timeout(Some(connector.create_timeout()))
             .recycle_timeout(Some(options.wait_timeout))
@@ -204,36 +218,60 @@ impl Inner {
             .map_err(|error| StoreError(format!("PostgreSQL: {error}")))?;
         let (answer_timeout, hints, tasks) = (options.answer_timeout, OnceLock::new(), Mutex::default());
         let committer = Committer::new(connector.clone(), answer_timeout);
-        Ok(Self { pool, committer, connector, answer_timeout, hints, tasks })
+        let own = OwnConnections::new(own, threads);
+        Ok(Self { pool, own, committer, connector, answer_timeout, hints, tasks })
     }
 
-    /// Runs one reading statement. A connection that turns out to be closed is replaced once; one that
-    /// failed in whatever way is not used again.
+    /// Runs one reading statement by the pool. A connection that turns out to be closed is replaced once; one
+    /// that failed in whatever way is not used again.
     async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let failed = |fault: &Fault| StoreError(format!("PostgreSQL: {fault}"));
         let mut retried = false;
         loop {
-            let client = self.pool.get().await.map_err(|error| failed(&Fault::of_pool(&error)))?;
-            let query = async {
-                let statement = client.prepare_cached(sql).await?;
-                client.query(&statement, params).await
-            };
-            let answer = timeout(self.answer_timeout, query).await;
-            let (fault, retry) = match answer {
-                Ok(Ok(rows)) => return Ok(rows),
-                Ok(Err(error)) => {
-                    let fault = Fault::of(&error);
-                    let retry = fault.kind == Kind::Broken && !retried;
-                    (fault, retry)
-                }
-                Err(_) => (Fault::no_answer(self.answer_timeout), false),
+            let client = self.pool.get().await.map_err(|error| StoreError::from(Fault::of_pool(&error)))?;
+            let failed = match self.send(&client, sql, params).await {
+                Ok(rows) => return Ok(rows),
+                Err(failed) => failed,
             };
             drop(Object::take(client));
-            if !retry {
-                return Err(failed(&fault));
+            if retried || !failed.was_closed {
+                return Err(failed.fault.into());
             }
             retried = true;
         }
+    }
+
+    /// Sends one reading statement.
+    async fn send(
+        &self,
+        client: &ClientWrapper,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Unanswered> {
+        let query = async {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, params).await
+        };
+        match timeout(self.answer_timeout, query).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => {
+                let fault = Fault::of(&error);
+                Err(Unanswered { was_closed: fault.kind == Kind::Broken, fault })
+            }
+            Err(_) => Err(Unanswered { was_closed: false, fault: Fault::no_answer(self.answer_timeout) }),
+        }
+    }
+}
+
+/// Why a read has no answer.
+struct Unanswered {
+    fault: Fault,
+    /// Whether the connection turned out to be closed: another one may do.
+    was_closed: bool,
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        Self(format!("PostgreSQL: {fault}"))
     }
 }
 
@@ -253,8 +291,11 @@ impl Store for PostgresStore {
     }
 
     async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        on(&self.runtime, async move { inner.since(user, seq).await }).await?
+        let rows = self.ask_here(read::LOAD, vec![Box::new(user.as_uuid()), Box::new(seq.get())]).await?;
+        if rows.len() > MANY {
+            return on(&self.runtime, async move { read::stored_user(&rows) }).await?.map_err(Into::into);
+        }
+        Ok(read::stored_user(&rows)?)
     }
 
     async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
@@ -280,8 +321,8 @@ impl Store for PostgresStore {
     }
 
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
-        let (inner, key) = (Arc::clone(&self.inner), key.to_owned());
-        on(&self.runtime, async move { inner.recall(user, &key).await }).await?
+        let params: Params = vec![Box::new(user.as_uuid()), Box::new(key.to_owned())];
+        Ok(read::recalled(&self.ask_here(read::RECALL, params).await?, key)?)
     }
 
     async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError> {
@@ -295,6 +336,10 @@ impl Store for PostgresStore {
             .await?
     }
 
+    fn attach_thread(&self) {
+        self.attach();
+    }
+
     fn epoch(&self) -> u64 {
         self.inner.connector.lineage().epoch()
     }
@@ -302,9 +347,10 @@ impl Store for PostgresStore {
     fn pool(&self) -> PoolState {
         let status = self.inner.pool.status();
         let (connected, busy) = self.inner.committer.connection();
+        let (own, own_idle) = self.inner.own.count();
         PoolState {
-            size: status.size + usize::from(connected),
-            idle: status.available + usize::from(connected && !busy),
+            size: status.size + own + usize::from(connected),
+            idle: status.available + own_idle + usize::from(connected && !busy),
             waiting: status.waiting,
         }
     }
@@ -312,6 +358,7 @@ impl Store for PostgresStore {
     async fn close(&self) {
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.inner.pool.close();
+        self.inner.own.close();
         self.inner.committer.close().await;
     }
 }

@@ -29,4 +29,5 @@ mod postgres;
 mod proxy;
 mod sent_again;
 mod sqlite;
+mod threads;
 mod transfer;

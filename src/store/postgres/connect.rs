@@ -105,8 +105,7 @@ impl Connector {
         hosts.join(",")
     }
 
-    /// Makes a connection outside the pool. To be called on the store's runtime, as the connection's
-    /// task is spawned on the present one.
+    /// Makes a connection outside the pool. Its task is spawned on the present runtime, and ends with it.
     pub(super) async fn open(&self) -> Result<ClientWrapper, Fault> {
         self.open_for(None).await
     }

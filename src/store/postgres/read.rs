@@ -9,7 +9,12 @@ use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId,
 use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
 
 /// Reads a user, or what changed since a seq.
-const LOAD: &str = include_str!("sql/load.sql");
+pub(super) const LOAD: &str = include_str!("sql/load.sql");
+
+/// Looks a key up.
+pub(super) const RECALL: &str = "SELECT u.seq, k.fingerprint, k.answer, k.kept_at FROM users u
+    LEFT JOIN idempotency_keys k ON k.user_id = u.id AND k.key = $2
+    WHERE u.id = $1";
 
 /// Reads how far users have come.
 const SEQS: &str = include_str!("sql/seqs.sql");
@@ -30,33 +35,16 @@ impl From<Unreadable> for StoreError {
 }
 
 impl Inner {
-    pub(super) async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
-        let rows = self.query(LOAD, &[&user.as_uuid(), &seq.get()]).await?;
-        Ok(stored_user(&rows)?)
-    }
-
     pub(super) async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
         let users: Vec<_> = users.iter().map(|user| user.as_uuid()).collect();
         let rows = self.query(SEQS, &[&users]).await?;
         let seq = |row: &Row| Ok((UserId::from_uuid(row.try_get(0)?), Seq::new(row.try_get(1)?)));
         Ok(rows.iter().map(seq).collect::<Result<_, Unreadable>>()?)
     }
-
-    pub(super) async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
-        let rows = self
-            .query(
-                "SELECT u.seq, k.fingerprint, k.answer, k.kept_at FROM users u
-                 LEFT JOIN idempotency_keys k ON k.user_id = u.id AND k.key = $2
-                 WHERE u.id = $1",
-                &[&user.as_uuid(), &key],
-            )
-            .await?;
-        let recalled = rows.first().map(|row| recalled(row, key)).transpose()?;
-        Ok(recalled.unwrap_or(Recalled { seq: Seq::ZERO, record: None }))
-    }
 }
 
-fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable> {
+/// A user whose rows these are, by [`LOAD`].
+pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable> {
     let mut stored = None;
     let mut tasks = Vec::with_capacity(rows.len());
     let mut tombstones = Vec::new();
@@ -98,7 +86,9 @@ pub(super) fn task(id: Uuid, title: String, version: Seq, row: &Row) -> Result<T
     })
 }
 
-fn recalled(row: &Row, key: &str) -> Result<Recalled, Unreadable> {
+/// What is known of a key, by [`RECALL`].
+pub(super) fn recalled(rows: &[Row], key: &str) -> Result<Recalled, Unreadable> {
+    let Some(row) = rows.first() else { return Ok(Recalled { seq: Seq::ZERO, record: None }) };
     let record = |fingerprint| key_record(key, fingerprint, row.try_get(2)?, instant(row, 3)?);
     let record = row.try_get::<_, Option<&[u8]>>(1)?.map(record).transpose()?;
     Ok(Recalled { seq: Seq::new(row.try_get(0)?), record })

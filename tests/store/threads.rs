@@ -1,0 +1,213 @@
+//! The connections that threads have of their own in PostgreSQL.
+
+use std::time::Duration;
+
+use tasklane::domain::{Seq, TaskId};
+use tasklane::store::postgres::PostgresStore;
+use tasklane::store::{Outcome, PoolState, Store};
+use tokio::runtime::Builder;
+
+use crate::fixture::{PostgresDatabase, User, commit, load, on_store_runtime, put, task};
+
+/// Runs a test as an HTTP worker runs: one thread, with timers and I/O.
+fn as_a_worker<T>(test: impl Future<Output = T>) -> T {
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+/// Waits until so many connections are open, and all of them idle.
+async fn settled(store: &PostgresStore, size: usize) {
+    let mut state = store.pool();
+    for _ in 0..3000 {
+        if state == (PoolState { size, idle: size, waiting: 0 }) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        state = store.pool();
+    }
+    panic!("{state:?}, and not {size} idle connections");
+}
+
+/// The process ids of the server's ends of the store's connections, in order.
+fn backends(database: &PostgresDatabase) -> Vec<i32> {
+    let (client, name) = (database.client(), database.name().to_owned());
+    on_store_runtime(async move {
+        let sql = "SELECT pid FROM pg_stat_activity
+            WHERE datname = $1 AND application_name = 'tasklane' ORDER BY pid";
+        client.query(sql, &[&name]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    })
+}
+
+/// The only one of them, once the one that brought the tables up to date has ended.
+async fn one_backend(database: &PostgresDatabase) -> i32 {
+    for _ in 0..3000 {
+        if let [one] = backends(database)[..] {
+            return one;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} connections", backends(database).len());
+}
+
+/// Waits until none is left, for some time on end.
+async fn nothing_left(database: &PostgresDatabase) {
+    let mut in_a_row = 0;
+    for _ in 0..3000 {
+        in_a_row = if backends(database).is_empty() { in_a_row + 1 } else { 0 };
+        if in_a_row == 30 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("connections are left");
+}
+
+/// A user with one task, written by a store that is gone.
+fn stored_user(database: &PostgresDatabase) -> User {
+    let user = User::new();
+    as_a_worker(async {
+        let store = database.connect(|_| ()).await;
+        let first = user.batch(0, vec![put(&task(TaskId::generate(), "first", 1))]);
+        assert_eq!(commit(&store, first).await, Outcome::Committed);
+        store.close().await;
+    });
+    user
+}
+
+#[test]
+fn a_thread_that_is_attached_reads_without_the_pool_and_another_one_by_it() {
+    let database = PostgresDatabase::create();
+    let user = stored_user(&database);
+    as_a_worker(async {
+        let store = database.connect(|options| options.pool_size = 9).await;
+        store.attach_thread();
+        settled(&store, 1).await;
+        let own = one_backend(&database).await;
+        for _ in 0..20 {
+            assert_eq!(load(&store, &user).await.unwrap().seq, Seq::new(1));
+            assert_eq!(store.recall(user.id, "key").await.unwrap().seq, Seq::new(1));
+        }
+        assert_eq!(backends(&database), [own], "one connection did it all");
+        std::thread::scope(|scope| {
+            scope.spawn(|| as_a_worker(async { assert!(load(&store, &user).await.is_some()) }));
+        });
+        settled(&store, 2).await;
+        store.close().await;
+    });
+}
+
+#[test]
+fn what_comes_while_a_threads_connections_are_at_work_goes_by_the_pool_and_they_have_a_limit() {
+    let database = PostgresDatabase::create();
+    let user = stored_user(&database);
+    as_a_worker(async {
+        // The committer has one, and threads may have two of the other four.
+        let store = database.connect(|options| options.pool_size = 5).await;
+        store.attach_thread();
+        settled(&store, 1).await;
+        for _ in 0..5 {
+            let loads = (0..40).map(|_| load(&store, &user));
+            for stored in futures_util::future::join_all(loads).await {
+                assert_eq!(stored.unwrap().tasks.len(), 1);
+            }
+        }
+        let all = backends(&database).len();
+        assert!((3..=4).contains(&all), "{all} connections");
+        settled(&store, all).await;
+        store.close().await;
+    });
+}
+
+#[test]
+fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
+    let database = PostgresDatabase::create();
+    let user = stored_user(&database);
+    as_a_worker(async {
+        let store = database.connect(|options| options.pool_size = 9).await;
+        store.attach_thread();
+        settled(&store, 1).await;
+        for _ in 0..2 {
+            let (client, before) = (database.client(), backends(&database));
+            let ended = before.clone();
+            on_store_runtime(async move {
+                let sql = "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid";
+                client.query(sql, &[&ended]).await.unwrap();
+            });
+            // By the pool until the thread has another one, which takes it a second.
+            for round in 0.. {
+                assert!(round < 3000, "the thread has none again: {:?}", store.pool());
+                assert_eq!(load(&store, &user).await.unwrap().seq, Seq::new(1));
+                if store.pool() == (PoolState { size: 2, idle: 2, waiting: 0 }) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert!(backends(&database).iter().all(|backend| !before.contains(backend)));
+        }
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_caller_that_goes_away_leaves_the_connection_to_the_next() {
+    let database = PostgresDatabase::create();
+    let user = stored_user(&database);
+    as_a_worker(async {
+        let store = database.connect(|options| options.pool_size = 4).await;
+        store.attach_thread();
+        settled(&store, 1).await;
+        let own = one_backend(&database).await;
+        for _ in 0..50 {
+            let mut call = Box::pin(load(&store, &user));
+            assert!(futures_util::poll!(call.as_mut()).is_pending());
+            drop(call);
+            settled(&store, 1).await;
+        }
+        assert!(load(&store, &user).await.is_some());
+        assert_eq!(backends(&database), [own]);
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_thread_that_is_attached_twice_or_ends_takes_no_place_from_others() {
+    let database = PostgresDatabase::create();
+    let user = stored_user(&database);
+    as_a_worker(async {
+        // One place for all threads.
+        let store = database.connect(|options| options.pool_size = 4).await;
+        for _ in 0..3 {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    as_a_worker(async {
+                        for _ in 0..2 {
+                            store.attach_thread();
+                            settled(&store, 1).await;
+                        }
+                        assert!(load(&store, &user).await.is_some());
+                        settled(&store, 1).await;
+                    });
+                });
+            });
+        }
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_store_that_is_closed_leaves_none_behind() {
+    let database = PostgresDatabase::create();
+    as_a_worker(async {
+        for opened in [true, false] {
+            let store = database.connect(|options| options.pool_size = 9).await;
+            store.attach_thread();
+            if opened {
+                settled(&store, 1).await;
+            } else {
+                // It is just being opened, and goes on to be.
+                tokio::task::yield_now().await;
+            }
+            store.close().await;
+            nothing_left(&database).await;
+        }
+    });
+}
