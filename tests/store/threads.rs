@@ -73,60 +73,56 @@ fn stored_user(database: &PostgresDatabase) -> User {
     user
 }
 
-#[test]
-fn a_thread_that_is_attached_reads_without_the_pool_and_another_one_by_it() {
+/// Runs a test on a thread that is attached to a store with so many connections, and has its first one.
+fn attached(pool_size: usize, test: impl AsyncFnOnce(&PostgresDatabase, &PostgresStore, &User)) {
     let database = PostgresDatabase::create();
     let user = stored_user(&database);
     as_a_worker(async {
-        let store = database.connect(|options| options.pool_size = 9).await;
+        let store = database.connect(|options| options.pool_size = pool_size).await;
         store.attach_thread();
         settled(&store, 1).await;
-        let own = one_backend(&database).await;
+        test(&database, &store, &user).await;
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_thread_that_is_attached_reads_without_the_pool_and_another_one_by_it() {
+    attached(9, async |database, store, user| {
+        let own = one_backend(database).await;
         for _ in 0..20 {
-            assert_eq!(load(&store, &user).await.unwrap().seq, Seq::new(1));
+            assert_eq!(load(store, user).await.unwrap().seq, Seq::new(1));
             assert_eq!(store.recall(user.id, "key").await.unwrap().seq, Seq::new(1));
         }
-        assert_eq!(backends(&database), [own], "one connection did it all");
+        assert_eq!(backends(database), [own], "one connection did it all");
         std::thread::scope(|scope| {
-            scope.spawn(|| as_a_worker(async { assert!(load(&store, &user).await.is_some()) }));
+            scope.spawn(|| as_a_worker(async { assert!(load(store, user).await.is_some()) }));
         });
-        settled(&store, 2).await;
-        store.close().await;
+        settled(store, 2).await;
     });
 }
 
 #[test]
 fn what_comes_while_a_threads_connections_are_at_work_goes_by_the_pool_and_they_have_a_limit() {
-    let database = PostgresDatabase::create();
-    let user = stored_user(&database);
-    as_a_worker(async {
-        // The committer has one, and threads may have two of the other four.
-        let store = database.connect(|options| options.pool_size = 5).await;
-        store.attach_thread();
-        settled(&store, 1).await;
+    // The committer has one, and threads may have two of the other four.
+    attached(5, async |database, store, user| {
         for _ in 0..5 {
-            let loads = (0..40).map(|_| load(&store, &user));
+            let loads = (0..40).map(|_| load(store, user));
             for stored in futures_util::future::join_all(loads).await {
                 assert_eq!(stored.unwrap().tasks.len(), 1);
             }
         }
-        let all = backends(&database).len();
+        let all = backends(database).len();
         assert!((3..=4).contains(&all), "{all} connections");
-        settled(&store, all).await;
-        store.close().await;
+        settled(store, all).await;
     });
 }
 
 #[test]
 fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
-    let database = PostgresDatabase::create();
-    let user = stored_user(&database);
-    as_a_worker(async {
-        let store = database.connect(|options| options.pool_size = 9).await;
-        store.attach_thread();
-        settled(&store, 1).await;
+    attached(9, async |database, store, user| {
         for _ in 0..2 {
-            let (client, before) = (database.client(), backends(&database));
+            let (client, before) = (database.client(), backends(database));
             let ended = before.clone();
             on_store_runtime(async move {
                 let sql = "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid";
@@ -135,36 +131,29 @@ fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
             // By the pool until the thread has another one, which takes it a second.
             for round in 0.. {
                 assert!(round < 3000, "the thread has none again: {:?}", store.pool());
-                assert_eq!(load(&store, &user).await.unwrap().seq, Seq::new(1));
+                assert_eq!(load(store, user).await.unwrap().seq, Seq::new(1));
                 if store.pool() == (PoolState { size: 2, idle: 2, waiting: 0 }) {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            assert!(backends(&database).iter().all(|backend| !before.contains(backend)));
+            assert!(backends(database).iter().all(|backend| !before.contains(backend)));
         }
-        store.close().await;
     });
 }
 
 #[test]
 fn a_caller_that_goes_away_leaves_the_connection_to_the_next() {
-    let database = PostgresDatabase::create();
-    let user = stored_user(&database);
-    as_a_worker(async {
-        let store = database.connect(|options| options.pool_size = 4).await;
-        store.attach_thread();
-        settled(&store, 1).await;
-        let own = one_backend(&database).await;
+    attached(4, async |database, store, user| {
+        let own = one_backend(database).await;
         for _ in 0..50 {
-            let mut call = Box::pin(load(&store, &user));
+            let mut call = Box::pin(load(store, user));
             assert!(futures_util::poll!(call.as_mut()).is_pending());
             drop(call);
-            settled(&store, 1).await;
+            settled(store, 1).await;
         }
-        assert!(load(&store, &user).await.is_some());
-        assert_eq!(backends(&database), [own]);
-        store.close().await;
+        assert!(load(store, user).await.is_some());
+        assert_eq!(backends(database), [own]);
     });
 }
 
