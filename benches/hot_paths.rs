@@ -17,7 +17,7 @@ use tasklane::domain::{
     Command, Field, Filter, Identity, NewTask, Seq, Sort, Task, TaskId, Timestamp, Title, UserId,
 };
 use tasklane::lane::{Entry, Limits, Query, Registry, Snapshot};
-use tasklane::store::committer::Committer;
+use tasklane::store::group_commit::Committer;
 use tasklane::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use tokio::runtime::Runtime;
 

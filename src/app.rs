@@ -18,9 +18,9 @@ use crate::config::{Config, ConfigError, Environment, Mode, Secret, StoreUrl};
 use crate::greeting::greeting;
 use crate::http::{self, Api};
 use crate::lane::{Limits, Reads, Registry};
-use crate::store::committer::Committer;
-use crate::store::maintenance::maintain;
+use crate::store::group_commit::Committer;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
+use crate::store::retention::maintain;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Hint, Store, StoreError};
 use crate::telemetry::{init_logs, metrics};
@@ -158,7 +158,7 @@ pub fn print_token(config: &Config, user: &str, email: Option<&str>, ttl: Durati
 /// # Errors
 /// None; it has the form of the other commands.
 pub fn print_openapi() -> Result<(), AppError> {
-    println!("{}", http::openapi::document());
+    println!("{}", http::docs::openapi::document());
     Ok(())
 }
 

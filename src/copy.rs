@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::app::{AppError, named_by, store_runtime};
 use crate::config::{Config, StoreUrl};
-use crate::store::transfer::{Copied, Step, Transfer, copy as copy_users};
+use crate::store::copy::{Copied, Step, Transfer, copy as copy_users};
 use crate::upkeep::{bar, open, show};
 
 /// Copies every user of the store `from` to the store `to`, and proves that they arrived.

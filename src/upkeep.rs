@@ -8,10 +8,10 @@ use tokio::runtime::Runtime;
 
 use crate::app::{AppError, named_by, postgres_options, store_runtime};
 use crate::config::{Config, StoreUrl};
-use crate::store::audit::{Findings, audit};
+use crate::store::check::{Findings, audit};
+use crate::store::copy::Transfer;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{SqliteStore, backup as copy};
-use crate::store::transfer::Transfer;
 
 /// Faults that are printed; more are only counted.
 const SHOWN: usize = 50;

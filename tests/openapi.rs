@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 
 use serde_json::Value;
-use tasklane::http::openapi::document;
+use tasklane::http::docs::openapi::document;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 

@@ -15,8 +15,8 @@ use serde_json::json;
 use url::{Host, Url};
 
 use super::api;
-use super::docs::{file, not_found};
-use super::error::ApiError;
+use super::docs::pages::{file, not_found};
+use super::response::error::ApiError;
 
 /// What the page may load and run: files of this server, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

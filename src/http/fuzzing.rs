@@ -2,7 +2,8 @@
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
-use super::headers::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ, Tag, if_match, min_seq};
+use super::request::conditional::{Tag, if_match, min_seq};
+use super::request::header_names::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ};
 use super::{batch, caller, events, forms, idempotency, list_query, sync, transfer};
 use crate::domain::{Match, NewTask, Patch, Seq};
 use crate::lane::cursor;

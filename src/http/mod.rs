@@ -4,41 +4,16 @@
 //! that gives every answer its form. [`run`] serves it. Signals are the caller's: [`Api::drain`], then
 //! stop the server.
 
-mod answers;
-mod batch;
-mod body;
-mod caller;
-mod cors;
 mod demo;
-mod depth;
-mod docs;
-mod edge;
-mod error;
-mod events;
-mod examples;
-mod fields;
-mod forms;
+pub mod docs;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod headers;
-mod health;
-mod idempotency;
-mod limits;
-mod list_query;
-pub mod openapi;
-mod parameters;
-mod route;
-mod schemas;
-mod stall;
-mod sync;
-mod sync_schemas;
-mod tasks;
-mod tickets;
+mod handlers;
+mod middleware;
+mod request;
+mod response;
+mod routes;
 pub mod tls;
-mod trace;
-mod transfer;
-mod unread;
-mod warm;
 
 use std::io;
 use std::net::SocketAddr;
@@ -48,14 +23,13 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use self::caller::check_access;
-use self::error::{ApiError, Code};
-use self::limits::Limits;
-use self::route::Route;
-use self::tickets::Tickets;
+use self::handlers::account;
+use self::handlers::event_tickets::Tickets;
+use self::middleware::rate_limit::Limits;
+use self::middleware::{request_log, send_timeout};
 use crate::auth::{Signer, Verifier};
 use crate::config::{Config, Environment, LogRequests};
 use crate::lane::Registry;
@@ -107,9 +81,9 @@ impl Api {
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             tickets: Tickets::new(config.secret.as_ref()),
-            imports: Semaphore::new(transfer::IMPORTS),
+            imports: Semaphore::new(account::IMPORTS),
             importing: Mutex::new(()),
-            traffic: Traffic::new(&route::PATTERNS),
+            traffic: Traffic::new(&routes::PATTERNS),
         })
     }
 
@@ -157,92 +131,10 @@ pub fn app(
         InitError = (),
     > + use<>,
 > {
-    App::new().configure(|routes| configure(routes, api)).wrap(edge::Edge::new(Arc::clone(api)))
+    App::new().configure(|to| routes::configure(to, api)).wrap(request_log::Edge::new(Arc::clone(api)))
 }
 
-/// Every route. The busiest come first, since they are tried in order.
-pub fn configure(routes: &mut web::ServiceConfig, api: &Arc<Api>) {
-    routes.app_data(Arc::clone(api)).default_service(web::to(no_route));
-    // A slash at the end makes no difference.
-    for slash in ["", "/"] {
-        let path = |route: Route| format!("{}{slash}", route.pattern());
-        routes
-            .service(
-                read(&path(Route::Task), Route::Task, tasks::get_task)
-                    .route(web::put().to(tasks::update_task))
-                    .route(web::patch().to(tasks::update_task))
-                    .route(web::delete().to(tasks::delete_task)),
-            )
-            .service(
-                read(&path(Route::Tasks), Route::Tasks, tasks::list_tasks)
-                    .route(web::post().to(tasks::create_task)),
-            )
-            .service(
-                resource(&path(Route::Complete), Route::Complete)
-                    .route(web::patch().to(tasks::complete_task)),
-            )
-            .service(read(&path(Route::Changes), Route::Changes, sync::list_changes))
-            .service(read(&path(Route::Summary), Route::Summary, sync::get_summary))
-            .service(resource(&path(Route::Batch), Route::Batch).route(web::post().to(batch::create_batch)))
-            .service(resource(&path(Route::Events), Route::Events).route(web::get().to(events::get_events)))
-            .service(
-                resource(&path(Route::Ticket), Route::Ticket).route(web::post().to(events::create_ticket)),
-            )
-            .service(read(&path(Route::Export), Route::Export, transfer::export_tasks))
-            .service(
-                resource(&path(Route::Import), Route::Import).route(web::post().to(transfer::import_tasks)),
-            )
-            .service(resource(&path(Route::User), Route::User).route(web::delete().to(transfer::delete_user)))
-            .service(read(&path(Route::Test), Route::Test, health::get_test))
-            .service(read(&path(Route::Health), Route::Health, health::get_health))
-            .service(read(&path(Route::Ready), Route::Ready, health::get_ready))
-            .service(read(&format!("/docs{slash}"), Route::Docs, docs::get_docs))
-            .service(read(&format!("/redoc{slash}"), Route::Docs, docs::get_redoc));
-    }
-    routes
-        .service(read("/openapi.json", Route::Document, docs::get_document))
-        .service(read("/docs/{file}", Route::Docs, docs::get_docs_file))
-        .service(read("/redoc/{file}", Route::Docs, docs::get_redoc_file));
-    if api.demo.is_some() {
-        routes
-            .service(read("/", Route::Demo, demo::get_demo))
-            .service(resource("/demo/token", Route::DemoToken).route(web::post().to(demo::create_demo_token)))
-            .service(read("/demo/{file}", Route::Demo, demo::get_demo_file));
-    }
-    if api.serves_metrics {
-        routes.service(read("/metrics", Route::Metrics, get_metrics));
-    }
-}
-
-/// A route's resource: any method it has no handler for is a 405.
-fn resource(path: &str, route: Route) -> Resource {
-    web::resource(path).app_data(route).default_service(web::to(wrong_method))
-}
-
-/// A route's resource that can be read.
-fn read<F, Args>(path: &str, route: Route, handler: F) -> Resource
-where
-    F: actix_web::Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: actix_web::Responder + 'static,
-{
-    let head = web::head().to(handler.clone());
-    resource(path, route).route(web::get().to(handler)).route(head)
-}
-
-/// A path no route knows.
-async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
-    check_access(&request).await?;
-    Err(ApiError::new(Code::NotFound, "Not Found").into())
-}
-
-/// A method the route does not take.
-async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Error> {
-    check_access(&request).await?;
-    let allow = request.app_data::<Route>().map(|route| route.allow());
-    Err(ApiError { allow, ..ApiError::new(Code::MethodNotAllowed, "Method Not Allowed") }.into())
-}
-
+/// Every metric.
 async fn get_metrics(request: HttpRequest) -> HttpResponse {
     let exposition = "text/plain; version=0.0.4; charset=utf-8";
     HttpResponse::Ok().content_type(exposition).body(api(&request).metrics())
@@ -274,7 +166,7 @@ pub fn run(
         .client_request_timeout(HEAD_DEADLINE)
         .tcp_nodelay(true)
         .max_connections(max_connections.div_ceil(workers))
-        .on_connect(|connection, _| stall::limit(connection))
+        .on_connect(|connection, _| send_timeout::limit(connection))
         .disable_signals();
     let server = match tls {
         Some(tls) => server.bind_rustls_0_23((host, port), tls)?,

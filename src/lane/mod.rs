@@ -3,31 +3,22 @@
 //! [`Registry`] is the only door: reading takes the lane's newest [`Snapshot`], writing submits a
 //! [`Command`](crate::domain::Command) and waits until it is durable.
 
-mod claim;
-mod entry;
-mod follow;
-mod freshness;
-mod held;
-mod home;
-mod keys;
+mod cluster;
+mod eviction;
+#[expect(clippy::module_inception, reason = "it is what the folder is named for")]
+mod lane;
 mod limits;
-mod page;
-mod plan;
+mod read;
 mod registry;
-mod render;
-mod snapshot;
-mod summary;
-mod sweep;
-mod user;
 mod view;
 mod write;
 
-pub use claim::Timing;
-pub use entry::{Entry, Shown};
-pub use held::Subscription;
+pub use lane::Subscription;
 pub use limits::{Limits, Reads};
-pub use page::{Page, Query, cursor, parse_cursor};
+pub use read::page::{Page, Query, cursor, parse_cursor};
+pub use read::snapshot::{Changes, Event, Snapshot};
+pub use read::summary::Summary;
+pub use read::task_entry::{Entry, Shown};
 pub use registry::Registry;
-pub use snapshot::{Changes, Event, Snapshot};
-pub use summary::Summary;
-pub use write::{Answer, Effect, IdempotencyKey, Work, Write};
+pub use write::cancellation::Timing;
+pub use write::command::{Answer, Effect, IdempotencyKey, Work, Write};

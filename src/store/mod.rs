@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use crate::domain::{Change, Seq, Tags, Task, TaskId, Timestamp, UserId};
 
-pub mod audit;
-pub mod committer;
-pub mod maintenance;
+pub mod check;
+pub mod copy;
+pub mod group_commit;
 pub mod postgres;
+pub mod retention;
 pub mod sqlite;
-pub mod transfer;
 
 /// One user's writes of one commit: what the user's lane decided, to be applied wholly or not at all.
 #[derive(Clone, Debug)]

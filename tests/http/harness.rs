@@ -17,7 +17,7 @@ use tasklane::config::{Config, Expected, Secret, Settings};
 use tasklane::domain::{Change, Seq, Task, Timestamp, UserId};
 use tasklane::http::Api;
 use tasklane::lane::{Limits, Registry};
-use tasklane::store::committer::Committer;
+use tasklane::store::group_commit::Committer;
 use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use tokio::runtime::Handle;
 

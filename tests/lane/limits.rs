@@ -8,7 +8,7 @@ use tasklane::domain::{Identity, Refusal, Seq};
 use tasklane::error::Error;
 use tasklane::lane::Limits;
 use tasklane::store::Batch;
-use tasklane::store::committer::{Committer, Settled};
+use tasklane::store::group_commit::{Committer, Settled};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
 use uuid::Uuid;

@@ -6,7 +6,7 @@ use actix::{Arbiter, System};
 use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
 use tasklane::error::Error;
 use tasklane::lane::{Answer, Effect, Limits, Registry, Write};
-use tasklane::store::committer::Committer;
+use tasklane::store::group_commit::Committer;
 
 use crate::memory_store::MemoryStore;
 

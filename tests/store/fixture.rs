@@ -7,9 +7,9 @@ use std::time::Duration;
 use tasklane::domain::{
     Change, Description, DueDate, Position, Priority, Seq, Tags, Task, TaskId, Timestamp, Title, UserId,
 };
+use tasklane::store::copy::Transfer;
 use tasklane::store::postgres::{PostgresOptions, PostgresStore};
 use tasklane::store::sqlite::SqliteStore;
-use tasklane::store::transfer::Transfer;
 use tasklane::store::{Batch, KeyRecord, Outcome, Recalled, Store, StoredUser};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};

@@ -3,8 +3,8 @@
 use std::thread;
 
 use tasklane::domain::TaskId;
-use tasklane::store::audit::audit;
-use tasklane::store::transfer::{Copied, CopyError, Step, Transfer, Users, WholeUser, copy};
+use tasklane::store::check::audit;
+use tasklane::store::copy::{Copied, CopyError, Step, Transfer, Users, WholeUser, copy};
 use tasklane::store::{Batch, Outcome, StoreError};
 
 use crate::fixture::{
@@ -256,7 +256,7 @@ async fn a_change_of_the_source_meanwhile_is_found(from: Database, to: Database)
 fn a_patient_audit_outlasts_the_time_outs_of_requests_on_postgres() {
     use std::time::Duration;
 
-    use tasklane::store::audit::Audit;
+    use tasklane::store::check::Audit;
     use tasklane::store::postgres::PostgresOptions;
 
     let database = crate::fixture::PostgresDatabase::create();

@@ -12,9 +12,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::columns::{Keys, Tasks, Tombstones};
-use super::connect::Connector;
-use super::fault::{Fault, Kind};
+use super::connection::connect::Connector;
+use super::connection::error::{Fault, Kind};
+use super::task_row::{Keys, Tasks, Tombstones};
 use crate::domain::Change;
 use crate::store::{Batch, Outcome};
 

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::connect::Connector;
-use super::fault::{Fault, Kind};
+use super::connection::connect::Connector;
+use super::connection::error::{Fault, Kind};
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");

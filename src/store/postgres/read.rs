@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use super::{Inner, fault};
+use super::Inner;
+use super::connection::error;
 use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
 use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
 
@@ -24,7 +25,7 @@ pub(super) struct Unreadable(pub(super) String);
 
 impl From<Error> for Unreadable {
     fn from(error: Error) -> Self {
-        Self(fault::describe(&error))
+        Self(error::describe(&error))
     }
 }
 

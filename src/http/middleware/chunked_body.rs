@@ -1,0 +1,82 @@
+//! Chunked bodies that nobody read to their end.
+//!
+//! actix-http closes a connection on which a body was left unread, after a moment, unless the body is
+//! chunked and was dropped: then it reads on for as long as the client cares to send, without a
+//! deadline, and whoever has no token can hold connections that way. So such a body is not dropped
+//! before its answer is sent: the answer carries it.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::HttpMessage;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::error::PayloadError;
+use actix_web::http::header::TRANSFER_ENCODING;
+use actix_web::web::Bytes;
+use futures_util::Stream;
+
+/// A chunked body, shared by who may read it and who has to see that it is not dropped too soon.
+#[derive(Clone)]
+pub(crate) struct Unread(Rc<RefCell<Shared>>);
+
+struct Shared {
+    payload: Payload,
+    ended: bool,
+}
+
+impl Unread {
+    /// Takes hold of the request's body, if it has one whose length is not announced. The request
+    /// keeps what reads it.
+    pub(crate) fn of(request: &mut ServiceRequest) -> Option<Self> {
+        request.headers().get(TRANSFER_ENCODING)?;
+        let payload = request.take_payload();
+        let unread = Self(Rc::new(RefCell::new(Shared { payload, ended: false })));
+        request.set_payload(Payload::Stream { payload: Box::pin(unread.clone()) });
+        Some(unread)
+    }
+
+    /// Whether it was read to its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.borrow().ended
+    }
+
+    /// An answer's body that keeps this one until it is sent.
+    pub(crate) fn held_by(self, body: impl MessageBody + 'static) -> BoxBody {
+        BoxBody::new(Holding { body: body.boxed(), _unread: self })
+    }
+}
+
+impl Stream for Unread {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut shared = self.0.borrow_mut();
+        let polled = Pin::new(&mut shared.payload).poll_next(context);
+        shared.ended |= matches!(polled, Poll::Ready(None));
+        polled
+    }
+}
+
+/// An answer's body, and the request's that was left unread.
+struct Holding {
+    body: BoxBody,
+    _unread: Unread,
+}
+
+impl MessageBody for Holding {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
+}

@@ -1,0 +1,158 @@
+//! How often a user may ask, and how often an address may come with a token that does not count.
+//!
+//! Both are off or generous unless configured, and an honest caller pays nothing for the second one:
+//! it counts refused tokens only. The `RateLimit` fields are those of the IETF's
+//! draft-ietf-httpapi-ratelimit-headers.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpMessage, HttpRequest};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::{NoOpMiddleware, RateLimitingMiddleware, StateInformationMiddleware};
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+
+use crate::config::{Config, Rate};
+use crate::domain::UserId;
+use crate::http::response::error::{ApiError, Code};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+type Keyed<K, M> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, M>;
+
+/// The limits that are on.
+pub(crate) struct Limits {
+    users: Option<Users>,
+    addresses: Option<Keyed<IpAddr, NoOpMiddleware>>,
+}
+
+struct Users {
+    limiter: Keyed<UserId, StateInformationMiddleware>,
+    rate: Rate,
+    policy: HeaderValue,
+}
+
+/// What a user has left, for the answer's headers.
+#[derive(Clone, Copy)]
+struct Standing {
+    remaining: u32,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &Config) -> Self {
+        let users = config.rate_limit_per_user.map(|rate| {
+            let policy = format!("\"user\";q={};w={}", rate.burst, window(rate, rate.burst.get()));
+            let policy = policy.try_into().expect("digits and letters are visible ASCII");
+            Users { limiter: limiter(rate), rate, policy }
+        });
+        Self { users, addresses: config.auth_failures_per_address.map(limiter) }
+    }
+
+    /// Counts a request of this user.
+    ///
+    /// # Errors
+    /// 429 when the user has asked too often.
+    pub(crate) fn admit(&self, user: UserId, request: &HttpRequest) -> Result<(), ApiError> {
+        let Some(users) = &self.users else { return Ok(()) };
+        let left = users.limiter.check_key(&user).map(|state| state.remaining_burst_capacity());
+        request.extensions_mut().insert(Standing { remaining: *left.as_ref().unwrap_or(&0) });
+        left.map(drop).map_err(|_| too_many("Too many requests; try again soon"))
+    }
+
+    /// Counts a token that was refused.
+    ///
+    /// # Errors
+    /// 429 when too many came from the same address.
+    pub(crate) fn refused(&self, request: &HttpRequest) -> Result<(), ApiError> {
+        match (&self.addresses, request.peer_addr()) {
+            (Some(addresses), Some(peer)) => addresses
+                .check_key(&network(peer.ip()))
+                .map_err(|_| too_many("Too many tokens that are not valid; try again soon")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says in an answer's headers how its user stands, if that is limited.
+    pub(crate) fn tell(&self, request: &HttpRequest, headers: &mut HeaderMap) {
+        let Some(users) = &self.users else { return };
+        let Some(Standing { remaining }) = request.extensions().get().copied() else { return };
+        let used = users.rate.burst.get().saturating_sub(remaining);
+        let standing = format!("\"user\";r={remaining};t={}", window(users.rate, used));
+        headers.insert(RATE_LIMIT, standing.try_into().expect("digits and letters are visible ASCII"));
+        headers.insert(RATE_LIMIT_POLICY, users.policy.clone());
+    }
+
+    /// Forgets whoever has not come lately, so that memory holds the callers of the last seconds only.
+    pub(crate) fn forget_idle(&self) {
+        if let Some(users) = &self.users {
+            users.limiter.retain_recent();
+        }
+        if let Some(addresses) = &self.addresses {
+            addresses.retain_recent();
+        }
+    }
+}
+
+fn limiter<K, M>(rate: Rate) -> Keyed<K, M>
+where
+    K: std::hash::Hash + Eq + Clone,
+    M: RateLimitingMiddleware<<DefaultClock as Clock>::Instant>,
+{
+    let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+    RateLimiter::dashmap(quota).with_middleware()
+}
+
+/// Seconds after which so many are to be had again.
+fn window(rate: Rate, count: u32) -> u32 {
+    count.div_ceil(rate.per_second.get())
+}
+
+/// The answer's `Retry-After` is one second: by then there is at least one more, since rates are whole
+/// numbers per second.
+fn too_many(message: &'static str) -> ApiError {
+    ApiError::new(Code::RateLimited, message)
+}
+
+/// Whom an address stands for: with IPv6 one client has a network of 64 bits to choose from.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_client_is_its_network_and_an_ipv4_one_its_address() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("2001:db8:1:3::1"), "2001:db8:1:3::");
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+    }
+
+    #[test]
+    fn the_window_is_how_long_it_takes_to_have_all_again() {
+        assert_eq!(window(Rate::new(10, 100), 100), 10);
+        assert_eq!(window(Rate::new(10, 100), 1), 1);
+        assert_eq!(window(Rate::new(10, 100), 0), 0);
+        assert_eq!(window(Rate::new(3, 10), 10), 4);
+    }
+
+    #[test]
+    fn who_has_not_come_lately_is_forgotten() {
+        let addresses: Keyed<IpAddr, NoOpMiddleware> = limiter(Rate::new(1_000_000, 1));
+        for number in 0..10_000 {
+            let _ = addresses.check_key(&IpAddr::V4(std::net::Ipv4Addr::from_bits(number)));
+        }
+        assert_eq!(addresses.len(), 10_000);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        addresses.retain_recent();
+        assert_eq!(addresses.len(), 0);
+    }
+}

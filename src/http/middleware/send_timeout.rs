@@ -1,0 +1,84 @@
+//! The bound on a client that does not read.
+
+use std::any::Any;
+use std::time::Duration;
+
+/// How long a client may take nothing of what it is sent before its connection is cut: neither an event
+/// stream nor any other answer waits longer for a reader that does not read.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Has the system cut a connection on which nothing could be sent for [`STALLED`] though there was
+/// something to send (tcp(7), `TCP_USER_TIMEOUT`). While it cannot be written to, nobody asks an answer's
+/// body for more, so that no timer of ours could do it. Elsewhere than on Linux the bound on a stalled
+/// connection is its token's life.
+#[cfg(target_os = "linux")]
+pub(crate) fn limit(connection: &dyn Any) {
+    use actix_tls::accept::rustls_0_23::TlsStream;
+    use actix_web::rt::net::TcpStream;
+    use socket2::SockRef;
+
+    let plain = connection.downcast_ref::<TcpStream>();
+    let stream = plain.or_else(|| Some(connection.downcast_ref::<TlsStream<TcpStream>>()?.get_ref().0));
+    let set = stream.map(|stream| SockRef::from(stream).set_tcp_user_timeout(Some(STALLED)));
+    if let Some(Err(error)) = set {
+        tracing::warn!(%error, "a connection's time-out cannot be set");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn limit(_: &dyn Any) {}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use actix_tls::accept::rustls_0_23::Acceptor;
+    use actix_web::dev::{Service, ServiceFactory};
+    use actix_web::rt::net::TcpStream;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use socket2::SockRef;
+
+    #[actix_web::test]
+    async fn a_connection_is_cut_by_the_system_when_its_reader_does_not_read() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        limit(&stream);
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(STALLED));
+    }
+
+    #[actix_web::test]
+    async fn so_is_one_with_tls() {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let certificate = CertificateDer::from(pair.cert);
+        let key = PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+        let server = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shaking = std::thread::spawn(move || {
+            let name = "localhost".try_into().unwrap();
+            let mut connection = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            while connection.is_handshaking() {
+                connection.complete_io(&mut stream).unwrap();
+            }
+            stream
+        });
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let acceptor = ServiceFactory::<TcpStream>::new_service(&Acceptor::new(server), ()).await.unwrap();
+        let stream = acceptor.call(TcpStream::from_std(stream).unwrap()).await;
+        let stream = stream.map_err(|error| format!("{error:?}")).unwrap();
+        limit(&stream);
+        assert_eq!(SockRef::from(stream.get_ref().0).tcp_user_timeout().unwrap(), Some(STALLED));
+        drop(shaking.join().unwrap());
+    }
+}

@@ -1,0 +1,203 @@
+//! Request bodies: their type, their size, and how long they may take.
+
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::web::{self, Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use std::future::{Ready, ready};
+use tokio::time::timeout;
+
+use super::task_body::{Form, parse};
+use crate::http::api;
+use crate::http::response::error::{ApiError, Code, FieldError};
+
+/// How long a body may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a large body is allowed.
+#[derive(Clone, Copy)]
+pub(crate) struct Allowance {
+    /// Its bytes at the most, unless the setting for all bodies allows more.
+    pub(crate) bytes: usize,
+    /// How long it may take to arrive.
+    pub(crate) time: Duration,
+}
+
+/// A body that was read.
+pub(crate) struct Sent<T> {
+    /// What it says.
+    pub(crate) form: T,
+    /// What it is.
+    pub(crate) bytes: Bytes,
+}
+
+/// A body that has not been read yet: the handler reads it once it knows the caller.
+pub struct Body {
+    request: HttpRequest,
+    payload: Payload,
+}
+
+impl FromRequest for Body {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Ok(Self { request: request.clone(), payload: payload.take() }))
+    }
+}
+
+impl Body {
+    /// Reads the body as a form.
+    pub(crate) async fn read<T: Form>(self) -> Result<Sent<T>, ApiError> {
+        check_type(self.request.headers())?;
+        let allowance = self.usual();
+        let bytes = self.bytes(allowance).await?;
+        let form = parse(&bytes).map_err(ApiError::invalid)?;
+        Ok(Sent { form, bytes })
+    }
+
+    /// Reads the body as a form, unless it is empty, whatever its type is then said to be.
+    pub(crate) async fn read_unless_empty<T: Form>(self) -> Result<Sent<Option<T>>, ApiError> {
+        let right_type = check_type(self.request.headers());
+        let allowance = self.usual();
+        let bytes = self.bytes(allowance).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Sent { form: None, bytes });
+        }
+        right_type?;
+        let form = parse(&bytes).map_err(ApiError::invalid)?;
+        Ok(Sent { form: Some(form), bytes })
+    }
+
+    /// Reads a body that may be large, by an allowance of its own.
+    pub(crate) async fn read_large<T: Send + 'static>(
+        self,
+        allowance: Allowance,
+        parse: fn(&[u8]) -> Result<T, Vec<FieldError>>,
+    ) -> Result<Sent<T>, ApiError> {
+        check_type(self.request.headers())?;
+        let bytes = self.bytes(allowance).await?;
+        let body = bytes.clone();
+        // Aside, where no other request waits for it.
+        let form = web::block(move || parse(&body)).await?.map_err(ApiError::invalid)?;
+        Ok(Sent { form, bytes })
+    }
+
+    fn usual(&self) -> Allowance {
+        Allowance { bytes: api(&self.request).max_body_bytes, time: DEADLINE }
+    }
+
+    async fn bytes(mut self, allowance: Allowance) -> Result<Bytes, ApiError> {
+        let limit = allowance.bytes.max(api(&self.request).max_body_bytes);
+        if announced(self.request.headers()).is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let all = timeout(allowance.time, collect(&mut self.payload, limit)).await;
+        all.map_err(|_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time"))?
+    }
+}
+
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, ApiError> {
+    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(|error| broken(&error))?;
+    let mut all = BytesMut::new();
+    let mut length = first.len();
+    while length <= limit {
+        let Some(chunk) = payload.next().await else {
+            return Ok(if all.is_empty() { first } else { all.freeze() });
+        };
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        let chunk = chunk.map_err(|error| broken(&error))?;
+        all.extend_from_slice(&chunk);
+        length = all.len();
+    }
+    Err(too_large(limit))
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(Code::PayloadTooLarge, format!("The body must be at most {limit} bytes long"))
+}
+
+fn broken(error: &PayloadError) -> ApiError {
+    let message = "The body could not be read";
+    ApiError { cause: Some(error.to_string().into()), ..ApiError::new(Code::BadRequest, message) }
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Lets through what is JSON or does not say what it is.
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refused = |message| Err(ApiError::new(Code::UnsupportedMediaType, message));
+    if headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return refused("The body must not be compressed");
+    }
+    match headers.get(CONTENT_TYPE) {
+        Some(media_type) if !media_type.to_str().is_ok_and(is_json) => {
+            refused("The body must be application/json")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a media type is `application/json` or `application/<anything>+json`, with any parameters.
+fn is_json(media_type: &str) -> bool {
+    let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(subtype) = name.strip_prefix("application/") else { return false };
+    subtype == "json" || subtype.strip_suffix("+json").is_some_and(|rest| !rest.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_what_is_built_on_it_are_taken_and_nothing_else() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/merge-patch+json",
+            "application/json ;x",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "text/json",
+            "application/jsonx",
+            "application/+json",
+            "json",
+            "multipart/form-data; a=application/json",
+        ] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+
+    /// Collects a body that comes in these chunks, up to 8 bytes.
+    async fn collected(chunks: &[&'static str]) -> Result<Bytes, Code> {
+        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
+        let mut payload = Payload::Stream { payload: futures_util::stream::iter(chunks).boxed_local() };
+        collect(&mut payload, 8).await.map_err(|error| error.code)
+    }
+
+    #[actix_web::test]
+    async fn a_body_of_unannounced_length_is_read_to_its_end_or_to_the_limit() {
+        assert_eq!(collected(&[]).await.unwrap(), "");
+        assert_eq!(collected(&["12345678"]).await.unwrap(), "12345678");
+        assert_eq!(collected(&["123", "45", "678"]).await.unwrap(), "12345678");
+        for chunks in [&["123456789"] as &[_], &["12345678", "9"], &["1", "2345678", "9"]] {
+            assert_eq!(collected(chunks).await.unwrap_err(), Code::PayloadTooLarge);
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Who is asking: the one extractor of everything under `/api`, and what its caller may do.
+
+use std::borrow::Cow;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
+use futures_util::future::{Either, LocalBoxFuture};
+use percent_encoding::percent_decode_str;
+
+use super::conditional::{if_match, min_seq};
+use super::idempotency_key::key_of;
+use super::query::Parameters;
+use crate::auth::{AuthError, Session};
+use crate::domain::{Command, Identity, Operation, TaskId, UserId};
+use crate::error::Error;
+use crate::http::api;
+use crate::http::response::error::ApiError;
+use crate::http::routes::Route;
+use crate::lane::{Answer, Registry, Snapshot, Subscription, Work, Write};
+
+/// Bytes of a token at the most.
+const LONGEST_TOKEN: usize = 8 * 1024;
+
+/// A request's caller: its token is verified, and its path names the same user.
+pub struct Caller {
+    session: Session,
+    request: HttpRequest,
+}
+
+type Verified = LocalBoxFuture<'static, Result<Caller, actix_web::Error>>;
+
+impl FromRequest for Caller {
+    type Error = actix_web::Error;
+    type Future = Either<Ready<Result<Self, Self::Error>>, Verified>;
+
+    /// Without a wait where the token was verified before.
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let token = match bearer(request.headers()) {
+            Ok(token) => token,
+            Err(error) => {
+                let caller = by_ticket(request).unwrap_or(Err(error));
+                return Either::Left(ready(caller.map_err(Into::into)));
+            }
+        };
+        if let Some(session) = api(request).verifier.cached(token) {
+            return Either::Left(ready(Self::new(session, request).map_err(Into::into)));
+        }
+        let Some(token) = str::from_utf8(token).ok().filter(|token| token.is_ascii()) else {
+            let error = ApiError::unauthorized("Invalid token", "it is not ASCII");
+            return Either::Left(ready(Err(error.into())));
+        };
+        let (token, request) = (token.to_owned(), request.clone());
+        Either::Right(Box::pin(async move {
+            let api = api(&request);
+            let session = api.verifier.verify(&token).await;
+            if let Err(AuthError::Invalid(_)) = session {
+                api.limits.refused(&request)?;
+            }
+            Ok(Self::new(session.map_err(ApiError::from)?, &request)?)
+        }))
+    }
+}
+
+impl Caller {
+    /// The caller who has this session, if it is who the path names and may ask now.
+    pub(crate) fn new(session: Session, request: &HttpRequest) -> Result<Self, ApiError> {
+        let who = session.identity();
+        match user_segment(request.uri().path()) {
+            Some(named) if !names(named, who.subject()) => Err(crossing(who, named)),
+            _ => {
+                // For the edge: the log line and the seq of answers that have none yet.
+                request.extensions_mut().insert(Arc::clone(who));
+                api(request).limits.admit(who.user(), request)?;
+                Ok(Self { session, request: request.clone() })
+            }
+        }
+    }
+
+    /// Who it is.
+    pub(crate) fn who(&self) -> &Identity {
+        self.session.identity()
+    }
+
+    /// What the caller's token opened.
+    pub(crate) const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The request.
+    pub(crate) const fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
+    fn registry(&self) -> &Registry {
+        &api(&self.request).registry
+    }
+
+    /// The caller's tasks as they are, not older than the request asks for.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, ApiError> {
+        let least = min_seq(self.request.headers())?;
+        Ok(self.registry().snapshot_from(self.who(), least).await?)
+    }
+
+    /// Carries out one operation, if the request's condition holds; `body` is what it was sent as.
+    pub(crate) async fn change(&self, command: Command, body: &[u8]) -> Result<Answer, ApiError> {
+        let if_match = match command {
+            Command::CreateTask(_) | Command::ImportTask(_) => None,
+            _ => if_match(self.request.headers()),
+        };
+        self.submit(Work::Operations(vec![Operation { command, if_match }]), body).await
+    }
+
+    /// Carries out a write, once for each idempotency key.
+    pub(crate) async fn submit(&self, work: Work, body: &[u8]) -> Result<Answer, ApiError> {
+        let key = key_of(&self.request, body)?;
+        Ok(self.write(Write { work, key }).await?)
+    }
+
+    /// Carries out operations, once for each idempotency key. A refusal says which one it is of.
+    pub(crate) async fn submit_all(
+        &self,
+        operations: Vec<Operation>,
+        body: &[u8],
+    ) -> Result<Answer, ApiError> {
+        let write = Write { work: Work::Operations(operations), key: key_of(&self.request, body)? };
+        self.write(write).await.map_err(ApiError::of_operation)
+    }
+
+    async fn write(&self, write: Write) -> Result<Answer, Error> {
+        let (answer, timing) = self.registry().submit_timed(self.who(), write).await;
+        // For the edge: whatever came of it, the answer says how long it took.
+        self.request.extensions_mut().insert(timing);
+        answer
+    }
+
+    /// Follows the caller's changes from now on.
+    pub(crate) async fn follow(&self) -> Result<Subscription, Error> {
+        self.registry().follow(self.who()).await
+    }
+
+    /// The task the path names. One whose id is no UUID does not exist.
+    pub(crate) fn task_id(&self) -> Result<TaskId, ApiError> {
+        task_of(&self.request).ok_or_else(|| ApiError::no_task(None))
+    }
+}
+
+/// The caller of an event stream who comes with a ticket instead of a token; `None` if there is no ticket.
+fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
+    let opens_stream = request.app_data() == Some(&Route::Events) && request.method() == Method::GET;
+    if !opens_stream || request.headers().contains_key(AUTHORIZATION) {
+        return None;
+    }
+    let ticket = Parameters::new(request.query_string()).one("ticket")?;
+    let caller = api(request).tickets.take(&ticket).map_err(Into::into).and_then(|session| {
+        let refused = || ApiError::unauthorized("Invalid token", "its ticket is unknown, used or too old");
+        Caller::new(session.ok_or_else(refused)?, request)
+    });
+    Some(caller)
+}
+
+/// The task a request's path names, if it names one.
+pub(crate) fn task_of(request: &HttpRequest) -> Option<TaskId> {
+    segment(request.uri().path(), 4).and_then(|id| TaskId::parse(&decoded(id)?))
+}
+
+/// Refuses a request under `/api` that has no valid token: whatever else is wrong with it, that comes
+/// first.
+pub(crate) async fn check_access(request: &HttpRequest) -> Result<(), actix_web::Error> {
+    let path = request.path();
+    if path == "/api" || path.starts_with("/api/") {
+        Caller::extract(request).await?;
+    }
+    Ok(())
+}
+
+/// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], ApiError> {
+    let missing = |cause| ApiError::unauthorized("Missing authentication token", cause);
+    let invalid = |cause| ApiError::unauthorized("Invalid token", cause);
+    let mut all = headers.get_all(AUTHORIZATION);
+    let value = all.next().ok_or_else(|| missing("no Authorization header"))?;
+    if all.next().is_some() {
+        return Err(invalid("more than one Authorization header"));
+    }
+    let value = value.as_bytes();
+    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(missing("another authorization scheme"));
+    }
+    match token.trim_ascii() {
+        b"" => Err(missing("an empty token")),
+        token if token.len() > LONGEST_TOKEN => Err(invalid("it is longer than 8 KB")),
+        token => Ok(token),
+    }
+}
+
+/// The part of a path after so many slashes; the first part is the empty one before the first slash.
+fn segment(path: &str, place: usize) -> Option<&str> {
+    let slash = |text: &str| text.bytes().position(|byte| byte == b'/');
+    let mut rest = path;
+    for _ in 0..place {
+        rest = &rest[slash(rest)? + 1..];
+    }
+    Some(&rest[..slash(rest).unwrap_or(rest.len())])
+}
+
+/// Whom a path under `/api` names, still encoded.
+pub(crate) fn user_segment(path: &str) -> Option<&str> {
+    segment(path, 2).filter(|named| !named.is_empty())
+}
+
+/// Percent-decoded, unless that gives no UTF-8.
+fn decoded(segment: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(segment).decode_utf8().ok()
+}
+
+/// Whether a path's user is the one with this subject.
+pub(crate) fn names(segment: &str, subject: &str) -> bool {
+    let is = |named: &str| named == "me" || named == subject;
+    if segment.contains('%') { decoded(segment).is_some_and(|named| is(&named)) } else { is(segment) }
+}
+
+/// A refusal of a caller who names another user. The log gets both keys, never the names themselves.
+fn crossing(who: &Identity, segment: &str) -> ApiError {
+    let named = decoded(segment).map(|named| UserId::of_subject(&named).to_string());
+    let named = named.as_deref().unwrap_or("nobody");
+    ApiError::unauthorized("Unauthorized access", format!("user {} asked as user {named}", who.user()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderValue;
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    fn refusal(values: &[&[u8]]) -> String {
+        bearer(&headers(values)).unwrap_err().message.into_owned()
+    }
+
+    #[test]
+    fn the_scheme_is_taken_in_any_case_and_the_token_as_it_is() {
+        for value in ["Bearer a.B.c", "bearer a.B.c", "BEARER   a.B.c "] {
+            assert_eq!(bearer(&headers(&[value.as_bytes()])).unwrap(), b"a.B.c");
+        }
+    }
+
+    #[test]
+    fn a_missing_token_and_a_malformed_one_are_told_apart() {
+        for value in ["Bearer", "Bearer ", "Basic abc", "abc", ""] {
+            assert_eq!(refusal(&[value.as_bytes()]), "Missing authentication token", "{value}");
+        }
+        assert_eq!(refusal(&[]), "Missing authentication token");
+        assert_eq!(refusal(&[b"Bearer a", b"Bearer a"]), "Invalid token");
+        assert_eq!(refusal(&[format!("Bearer {}", "a".repeat(8193)).as_bytes()]), "Invalid token");
+        assert!(bearer(&headers(&[format!("Bearer {}", "a".repeat(8192)).as_bytes()])).is_ok());
+    }
+
+    #[test]
+    fn a_paths_user_is_decoded_once_and_compared_exactly() {
+        for (segment, subject) in [
+            ("alice", "alice"),
+            ("me", "alice"),
+            ("%61lice", "alice"),
+            ("auth0%7C12", "auth0|12"),
+            ("a%2Fb", "a/b"),
+            ("50%25", "50%"),
+            ("a+b", "a+b"),
+            ("%C3%A9", "é"),
+        ] {
+            assert!(names(segment, subject), "{segment} {subject}");
+        }
+        for (segment, subject) in [
+            ("Alice", "alice"),
+            ("alice%20", "alice"),
+            ("50%2525", "50%"),
+            ("a+b", "a b"),
+            ("%FF", "\u{fffd}"),
+        ] {
+            assert!(!names(segment, subject), "{segment} {subject}");
+        }
+    }
+
+    #[test]
+    fn the_user_is_the_paths_second_part() {
+        assert_eq!(user_segment("/api/alice/tasks"), Some("alice"));
+        assert_eq!(user_segment("/api/alice"), Some("alice"));
+        assert_eq!(user_segment("/api/"), None);
+        assert_eq!(user_segment("/api"), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! Conditional requests (RFC 9110, section 13): entity tags, `If-Match`, `If-None-Match`, `X-Tasklane-Min-Seq`.
+
+use actix_web::http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+
+use super::header_names::MIN_SEQ;
+use super::list_query::seq;
+use crate::domain::{Match, Seq};
+use crate::http::response::error::ApiError;
+
+/// The seq that a read has to be of, or later; 0 where none is given.
+pub(crate) fn min_seq(headers: &HeaderMap) -> Result<Seq, ApiError> {
+    let mut lines = headers.get_all(MIN_SEQ);
+    let Some(line) = lines.next() else { return Ok(Seq::ZERO) };
+    let least = line.to_str().ok().and_then(seq).filter(|_| lines.next().is_none());
+    least.ok_or_else(|| ApiError::wrong("X-Tasklane-Min-Seq", "must be a seq, given once"))
+}
+
+/// An entity tag (RFC 9110, section 8.8.3) in place, without an allocation.
+pub(crate) struct Tag {
+    text: [u8; 24],
+    len: usize,
+}
+
+impl Tag {
+    /// A task's: `"<version>"`.
+    pub(crate) fn strong(version: Seq) -> Self {
+        Self::new("\"", version)
+    }
+
+    /// A list's: `W/"<seq>"`.
+    pub(crate) fn weak(seq: Seq) -> Self {
+        Self::new("W/\"", seq)
+    }
+
+    fn new(open: &str, number: Seq) -> Self {
+        let mut digits = itoa::Buffer::new();
+        let (mut text, mut len) = ([0; 24], 0);
+        // An i64 has 20 characters at most.
+        for part in [open, digits.format(number.get()), "\""] {
+            text[len..len + part.len()].copy_from_slice(part.as_bytes());
+            len += part.len();
+        }
+        Self { text, len }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+
+    /// The header's value.
+    pub(crate) fn value(&self) -> HeaderValue {
+        HeaderValue::from_bytes(self.as_bytes()).expect("digits, quotes and W/ are visible ASCII")
+    }
+
+    /// Whether `If-None-Match` names this tag (weakly compared, RFC 9110, section 13.1.2), so that
+    /// the client's copy is still good.
+    pub(crate) fn is_named_in(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(IF_NONE_MATCH).any(|value| names(value.as_bytes(), opaque(self.as_bytes())))
+    }
+}
+
+/// A tag without its mark of weakness.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// Whether a list of tags is `*`.
+fn is_star(list: &[u8]) -> bool {
+    list.trim_ascii() == b"*"
+}
+
+/// Whether a list of tags holds `wanted`, or is `*`.
+fn names(list: &[u8], wanted: &[u8]) -> bool {
+    is_star(list) || Tags(list).any(|tag| opaque(tag) == wanted)
+}
+
+/// The tags of a list, up to the first thing in it that is none. A quoted tag may itself hold commas.
+struct Tags<'a>(&'a [u8]);
+
+impl<'a> Iterator for Tags<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while let [b' ' | b'\t' | b',', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        let mark = self.0.len() - opaque(self.0).len();
+        let [b'"', inner @ ..] = &self.0[mark..] else { return None };
+        let end = inner.iter().position(|byte| *byte == b'"')?;
+        let (tag, rest) = self.0.split_at(mark + end + 2);
+        self.0 = rest;
+        Some(tag)
+    }
+}
+
+/// The condition `If-Match` states, if it is there (strongly compared, RFC 9110, section 13.1.1): a weak
+/// tag, and one that no task ever has, match nothing.
+pub(crate) fn if_match(headers: &HeaderMap) -> Option<Match> {
+    let mut lines = headers.get_all(IF_MATCH).peekable();
+    lines.peek()?;
+    let mut all = Vec::new();
+    for line in lines {
+        match matching(line.as_bytes()) {
+            Match::Any => return Some(Match::Any),
+            Match::Versions(versions) => all.extend(versions),
+        }
+    }
+    Some(Match::Versions(all))
+}
+
+/// What a list of tags matches.
+pub(crate) fn matching(list: &[u8]) -> Match {
+    if is_star(list) {
+        return Match::Any;
+    }
+    let version = |tag: &[u8]| {
+        let digits = std::str::from_utf8(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?;
+        let version = Seq::new(digits.parse().ok()?);
+        // A tag is compared as it is: `"007"` is none of ours.
+        (Tag::strong(version).as_bytes() == tag).then_some(version)
+    };
+    Match::Versions(Tags(list).filter_map(version).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_the_quoted_number() {
+        for (number, text) in [(0, "0"), (7, "7"), (120, "120"), (i64::MAX, "9223372036854775807")] {
+            assert_eq!(Tag::strong(Seq::new(number)).value(), format!("\"{text}\"").as_str());
+            assert_eq!(Tag::weak(Seq::new(number)).value(), format!("W/\"{text}\"").as_str());
+        }
+    }
+
+    #[test]
+    fn if_none_match_is_a_list_of_strong_or_weak_tags_or_a_star() {
+        for list in [
+            "\"12\"",
+            "W/\"12\"",
+            "*",
+            " * ",
+            "\"1\", W/\"12\"",
+            "\"a,b\",\"12\"",
+            ", \"12\" ,",
+            "\"\",\"12\"",
+        ] {
+            assert!(names(list.as_bytes(), b"\"12\""), "{list}");
+        }
+        for list in ["", "12", "\"1\"", "\"123\"", "\"12", "w/\"12\"", "\"x\"*", "\"1,12\"", "**", "'12'"] {
+            assert!(!names(list.as_bytes(), b"\"12\""), "{list}");
+        }
+    }
+
+    #[test]
+    fn if_match_is_a_list_of_strong_tags_or_a_star_and_nothing_else_matches() {
+        let versions = |list: &str| match matching(list.as_bytes()) {
+            Match::Any => vec![-1],
+            Match::Versions(versions) => versions.into_iter().map(Seq::get).collect(),
+        };
+        assert_eq!(versions(" * "), [-1]);
+        assert_eq!(versions("\"12\""), [12]);
+        assert_eq!(versions("\"1\", W/\"2\" ,\"3\",\"x\",\"4\""), [1, 3, 4]);
+        for list in ["", "12", "W/\"12\"", "\"012\"", "\"+12\"", "\"12", "'12'", "\"\"", "w/\"12\""] {
+            assert_eq!(versions(list), [0; 0], "{list}");
+        }
+        let mut headers = HeaderMap::new();
+        assert_eq!(if_match(&headers), None);
+        headers.append(IF_MATCH, HeaderValue::from_static("\"1\""));
+        headers.append(IF_MATCH, HeaderValue::from_static("W/\"2\""));
+        assert_eq!(if_match(&headers), Some(Match::Versions(vec![Seq::new(1)])));
+        headers.append(IF_MATCH, HeaderValue::from_static("*"));
+        assert_eq!(if_match(&headers), Some(Match::Any));
+    }
+
+    #[test]
+    fn a_tag_is_looked_for_in_every_header_line() {
+        let mut headers = HeaderMap::new();
+        headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"1\""));
+        headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"2\""));
+        assert!(Tag::weak(Seq::new(2)).is_named_in(&headers));
+        assert!(Tag::strong(Seq::new(2)).is_named_in(&headers));
+        assert!(!Tag::strong(Seq::new(3)).is_named_in(&headers));
+    }
+}

@@ -1,0 +1,181 @@
+//! What is asked of a list: from its parameters to a query, with every fault listed.
+
+use super::query::{Parameters, number};
+use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, Tags, fold};
+use crate::http::response::error::ApiError;
+use crate::lane::{Query, parse_cursor};
+
+/// Tasks of one page at the most.
+pub(crate) const LARGEST_PAGE: usize = 500;
+
+/// Tasks of one page where there is a `cursor` but no `limit`.
+const USUAL_PAGE: usize = 100;
+
+/// Characters of a text to search for at the most.
+const LONGEST_SEARCH: usize = 200;
+
+/// Reads a list's parameters.
+pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
+    if query.is_empty() {
+        return Ok(Query::default());
+    }
+    let mut given = Parameters::new(query);
+    let filter = Filter {
+        completed: completed(&mut given),
+        priority: given.read("priority", "must be `low`, `medium` or `high`", Priority::parse),
+        tags: tags(&mut given),
+        due_before: given.read("due_before", DUE, due),
+        due_after: given.read("due_after", DUE, due),
+        updated_since: given.read("updated_since_seq", "must be a seq", seq),
+        search: search(&mut given),
+    };
+    let sort = given.read("sort", SORT, Sort::parse).unwrap_or_default();
+    let limit = given.read("limit", "must be from 1 to 500", |text| number(text, 1..=LARGEST_PAGE));
+    let after =
+        given.read("cursor", "must be a `next_cursor` of the same `sort`", |text| parse_cursor(sort, text));
+    given.check()?;
+    Ok(Query { filter, sort, limit: limit.or(after.is_some().then_some(USUAL_PAGE)), after })
+}
+
+const DUE: &str =
+    "must be a date such as `2026-03-01` or an instant such as `2026-03-01T18:00:00Z`, with `+` as `%2B`";
+
+const SORT: &str = "must be `created_at`, `updated_at`, `due_date`, `priority`, `title` or `position`, with `-` \
+    before it for descending order";
+
+/// A seq, as clients give it.
+pub(crate) fn seq(text: &str) -> Option<Seq> {
+    number(text, 0..=i64::MAX).map(Seq::new)
+}
+
+fn completed(given: &mut Parameters) -> Option<bool> {
+    let completed = given.read("completed", "must be `true` or `false`", |text| text.parse::<bool>().ok());
+    let status = given.read("status", "must be `all`, `pending` or `completed`", |text| match text {
+        "all" => Some(None),
+        "pending" => Some(Some(false)),
+        "completed" => Some(Some(true)),
+        _ => None,
+    });
+    match (completed, status) {
+        (Some(one), Some(Some(other))) if other != one => {
+            given.note("status", "must not contradict `completed`");
+            None
+        }
+        (completed, status) => completed.or(status.flatten()),
+    }
+}
+
+fn tags(given: &mut Parameters) -> Vec<String> {
+    let tags = given.all("tag");
+    let Ok(tags) = Tags::parse(tags.iter().map(|tag| &**tag)) else {
+        given.note("tag", "must be 1 to 50 characters long, and be given 20 times at the most");
+        return Vec::new();
+    };
+    tags.as_slice().iter().map(ToString::to_string).collect()
+}
+
+/// An instant's `+` that a client forgot to encode has become a space.
+fn due(text: &str) -> Option<Due> {
+    let mended = text.len().checked_sub(6).filter(|place| text.as_bytes()[*place] == b' ');
+    let due = match mended {
+        Some(place) => DueDate::parse(&format!("{}+{}", &text[..place], &text[place + 1..])),
+        None => DueDate::parse(text),
+    };
+    due.map(|due| due.due())
+}
+
+fn search(given: &mut Parameters) -> Option<String> {
+    let text = given.one("search")?;
+    if text.chars().count() > LONGEST_SEARCH {
+        given.note("search", "must be at most 200 characters long");
+    }
+    Some(fold(&text)).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Field, Place, TaskId};
+    use crate::http::response::error::Details;
+    use crate::lane::cursor;
+
+    fn wrong(query: &str) -> Vec<String> {
+        match parse(query).unwrap_err().details.as_deref() {
+            Some(Details::Fields(fields)) => fields.iter().map(|fault| fault.field.to_string()).collect(),
+            other => panic!("{query}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_asked_is_the_whole_list_and_unknown_parameters_are_ignored() {
+        assert_eq!(parse("").unwrap(), Query::default());
+        assert_eq!(parse("fields=title&_=1&limits=0&status=all&search=").unwrap(), Query::default());
+    }
+
+    #[test]
+    fn every_parameter_is_read() {
+        let query = parse(
+            "completed=true&status=completed&priority=high&tag=a%20b&tag=c&due_before=2026-03-01&\
+             due_after=2026-02-01T00:00:00+01:00&updated_since_seq=7&search=STRASSE&sort=-due_date&limit=500",
+        );
+        let query = query.unwrap();
+        let due = |text| DueDate::parse(text).unwrap().due();
+        let filter = Filter {
+            completed: Some(true),
+            priority: Some(Priority::High),
+            tags: vec!["a b".into(), "c".into()],
+            due_before: Some(due("2026-03-01")),
+            due_after: Some(due("2026-02-01T00:00:00+01:00")),
+            updated_since: Some(Seq::new(7)),
+            search: Some(fold("straße")),
+        };
+        let sort = Sort { field: Field::DueDate, descending: true };
+        assert_eq!(query, Query { filter, sort, limit: Some(500), after: None });
+        assert_eq!(parse("status=pending").unwrap().filter.completed, Some(false));
+        assert_eq!(parse("completed=false&status=all").unwrap().filter.completed, Some(false));
+    }
+
+    #[test]
+    fn a_cursor_without_a_limit_means_pages_of_100() {
+        let sort = Sort { field: Field::Position, descending: false };
+        let place = Place { key: None, id: TaskId::generate() };
+        let query = format!("sort=position&cursor={}", cursor(sort, &place));
+        let read = parse(&query).unwrap();
+        assert_eq!((read.limit, read.after), (Some(100), Some(place)));
+        assert_eq!(parse(&format!("{query}&limit=7")).unwrap().limit, Some(7));
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_named() {
+        let all = "completed=yes&status=done&priority=urgent&tag=%20&due_before=soon&due_after=2026-13-01&\
+            updated_since_seq=-1&sort=id&limit=0&cursor=x";
+        let names = [
+            "completed",
+            "status",
+            "priority",
+            "tag",
+            "due_before",
+            "due_after",
+            "updated_since_seq",
+            "sort",
+            "limit",
+            "cursor",
+        ];
+        assert_eq!(wrong(all), names);
+        for (query, name) in [
+            ("limit=501", "limit"),
+            ("limit=", "limit"),
+            ("limit", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("completed=true&status=pending", "status"),
+            ("sort=", "sort"),
+            ("search=%FF", "search"),
+            ("due_before=", "due_before"),
+        ] {
+            assert_eq!(wrong(query), [name], "{query}");
+        }
+        assert_eq!(wrong(&format!("search={}", "x".repeat(201))), ["search"]);
+        let tags: Vec<_> = (0..21).map(|n| format!("tag={n}")).collect();
+        assert_eq!(wrong(&tags.join("&")), ["tag"]);
+    }
+}

@@ -1,0 +1,146 @@
+//! The parameters of a query string: decoded, each checked for how often it is given.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use crate::http::response::error::{ApiError, FieldError};
+
+/// What may not stand in a URI as it is (RFC 3986); `%` may, since it is a path or a query already.
+const NOT_IN_URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// A query string's parameters, and what is wrong with them so far. Those nobody asks for are ignored.
+pub(crate) struct Parameters<'a> {
+    pairs: Vec<(&'a str, &'a str)>,
+    faults: Vec<FieldError>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Takes a query string apart.
+    pub(crate) fn new(query: &'a str) -> Self {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
+        Self { pairs, faults: Vec::new() }
+    }
+
+    /// Everything a parameter is given as.
+    pub(crate) fn all(&mut self, name: &'static str) -> Vec<Cow<'a, str>> {
+        let given = self.pairs.iter().filter(|(key, _)| *key == name);
+        let decoded: Option<Vec<_>> = given.map(|(_, value)| decode(value)).collect();
+        decoded.unwrap_or_else(|| {
+            self.note(name, "must be UTF-8");
+            Vec::new()
+        })
+    }
+
+    /// What a parameter is given as, if it is given.
+    pub(crate) fn one(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        let mut all = self.all(name);
+        if all.len() > 1 {
+            self.note(name, "must be given once");
+            return None;
+        }
+        all.pop()
+    }
+
+    /// What a parameter says, if it is given and `read` understands it.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &'static str,
+        form: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.one(name)?;
+        let value = read(&text);
+        if value.is_none() {
+            self.note(name, form);
+        }
+        value
+    }
+
+    /// Notes what is wrong with a parameter.
+    pub(crate) fn note(&mut self, name: &'static str, message: &'static str) {
+        self.faults.push(FieldError::new(name, message));
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(crate) fn is_fine(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Goes on unless something is wrong.
+    pub(crate) fn check(self) -> Result<(), ApiError> {
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.faults)) }
+    }
+}
+
+/// A whole number within bounds, in digits alone.
+pub(crate) fn number<T: std::str::FromStr + PartialOrd>(text: &str, within: RangeInclusive<T>) -> Option<T> {
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits?.parse().ok().filter(|number| within.contains(number))
+}
+
+/// A value as forms encode it: `+` is a space.
+fn decode(value: &str) -> Option<Cow<'_, str>> {
+    if !value.contains('+') {
+        return percent_decode_str(value).decode_utf8().ok();
+    }
+    let spaced = value.replace('+', " ");
+    Some(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned().into())
+}
+
+/// The same path and query with another `cursor`.
+pub(crate) fn with_cursor(path: &str, query: &str, cursor: &str) -> String {
+    let is_cursor = |pair: &str| pair == "cursor" || pair.starts_with("cursor=");
+    let mut pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty() && !is_cursor(pair)).collect();
+    let cursor = format!("cursor={cursor}");
+    pairs.push(&cursor);
+    utf8_percent_encode(&format!("{path}?{}", pairs.join("&")), NOT_IN_URI).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_decoded_and_a_plus_is_a_space() {
+        let mut parameters = Parameters::new("a=1+2&b=%2B%C3%A9&&c&a=3&d=%FF&%61=4");
+        assert_eq!(parameters.all("a"), ["1 2", "3"]);
+        assert_eq!(parameters.one("b").unwrap(), "+é");
+        assert_eq!(parameters.one("c").unwrap(), "");
+        assert_eq!(parameters.one("x"), None);
+        assert!(parameters.faults.is_empty());
+        assert_eq!((parameters.one("a"), parameters.one("d")), (None, None));
+        let names: Vec<_> = parameters.faults.iter().map(|fault| &*fault.field).collect();
+        assert_eq!(names, ["a", "d"]);
+    }
+
+    #[test]
+    fn the_next_page_keeps_every_other_parameter() {
+        assert_eq!(with_cursor("/t", "", "c"), "/t?cursor=c");
+        assert_eq!(
+            with_cursor("/t", "limit=2&tag=a%20b&cursor=x&&q", "c"),
+            "/t?limit=2&tag=a%20b&q&cursor=c"
+        );
+        assert_eq!(with_cursor("/t", "a=\"<é>\"", "c"), "/t?a=%22%3C%C3%A9%3E%22&cursor=c");
+    }
+
+    #[test]
+    fn a_number_is_digits_alone() {
+        assert_eq!(number("500", 1..=500), Some(500));
+        for text in ["", "0", "501", "+5", "-1", "1e2", " 1", "99999999999999999999"] {
+            assert_eq!(number(text, 1..=500), None, "{text}");
+        }
+    }
+}

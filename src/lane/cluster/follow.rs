@@ -1,0 +1,68 @@
+//! Keeps lanes that are followed up with what other processes write: at once by their hints, and every
+//! second by a question, since hints may be lost.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::domain::UserId;
+use crate::lane::lane::Lane;
+use crate::lane::registry::Inner;
+use crate::store::Hint;
+
+/// How often followed lanes are asked about: how late an event is at the most when hints are lost.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Lanes that hints bring up to date at once. What is beyond that waits for the next question.
+const AT_ONCE: usize = 64;
+
+/// Works until the registry is gone.
+pub(crate) async fn follow(registry: Weak<Inner>, mut hints: mpsc::Receiver<Hint>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Without a sender there are no hints any more; the questions go on.
+        let hint = tokio::select! {
+            Some(hint) = hints.recv() => Some(hint),
+            _ = ticks.tick() => None,
+        };
+        let Some(registry) = registry.upgrade() else { return };
+        if let Some(hint) = hint {
+            if let Some(lane) = registry.heard(hint)
+                && let Ok(place) = Arc::clone(&places).try_acquire_owned()
+            {
+                tokio::spawn(async move {
+                    bring_up(&registry, &lane, hint).await;
+                    drop(place);
+                });
+            }
+            continue;
+        }
+        // All at once, so that one query asks about them all.
+        let lanes = registry.followed();
+        let asked = join_all(lanes.iter().map(|lane| validate(&registry, lane))).await;
+        if let Some(error) = asked.into_iter().find_map(Result::err) {
+            tracing::debug!(%error, "followed users cannot be brought up to date for now");
+        }
+    }
+}
+
+async fn bring_up(registry: &Inner, lane: &Lane, hint: Hint) {
+    let Some(view) = lane.view.get() else { return };
+    let caught_up = registry.freshness().catch_up(&lane.who, view, |shown| shown.seq() >= hint.seq).await;
+    if let Err(error) = caught_up {
+        let user: UserId = hint.user;
+        tracing::debug!(%error, %user, "a hint could not be followed");
+    }
+}
+
+async fn validate(registry: &Inner, lane: &Lane) -> Result<(), crate::error::Error> {
+    match lane.view.get() {
+        Some(view) => registry.freshness().newest(&lane.who, view).await.map(drop),
+        None => Ok(()),
+    }
+}

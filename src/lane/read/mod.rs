@@ -1,0 +1,13 @@
+//! The way of a read: what readers see of a user's tasks. Nothing here waits or asks the store.
+//!
+//! - [`snapshot`]: one committed state, immutable
+//! - [`task_entry`]: a task in it, with its JSON
+//! - [`task_json`]: the one place where a task becomes JSON
+//! - [`page`]: lists, filtered, sorted and cut into pages
+//! - [`summary`] counts them
+
+pub(crate) mod page;
+pub(crate) mod snapshot;
+pub(crate) mod summary;
+pub(crate) mod task_entry;
+pub(crate) mod task_json;

@@ -1,0 +1,244 @@
+//! A part of a list: filtered, sorted, cut into pages.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::task_entry::{Age, Entry};
+use crate::domain::{Field, Filter, Key, Place, Sort, TaskId, Timestamp};
+use crate::lane::Snapshot;
+
+/// What is asked of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Which tasks.
+    pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// How many at the most; `None` for all of them.
+    pub limit: Option<usize>,
+    /// Only what comes after this place: the last one of the page before. It need not be there any more.
+    pub after: Option<Place>,
+}
+
+/// An answer to a [`Query`].
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// The tasks, in order.
+    pub entries: Vec<&'a Arc<Entry>>,
+    /// How many the filter lets through, on all pages together.
+    pub total: usize,
+    /// Where the next page goes on, if there is one.
+    pub next: Option<Place>,
+    sort: Sort,
+}
+
+impl<'a> Page<'a> {
+    pub(crate) fn whole(snapshot: &'a Snapshot) -> Self {
+        Self::cut(snapshot.newest_first().collect(), snapshot.len(), Sort::default(), false)
+    }
+
+    fn cut(entries: Vec<&'a Arc<Entry>>, total: usize, sort: Sort, more: bool) -> Self {
+        let next = entries.last().filter(|_| more).map(|last| sort.place(&last.task));
+        Self { entries, total, next, sort }
+    }
+
+    /// The cursor of the next page, if there is one.
+    #[must_use]
+    pub fn next_cursor(&self) -> Option<String> {
+        self.next.as_ref().map(|place| cursor(self.sort, place))
+    }
+
+    /// The page as a list's body: `{"tasks":[…],"count":n,"total":n,"next_cursor":…}`.
+    ///
+    /// # Panics
+    /// Never: a cursor is plain text.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        let mut frame = Frame::new(self.entries.iter().map(|entry| entry.json.len() + 1).sum());
+        for entry in &self.entries {
+            frame.add(|body| body.extend_from_slice(&entry.json));
+        }
+        frame.close(self.total, self.next_cursor().as_deref())
+    }
+}
+
+/// A list's body in the making.
+pub(crate) struct Frame {
+    body: Vec<u8>,
+    count: usize,
+}
+
+impl Frame {
+    /// With room for so many bytes of tasks.
+    pub(crate) fn new(size: usize) -> Self {
+        let mut body = Vec::with_capacity(size + 96);
+        body.extend_from_slice(b"{\"tasks\":[");
+        Self { body, count: 0 }
+    }
+
+    /// Has one more task written; returns where it stands in the body.
+    pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        if self.count > 0 {
+            self.body.push(b',');
+        }
+        self.count += 1;
+        let start = self.body.len();
+        write(&mut self.body);
+        start..self.body.len()
+    }
+
+    /// The body, of a list that has `total` tasks and goes on at `next`.
+    pub(crate) fn close(self, total: usize, next: Option<&str>) -> Bytes {
+        let Self { mut body, count } = self;
+        body.extend_from_slice(format!("],\"count\":{count},\"total\":{total},\"next_cursor\":").as_bytes());
+        serde_json::to_writer(&mut body, &next).expect("text is always valid JSON");
+        body.push(b'}');
+        body.shrink_to_fit();
+        body.into()
+    }
+}
+
+/// Keeps only what a query asks for.
+pub(crate) fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
+    let limit = query.limit.unwrap_or(usize::MAX);
+    // The usual list is kept in its order: a page of it costs what the page holds, not what the user has.
+    if query.sort == Sort::default() && query.filter.is_open() {
+        let mut entries: Box<dyn Iterator<Item = &Arc<Entry>>> = match &query.after {
+            Some(Place { key: Some(Key::Number(micros)), id }) => {
+                Box::new(snapshot.older_than(Age { created_at: Timestamp::from_micros(*micros), id: *id }))
+            }
+            _ => Box::new(snapshot.newest_first()),
+        };
+        let page: Vec<_> = entries.by_ref().take(limit).collect();
+        let more = entries.next().is_some();
+        return Page::cut(page, snapshot.len(), query.sort, more);
+    }
+    let matching = snapshot.newest_first().filter(|entry| query.filter.matches(&entry.task));
+    let mut placed: Vec<_> = matching.map(|entry| (query.sort.place(&entry.task), entry)).collect();
+    let total = placed.len();
+    if let Some(after) = &query.after {
+        placed.retain(|(place, _)| query.sort.compare(place, after).is_gt());
+    }
+    let more = placed.len() > limit;
+    if more {
+        // All of the page before all of the rest, in any order: the rest need not be sorted.
+        placed.select_nth_unstable_by(limit, |(one, _), (other, _)| query.sort.compare(one, other));
+        placed.truncate(limit);
+    }
+    placed.sort_unstable_by(|(one, _), (other, _)| query.sort.compare(one, other));
+    Page::cut(placed.into_iter().map(|(_, entry)| entry).collect(), total, query.sort, more)
+}
+
+/// A cursor's content. It is opaque to clients: base64url of a JSON list.
+#[derive(Serialize, Deserialize)]
+struct Cursor<'a>(Cow<'a, str>, Option<i64>, Option<Cow<'a, str>>, Uuid);
+
+/// Writes the place a page goes on from, for a client to give back.
+///
+/// # Panics
+/// Never: a name, a key and an id are always valid JSON.
+#[must_use]
+pub fn cursor(sort: Sort, place: &Place) -> String {
+    let (number, text) = match &place.key {
+        None => (None, None),
+        Some(Key::Number(number)) => (Some(*number), None),
+        Some(Key::Text(text)) => (None, Some(Cow::from(text))),
+    };
+    let cursor = Cursor(sort.name().into(), number, text, place.id.as_uuid());
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).expect("a cursor is always valid JSON"))
+}
+
+/// Reads a cursor of this order; `None` if it is broken, or of another order.
+#[must_use]
+pub fn parse_cursor(sort: Sort, text: &str) -> Option<Place> {
+    let json = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let Cursor(name, number, text, id) = serde_json::from_slice(&json).ok()?;
+    let key = match (sort.field, number, text) {
+        (Field::Title | Field::Position, None, Some(text)) => Some(Key::Text(text.into_owned())),
+        (Field::CreatedAt | Field::UpdatedAt | Field::DueDate | Field::Priority, Some(number), None) => {
+            Some(Key::Number(number))
+        }
+        (Field::DueDate | Field::Priority | Field::Position, None, None) => None,
+        _ => return None,
+    };
+    (name == sort.name()).then_some(Place { key, id: TaskId::from_uuid(id) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DueDate, Filter, NewTask, Priority, Seq, Title};
+    use proptest::prelude::*;
+
+    fn snapshot(seeds: &[(u8, u8, i64)]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for (place, (title, priority, made)) in (1..).zip(seeds) {
+            let title = Title::parse(&char::from(b'a' + title % 5).to_string()).unwrap();
+            let new = NewTask {
+                priority: Priority::ALL.get(usize::from(priority % 4)).copied(),
+                due_date: DueDate::parse(&format!("2026-01-{:02}", 1 + priority % 9))
+                    .filter(|_| made % 2 == 0),
+                ..NewTask::titled(TaskId::generate(), title)
+            };
+            let task = new.make(Timestamp::from_micros(made % 7), Seq::new(place));
+            snapshot.put(Arc::new(Entry::new(task, "ann")));
+        }
+        snapshot
+    }
+
+    proptest! {
+        #[test]
+        fn pages_in_any_order_put_together_are_the_whole_list(
+            seeds in prop::collection::vec((any::<u8>(), any::<u8>(), 0_i64..100), 0..40),
+            limit in 1_usize..7,
+            field in 0_usize..6,
+            descending: bool,
+            done in prop::option::of(any::<bool>()),
+        ) {
+            let snapshot = snapshot(&seeds);
+            let fields =
+                [Field::CreatedAt, Field::UpdatedAt, Field::DueDate, Field::Priority, Field::Title, Field::Position];
+            let sort = Sort { field: fields[field], descending };
+            let filter = Filter { completed: done, ..Filter::default() };
+            let all = Query { filter: filter.clone(), sort, ..Query::default() };
+            let whole: Vec<_> = snapshot.select(&all).entries.iter().map(|entry| entry.task.id).collect();
+            let expected = seeds.len() * usize::from(done != Some(true));
+            prop_assert_eq!(whole.len(), expected);
+
+            let (mut paged, mut after) = (Vec::new(), None);
+            loop {
+                let query = Query { filter: filter.clone(), sort, limit: Some(limit), after };
+                let page = snapshot.select(&query);
+                prop_assert!(page.entries.len() <= limit);
+                prop_assert_eq!(page.total, expected);
+                paged.extend(page.entries.iter().map(|entry| entry.task.id));
+                match page.next {
+                    Some(next) => after = Some(parse_cursor(sort, &cursor(sort, &next)).unwrap()),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(paged, whole);
+        }
+
+        #[test]
+        fn a_broken_cursor_is_refused_and_never_a_panic(text in "\\PC{0,60}") {
+            let _ = parse_cursor(Sort::default(), &text);
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_another_order_is_refused() {
+        let place = Place { key: Some(Key::Number(5)), id: TaskId::generate() };
+        let newest = cursor(Sort::default(), &place);
+        assert_eq!(parse_cursor(Sort::default(), &newest), Some(place));
+        assert_eq!(parse_cursor(Sort { descending: false, ..Sort::default() }, &newest), None);
+        assert_eq!(parse_cursor(Sort { field: Field::Title, descending: true }, &newest), None);
+    }
+}

@@ -1,0 +1,337 @@
+//! What readers see: one committed state of a user's tasks, immutable, cheap to share and to derive
+//! the next state from.
+//!
+//! The sets are persistent (structurally shared B-trees): changing one task of 100,000 copies a few
+//! nodes. A task's JSON is rendered once, when the state it belongs to is decided.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use imbl::{OrdMap, OrdSet};
+
+use super::page::{self, Frame, Page, Query};
+use super::task_entry::{Age, ByAge, ById, ByVersion, Entry};
+use super::task_json::render;
+use crate::domain::{Seq, Task, TaskId};
+use crate::store::StoredUser;
+
+/// One committed state of a user's tasks.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// How often the store was found to have gone back while the lane was in memory.
+    timeline: u32,
+    /// The store's epoch when it was read.
+    epoch: u64,
+    seq: Seq,
+    horizon: Seq,
+    email: Option<Arc<str>>,
+    by_id: OrdSet<ById>,
+    by_age: OrdSet<ByAge>,
+    /// Made when the change feed is first asked for, and kept up from then on: most users never ask.
+    by_version: OnceLock<OrdSet<ByVersion>>,
+    /// What was deleted, by the deletion's seq.
+    deleted: OrdMap<Seq, TaskId>,
+    entries_weight: usize,
+    list: OnceLock<Bytes>,
+}
+
+/// What happened last to a task.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It took this state.
+    Changed(Arc<Entry>),
+    /// It was deleted.
+    Deleted(TaskId),
+}
+
+/// A stretch of the change feed.
+#[derive(Debug)]
+pub struct Changes {
+    /// Every task that changed, in its latest form, and every deletion, by ascending seq.
+    pub events: Vec<(Seq, Event)>,
+    /// The seq to go on from.
+    pub seq: Seq,
+    /// Whether more is there already.
+    pub has_more: bool,
+}
+
+impl Snapshot {
+    /// The state the store, in this epoch, holds of the user with this subject; of `None`, a user's first
+    /// state.
+    #[must_use]
+    pub fn of_stored(stored: Option<StoredUser>, subject: &str, epoch: u64) -> Self {
+        let Some(stored) = stored else { return Self { epoch, ..Self::default() } };
+        let email = stored.email.map(Into::into);
+        let mut snapshot = Self { epoch, seq: stored.seq, horizon: stored.horizon, email, ..Self::default() };
+        snapshot.fill(stored.tasks, subject);
+        snapshot.deleted = stored.tombstones.into_iter().collect();
+        snapshot
+    }
+
+    /// The state once what another process wrote has been added: what the store says has changed since this
+    /// one. `None` if that does not lead from here to there: the store has gone back, or deletions since
+    /// then are forgotten.
+    #[must_use]
+    pub fn caught_up(&self, stored: StoredUser, subject: &str) -> Option<Self> {
+        if stored.seq < self.seq || stored.horizon > self.seq {
+            return None;
+        }
+        let mut next = self.clone();
+        // First: a task that was made again has a deletion beside it.
+        for (seq, id) in stored.tombstones {
+            next.delete(id, seq);
+        }
+        for task in stored.tasks {
+            next.put(Arc::new(Entry::new(task, subject)));
+        }
+        if stored.horizon > self.horizon {
+            next.horizon = stored.horizon;
+            next.deleted = next.deleted.split(&stored.horizon).1;
+        }
+        next.set_email(stored.email.map(Into::into));
+        next.advance(stored.seq);
+        Some(next)
+    }
+
+    /// The same state as one of this timeline.
+    #[must_use]
+    pub(crate) fn on_timeline(self, timeline: u32) -> Self {
+        Self { timeline, ..self }
+    }
+
+    /// Puts the first tasks in. Their JSON is rendered into the list's body at once, and each is a part of
+    /// it, so that it is in memory once.
+    fn fill(&mut self, mut tasks: Vec<Task>, subject: &str) {
+        tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
+        let mut frame = Frame::new(tasks.len() * 512);
+        let places: Vec<_> = tasks.iter().map(|task| frame.add(|json| render(json, task, subject))).collect();
+        let list = frame.close(tasks.len(), None);
+        let entries = tasks.into_iter().zip(places);
+        let entries: Vec<_> = entries
+            .map(|(task, place)| Arc::new(Entry { task: Arc::new(task), json: list.slice(place) }))
+            .collect();
+        self.entries_weight = entries.iter().map(|entry| entry.weight()).sum();
+        self.by_id = entries.iter().cloned().map(ById).collect();
+        self.by_age = entries.into_iter().map(ByAge).collect();
+        self.list = OnceLock::from(list);
+    }
+
+    /// The seq of its newest change.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Which of the lane's timelines it is of. A later one begins where the store was found to have gone back:
+    /// what was shown of an earlier one may never have happened.
+    #[must_use]
+    pub const fn timeline(&self) -> u32 {
+        self.timeline
+    }
+
+    /// The store's epoch when it was read.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Its place among the states a lane has shown: a later one is greater.
+    pub(crate) const fn place(&self) -> (u32, Seq) {
+        (self.timeline, self.seq)
+    }
+
+    /// The e-mail address the store was last told to keep.
+    pub(crate) const fn email(&self) -> Option<&Arc<str>> {
+        self.email.as_ref()
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// A task by its id.
+    #[must_use]
+    pub fn get(&self, id: TaskId) -> Option<&Arc<Entry>> {
+        self.by_id.get(&id).map(|ById(entry)| entry)
+    }
+
+    /// Every task, newest first (by `created_at`, then id).
+    pub fn newest_first(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
+        self.by_age.iter().rev().map(|ByAge(entry)| entry)
+    }
+
+    /// Every task not younger than `age`, oldest last.
+    pub(crate) fn older_than(&self, age: Age) -> impl Iterator<Item = &Arc<Entry>> {
+        self.by_age.range(..age).rev().map(|ByAge(entry)| entry)
+    }
+
+    /// The body of the whole list, made by the first reader who asks and kept with this state.
+    pub fn list(&self) -> Bytes {
+        self.list.get_or_init(|| Page::whole(self).body()).clone()
+    }
+
+    /// The tasks a query asks for.
+    #[must_use]
+    pub fn select(&self, query: &Query) -> Page<'_> {
+        page::select(self, query)
+    }
+
+    /// What changed after `since`, `limit` changes at the most; `None` if that cannot be told: it lies
+    /// before the horizon, where deletions are forgotten, or in the future.
+    #[must_use]
+    pub fn changes(&self, since: Seq, limit: usize) -> Option<Changes> {
+        if since < self.horizon || since > self.seq {
+            return None;
+        }
+        // One more than asked for of each, which tells whether there is more.
+        let changed = self.by_version().range(since.next()..).take(limit.saturating_add(1));
+        let changed = changed.map(|ByVersion(entry)| (entry.task.version, Event::Changed(Arc::clone(entry))));
+        let deleted = self.deleted.range(since.next()..).take(limit.saturating_add(1));
+        let mut events: Vec<_> =
+            changed.chain(deleted.map(|(seq, id)| (*seq, Event::Deleted(*id)))).collect();
+        events.sort_unstable_by_key(|(seq, _)| *seq);
+        let has_more = events.len() > limit;
+        events.truncate(limit);
+        let last = events.last().map_or(self.seq, |(seq, _)| *seq);
+        Some(Changes { events, seq: if has_more { last } else { self.seq }, has_more })
+    }
+
+    fn by_version(&self) -> &OrdSet<ByVersion> {
+        self.by_version
+            .get_or_init(|| self.by_id.iter().map(|ById(entry)| ByVersion(Arc::clone(entry))).collect())
+    }
+
+    /// Keeps the change feed at hand if it was asked for in the state `before` this one. That can have come after
+    /// this one was derived; without this, a big user's feed might be made anew after every write.
+    pub(crate) fn follow(&self, before: &Self) {
+        if before.by_version.get().is_some() {
+            self.by_version();
+        }
+    }
+
+    /// What it weighs in memory, in bytes, nearly, with its list's body whether made yet or not.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const DELETION: usize = size_of::<(Seq, TaskId)>() * 2;
+        size_of::<Self>() + self.entries_weight + self.deleted.len() * DELETION
+    }
+
+    /// Moves to the seq of the next change. Only a working copy is ever changed.
+    pub(crate) fn advance(&mut self, seq: Seq) {
+        self.seq = seq;
+        self.list = OnceLock::new();
+    }
+
+    /// Notes the e-mail address that goes to the store with the next commit.
+    pub(crate) fn set_email(&mut self, email: Option<Arc<str>>) {
+        self.email = email;
+    }
+
+    /// Sets a task's state.
+    pub(crate) fn put(&mut self, entry: Arc<Entry>) {
+        self.take(entry.task.id);
+        self.entries_weight += entry.weight();
+        self.by_age.insert(ByAge(Arc::clone(&entry)));
+        if let Some(by_version) = self.by_version.get_mut() {
+            by_version.insert(ByVersion(Arc::clone(&entry)));
+        }
+        self.by_id.insert(ById(entry));
+    }
+
+    /// Takes a task out, by the change that has this seq.
+    pub(crate) fn delete(&mut self, id: TaskId, seq: Seq) {
+        self.take(id);
+        self.deleted.insert(seq, id);
+    }
+
+    /// Forgets every task and everything that ever happened to one.
+    pub(crate) fn erase(&mut self, seq: Seq) {
+        *self = Self { timeline: self.timeline, epoch: self.epoch, seq, horizon: seq, ..Self::default() };
+    }
+
+    fn take(&mut self, id: TaskId) {
+        if let Some(ById(old)) = self.by_id.remove(&id) {
+            self.entries_weight -= old.weight();
+            self.by_age.remove(&old.age());
+            if let Some(by_version) = self.by_version.get_mut() {
+                by_version.remove(&old.task.version);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{NewTask, Timestamp, Title};
+
+    #[test]
+    fn a_loaded_users_json_is_in_memory_once_within_the_body_that_any_reader_would_make() {
+        let task = |number| {
+            let title = Title::parse(&format!("t{number}")).unwrap();
+            NewTask::titled(TaskId::generate(), title)
+                .make(Timestamp::from_micros(number % 3), Seq::new(number))
+        };
+        for count in [0, 1, 5, 40] {
+            let stored = StoredUser {
+                subject: "ann".into(),
+                email: None,
+                seq: Seq::new(count),
+                horizon: Seq::ZERO,
+                tasks: (1..=count).map(task).collect(),
+                tombstones: Vec::new(),
+            };
+            let snapshot = Snapshot::of_stored(Some(stored), "ann", 0);
+            let list = snapshot.list();
+            assert_eq!(list, Page::whole(&snapshot).body());
+            for entry in snapshot.newest_first() {
+                let (outer, inner) = (list.as_ptr_range(), entry.json.as_ptr_range());
+                assert!(outer.start <= inner.start && inner.end <= outer.end);
+                assert_eq!(entry.json, Entry::new((*entry.task).clone(), "ann").json);
+            }
+        }
+    }
+
+    #[test]
+    fn the_feed_is_the_same_whenever_it_is_first_asked_for_and_stays_at_hand_once_it_was() {
+        let entry = |number| {
+            let title = Title::parse(&format!("t{number}")).unwrap();
+            let task = NewTask::titled(TaskId::generate(), title);
+            Arc::new(Entry::new(task.make(Timestamp::from_micros(1), Seq::new(number)), "ann"))
+        };
+        let told = |snapshot: &Snapshot| {
+            let changes = snapshot.changes(Seq::ZERO, 100).unwrap();
+            changes.events.into_iter().map(|(seq, _)| seq.get()).collect::<Vec<_>>()
+        };
+        let at_hand = |snapshot: &Snapshot| snapshot.by_version.get().is_some();
+        let mut first = Snapshot::default();
+        for number in 1..=40 {
+            first.put(entry(number));
+            first.advance(Seq::new(number));
+        }
+        let mut derived = first.clone();
+        derived.put(entry(41));
+        derived.advance(Seq::new(41));
+        derived.follow(&first);
+        assert!(!at_hand(&derived), "nobody has asked");
+        assert_eq!(told(&first), (1..=40).collect::<Vec<_>>());
+        derived.follow(&first);
+        assert!(at_hand(&derived), "somebody asked for the one before");
+        let gone = first.newest_first().next().unwrap().task.id;
+        let mut last = derived.clone();
+        last.delete(gone, Seq::new(42));
+        last.advance(Seq::new(42));
+        assert!(at_hand(&last), "it is kept up");
+        let mut late = Snapshot { by_version: OnceLock::new(), ..last.clone() };
+        late.advance(Seq::new(42));
+        assert_eq!(told(&last), told(&late));
+        assert_eq!(told(&last).len(), 41);
+    }
+}

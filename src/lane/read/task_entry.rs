@@ -1,0 +1,133 @@
+//! A task as a snapshot keeps it: the task, and its JSON rendered once.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use equivalent::{Comparable, Equivalent};
+
+use super::task_json::render;
+use crate::domain::{Seq, Task, TaskId, Timestamp};
+
+/// A task and its JSON, as every answer shows it.
+#[derive(Debug)]
+pub struct Entry {
+    /// The task.
+    pub task: Arc<Task>,
+    /// Its JSON object: bytes of its own, or of the list's body that was made when its user was loaded.
+    pub json: Bytes,
+}
+
+/// A place in the list's order, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Age {
+    pub(crate) created_at: Timestamp,
+    pub(crate) id: TaskId,
+}
+
+/// An entry as a member of a set in an order of its own. A set of these takes eight bytes an entry, where a
+/// map would keep each key a second time.
+macro_rules! ordered {
+    ($(#[$doc:meta])* $name:ident by $key:ty: $of:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub(crate) struct $name(pub(crate) Arc<Entry>);
+
+        impl $name {
+            fn key(&self) -> $key {
+                let of: fn(&Entry) -> $key = $of;
+                of(&self.0)
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.key() == other.key()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.key().cmp(&other.key())
+            }
+        }
+
+        impl Equivalent<$name> for $key {
+            fn equivalent(&self, other: &$name) -> bool {
+                *self == other.key()
+            }
+        }
+
+        impl Comparable<$name> for $key {
+            fn compare(&self, other: &$name) -> Ordering {
+                self.cmp(&other.key())
+            }
+        }
+    };
+}
+
+ordered! {
+    /// By its id.
+    ById by TaskId: |entry| entry.task.id
+}
+ordered! {
+    /// By its place in the list.
+    ByAge by Age: Entry::age
+}
+ordered! {
+    /// By its version: its place in the change feed.
+    ByVersion by Seq: |entry| entry.task.version
+}
+
+impl Entry {
+    /// Renders `task`, owned by `subject`.
+    #[must_use]
+    pub fn new(task: Task, subject: &str) -> Self {
+        let mut json = Vec::with_capacity(512);
+        render(&mut json, &task, subject);
+        json.shrink_to_fit();
+        Self { task: Arc::new(task), json: json.into() }
+    }
+
+    pub(crate) fn age(&self) -> Age {
+        Age { created_at: self.task.created_at, id: self.task.id }
+    }
+
+    /// What an answer shows of it.
+    pub(crate) fn shown(&self) -> Shown {
+        Shown { id: self.task.id, version: self.task.version, json: self.json.clone() }
+    }
+
+    /// What it weighs in memory, in bytes, nearly; its place in the list's body included.
+    pub(crate) fn weight(&self) -> usize {
+        const FIXED: usize = size_of::<Entry>() + size_of::<Task>() + 4 * size_of::<usize>();
+        // Three sets of pointers, whose nodes are half empty at the worst, and their inner nodes.
+        const IN_SETS: usize = 3 * 5 * size_of::<usize>();
+        let task = &self.task;
+        let text = task.title.as_str().len()
+            + task.description.as_ref().map_or(0, |text| text.as_str().len())
+            + task.tags.as_slice().iter().map(|tag| size_of::<Box<str>>() + tag.len()).sum::<usize>()
+            + task.due_date.as_ref().map_or(0, |due| due.as_str().len())
+            + task.position.as_ref().map_or(0, |position| position.as_str().len());
+        FIXED + IN_SETS + text + 2 * self.json.len()
+    }
+}
+
+/// A task in an answer: its JSON, with what the answer's headers say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Which task.
+    pub id: TaskId,
+    /// Its version.
+    pub version: Seq,
+    /// Its JSON object.
+    pub json: Bytes,
+}

@@ -1,0 +1,346 @@
+//! The actor of one user: the only place where that user's writes are ordered.
+//!
+//! Its handler is synchronous: it queues the command. While no commit is in flight the queue is
+//! planned, every command in order against a working copy, and goes out as one batch; what arrives
+//! meanwhile forms the next. Nothing is shown or answered before the store has said what became of it.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::{Mutex, oneshot};
+
+use super::cancellation::Claim;
+use super::command::{Answer, Write};
+use super::idempotency::Keys;
+use super::plan::{Plan, Planned, replay};
+use super::reply_dispatch::Home;
+use crate::domain::{Identity, Seq, Timestamp};
+use crate::error::Error;
+use crate::lane::cluster::freshness::Freshness;
+use crate::lane::lane::Permit;
+use crate::lane::read::snapshot::Snapshot;
+use crate::lane::view::View;
+use crate::store::group_commit::{Committer, Sending, Settled};
+use crate::store::{Batch, Recalled, Store};
+use crate::telemetry::metrics;
+
+/// Commands of one batch at the most: a batch is one row in the fence, but its tasks all travel.
+const BATCH: usize = 256;
+
+/// How often a batch is planned anew because another process wrote first.
+const RERUNS: u32 = 5;
+
+/// The longest pause before a batch is planned anew for the first time; doubled each time. Processes that all
+/// write for one user get out of step by it.
+const JITTER: Duration = Duration::from_millis(4);
+
+/// The pause before a failed reload is tried again.
+const RELOAD_PAUSE: Duration = Duration::from_millis(250);
+
+/// What every lane works with.
+pub(crate) struct Works {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) committer: Committer,
+    pub(crate) freshness: Freshness,
+    pub(crate) max_tasks: usize,
+    /// What the lengths of pauses are drawn by.
+    pub(crate) lot: u64,
+}
+
+/// A write on its way to the actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Submit {
+    pub(crate) who: Identity,
+    pub(crate) write: Write,
+    pub(crate) claim: Claim,
+    pub(crate) reply: oneshot::Sender<Result<Answer, Error>>,
+    /// Where the caller waits.
+    pub(crate) home: Home,
+    /// The user's seq in the store when the write's key was looked up there and not found; `None` once that may
+    /// have changed under the same seq.
+    pub(crate) looked_up: Option<Seq>,
+    /// Whether it was planned, and therefore claimed, before.
+    pub(crate) planned: bool,
+    /// Keeps the lane from being passivated, and counts against the limits on waiting work.
+    pub(crate) permit: Permit,
+}
+
+/// What the actor is doing. Transitions:
+///
+/// | from | event | to |
+/// |---|---|---|
+/// | `Idle` | a command that changes something | `Committing` |
+/// | `Idle` | a command, and the store is not the one it was | `Reloading` |
+/// | `Committing` | committed, rejected, unavailable | `Idle`, then on with the queue |
+/// | `Committing` | conflict, unknown | `Reloading` |
+/// | `Reloading` | loaded | `Idle`, then on with the queue |
+enum State {
+    Idle,
+    Committing(Box<Sent>),
+    Reloading,
+}
+
+/// A batch on its way to the store.
+struct Sent {
+    batch: Arc<Batch>,
+    next: Snapshot,
+    answers: Vec<(Submit, Result<Answer, Error>)>,
+}
+
+/// The actor. Its state is rebuilt from the store whenever it is made anew.
+pub(crate) struct UserActor {
+    who: Identity,
+    works: Arc<Works>,
+    view: Arc<View>,
+    flight: Arc<Mutex<()>>,
+    queue: VecDeque<Submit>,
+    state: State,
+    reruns: u32,
+    keys: Keys,
+    /// The place of the state this actor has met last, or made.
+    known: (u32, Seq),
+}
+
+impl UserActor {
+    pub(crate) fn new(who: Identity, works: Arc<Works>, view: Arc<View>, flight: Arc<Mutex<()>>) -> Self {
+        let (queue, state) = (VecDeque::new(), State::Idle);
+        let known = view.snapshot().place();
+        Self { who, works, view, flight, queue, state, reruns: 0, keys: Keys::new(known.1), known }
+    }
+
+    /// The state to plan on. Where it is not the one this actor has left, others have written, under keys this
+    /// lane knows nothing of, and what it knows may have been undone: it is all to be looked up in the store.
+    fn base(&mut self) -> Arc<Snapshot> {
+        let base = self.view.snapshot();
+        if base.place() != self.known {
+            self.known = base.place();
+            self.keys.forget(base.seq());
+        }
+        base
+    }
+
+    /// Plans what is queued and sends it off, if nothing is in flight.
+    fn proceed(&mut self, ctx: &mut Context<Self>) {
+        while matches!(self.state, State::Idle) && !self.queue.is_empty() {
+            if self.works.freshness.is_outdated(&self.view.snapshot()) {
+                return self.reload(Duration::ZERO, ctx);
+            }
+            let Ok(flight) = Arc::clone(&self.flight).try_lock_owned() else {
+                // Only a predecessor of this actor can hold it, and the registry starts no successor
+                // before that flight is over.
+                debug_assert!(false, "two actors of one user");
+                return;
+            };
+            if let Some(sent) = self.plan(ctx) {
+                let (told, settled) = oneshot::channel();
+                let home = Home::here();
+                // An actor that has died hears nothing; the store holds the truth then.
+                let tell = move |settled, sending| home.run(move || drop(told.send((settled, sending))));
+                self.works.committer.submit(Arc::clone(&sent.batch), flight, tell);
+                self.state = State::Committing(Box::new(sent));
+                ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
+                    // The committer settles every batch; it can only be gone when the process is ending.
+                    let (settled, sending) = settled.unwrap_or((Settled::Unknown, None));
+                    actor.settled(settled, sending, ctx);
+                }));
+            }
+        }
+    }
+
+    /// Plans queued writes. Answers at once what nothing uncommitted bears on; returns what is to be
+    /// committed, if anything is.
+    fn plan(&mut self, ctx: &mut Context<Self>) -> Option<Sent> {
+        let base = self.base();
+        let mut plan = Plan::new(self.who.clone(), base, self.works.max_tasks, Timestamp::now());
+        let (mut answers, mut unsure) = (Vec::new(), Vec::new());
+        for mut submit in self.queue.drain(..self.queue.len().min(BATCH)) {
+            if !submit.planned && !submit.claim.take() {
+                continue;
+            }
+            submit.planned = true;
+            if let Some(key) = &submit.write.key {
+                if let Some(record) = self.keys.get(&key.key) {
+                    let answer = replay(record, key, || Answer::from_record(&record.answer), plan.seq());
+                    submit.answer(answer);
+                    continue;
+                }
+                if !self.keys.completes(submit.looked_up) {
+                    unsure.push(submit);
+                    continue;
+                }
+            }
+            let answer = plan.run(&submit.write, submit.who.email());
+            if plan.changes_anything() {
+                answers.push((submit, answer));
+            } else {
+                submit.answer(answer);
+            }
+        }
+        for submit in unsure {
+            self.recall(submit, ctx);
+        }
+        if answers.is_empty() {
+            return None;
+        }
+        let Planned { batch, next } = plan.finish();
+        Some(Sent { batch: Arc::new(batch), next, answers })
+    }
+
+    /// Looks a write's key up in the store anew, beside whatever else there is to do.
+    fn recall(&self, submit: Submit, ctx: &mut Context<Self>) {
+        let (works, who, view) = (Arc::clone(&self.works), self.who.clone(), Arc::clone(&self.view));
+        let key = submit.write.key.as_ref().map(|key| Arc::clone(&key.key)).unwrap_or_default();
+        let lookup = async move {
+            let recalled = works.store.recall(who.user(), &key).await;
+            let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
+            if recalled.record.is_some() {
+                works.freshness.reach(&who, &view, recalled.seq).await?;
+            }
+            Ok(recalled)
+        };
+        ctx.spawn(lookup.into_actor(self).map(|recalled, actor, ctx| actor.recalled(submit, recalled, ctx)));
+    }
+
+    /// Takes up a write again whose key was looked up in the store anew.
+    fn recalled(&mut self, mut submit: Submit, recalled: Result<Recalled, Error>, ctx: &mut Context<Self>) {
+        match (recalled, &submit.write.key) {
+            (Ok(Recalled { seq, record: Some(record) }), Some(key)) => {
+                let answer = replay(&record, key, || Answer::from_record(&record.answer), seq);
+                submit.answer(answer);
+            }
+            (Ok(Recalled { seq, .. }), _) => {
+                submit.looked_up = Some(seq);
+                self.queue.push_back(submit);
+                self.proceed(ctx);
+            }
+            (Err(error), _) => submit.answer(Err(error)),
+        }
+    }
+
+    fn settled(&mut self, settled: Settled, sending: Option<Sending>, ctx: &mut Context<Self>) {
+        let State::Committing(sent) = std::mem::replace(&mut self.state, State::Idle) else {
+            return;
+        };
+        let sent = *sent;
+        if let Some(sending) = sending {
+            sent.answers.iter().for_each(|(submit, _)| submit.claim.note(sending));
+        }
+        match settled {
+            Settled::Committed => {
+                self.reruns = 0;
+                self.keys.keep(&sent.batch);
+                self.known = sent.next.place();
+                self.view.publish(sent.next);
+                for (submit, answer) in sent.answers {
+                    submit.answer(answer);
+                }
+            }
+            Settled::Conflict => {
+                metrics().conflict();
+                self.reruns += 1;
+                let pause = jitter(self.reruns, (self.works.lot, self.known.1));
+                let submits = submits(sent).map(|submit| Submit { looked_up: None, ..submit });
+                if self.reruns > RERUNS {
+                    self.reruns = 0;
+                    fail(submits, || {
+                        Error::StoreUnavailable("another process keeps writing for this user".into())
+                    });
+                } else {
+                    // They came before everything that is queued now.
+                    let later = std::mem::take(&mut self.queue);
+                    self.queue = submits.chain(later).collect();
+                }
+                self.reload(pause, ctx);
+            }
+            Settled::Rejected(reason) => {
+                fail(submits(sent), || Error::Internal(format!("the store rejected a batch: {reason}")));
+            }
+            Settled::Unavailable(reason) => fail(submits(sent), || Error::StoreUnavailable(reason.clone())),
+            Settled::Unknown => {
+                fail(submits(sent), || Error::OutcomeUnknown);
+                self.reload(Duration::ZERO, ctx);
+            }
+        }
+        self.proceed(ctx);
+    }
+
+    /// Brings the user's state up to date, after `pause`. Until it is there nothing is planned.
+    fn reload(&mut self, pause: Duration, ctx: &mut Context<Self>) {
+        self.state = State::Reloading;
+        let (works, view, who) = (Arc::clone(&self.works), Arc::clone(&self.view), self.who.clone());
+        let load = async move {
+            tokio::time::sleep(pause).await;
+            works.freshness.catch_up(&who, &view, |_| false).await
+        };
+        ctx.spawn(load.into_actor(self).map(|loaded, actor, ctx| actor.reloaded(loaded, ctx)));
+    }
+
+    fn reloaded(&mut self, loaded: Result<Arc<Snapshot>, Error>, ctx: &mut Context<Self>) {
+        match loaded {
+            Ok(_) => {
+                self.state = State::Idle;
+                self.proceed(ctx);
+            }
+            Err(error) => {
+                // Those that were planned before cannot be taken back by their callers any more.
+                let (planned, waiting) = self.queue.drain(..).partition(|submit| submit.planned);
+                self.queue = waiting;
+                fail::<VecDeque<_>>(planned, || Error::StoreUnavailable(error.to_string()));
+                self.reload(RELOAD_PAUSE, ctx);
+            }
+        }
+    }
+}
+
+impl Actor for UserActor {
+    type Context = Context<Self>;
+}
+
+impl Drop for UserActor {
+    /// An actor goes with its lane, or it has died of a panic: then whoever uses the lane next must not
+    /// trust what it shows.
+    fn drop(&mut self) {
+        self.view.abandon();
+    }
+}
+
+impl Handler<Submit> for UserActor {
+    type Result = ();
+
+    fn handle(&mut self, submit: Submit, ctx: &mut Context<Self>) {
+        self.queue.push_back(submit);
+        self.proceed(ctx);
+    }
+}
+
+impl Submit {
+    fn answer(self, answer: Result<Answer, Error>) {
+        // The permit goes first, so that whoever hears the answer finds the place free.
+        drop(self.permit);
+        let reply = self.reply;
+        // A caller that has gone needs no answer; the write stands.
+        self.home.run(move || drop(reply.send(answer)));
+    }
+}
+
+fn submits(sent: Sent) -> impl Iterator<Item = Submit> {
+    sent.answers.into_iter().map(|(submit, _)| submit)
+}
+
+/// How long to wait before a batch is planned for the so-many-th time anew, drawn by `lot`.
+fn jitter(rerun: u32, lot: impl Hash) -> Duration {
+    let most = JITTER.saturating_mul(1 << rerun.min(RERUNS));
+    let mut drawn = DefaultHasher::new();
+    (rerun, lot).hash(&mut drawn);
+    most.mul_f64(f64::from(u16::try_from(drawn.finish() >> 48).unwrap_or(0)) / f64::from(u16::MAX))
+}
+
+fn fail<S: IntoIterator<Item = Submit>>(submits: S, error: impl Fn() -> Error) {
+    for submit in submits {
+        submit.answer(Err(error()));
+    }
+}

@@ -1,0 +1,191 @@
+//! Planning: queued writes run, in order, against a working copy of the user's state. Pure: it neither
+//! waits nor sends.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::command::{Answer, Effect, IdempotencyKey, Work, Write};
+use crate::domain::{
+    Change, Circumstances, Command, Decision, Identity, Operation, Seq, Task, TaskId, Timestamp,
+};
+use crate::error::Error;
+use crate::lane::read::snapshot::Snapshot;
+use crate::lane::read::task_entry::Entry;
+use crate::store::{Batch, KeyRecord};
+
+/// A working copy of a user's state, with what made it differ from the committed one.
+pub(crate) struct Plan {
+    who: Identity,
+    max_tasks: usize,
+    now: Timestamp,
+    base: Arc<Snapshot>,
+    next: Snapshot,
+    changes: BTreeMap<TaskId, Change<Arc<Task>>>,
+    keys: HashMap<Arc<str>, (KeyRecord, Answer)>,
+    email: Option<Arc<str>>,
+    erase: bool,
+}
+
+/// A plan made ready to be committed.
+pub(crate) struct Planned {
+    /// What the store is to do.
+    pub(crate) batch: Batch,
+    /// The state once it has been done.
+    pub(crate) next: Snapshot,
+}
+
+impl Plan {
+    pub(crate) fn new(who: Identity, base: Arc<Snapshot>, max_tasks: usize, now: Timestamp) -> Self {
+        let next = (*base).clone();
+        let (changes, keys) = (BTreeMap::new(), HashMap::new());
+        Self { who, max_tasks, now, base, next, changes, keys, email: None, erase: false }
+    }
+
+    /// Whether anything is to be committed: a change, or the answer to a write that changed nothing.
+    pub(crate) fn changes_anything(&self) -> bool {
+        self.next.seq() != self.base.seq() || !self.keys.is_empty()
+    }
+
+    /// The seq it has come to.
+    pub(crate) const fn seq(&self) -> Seq {
+        self.next.seq()
+    }
+
+    /// Runs one write, wholly or not at all. `email` is the writer's address, by the newest token.
+    pub(crate) fn run(&mut self, write: &Write, email: Option<&Arc<str>>) -> Result<Answer, Error> {
+        if let Some(key) = &write.key
+            && let Some((record, answer)) = self.keys.get(&key.key)
+        {
+            return replay(
+                record,
+                key,
+                || Some(Answer { replayed: true, ..answer.clone() }),
+                self.next.seq(),
+            );
+        }
+        let before = self.next.seq();
+        let effects = match &write.work {
+            Work::Erase => {
+                self.erase();
+                Vec::new()
+            }
+            Work::Operations(operations) => self.operate(operations)?,
+        };
+        let answer = Answer { seq: self.next.seq(), effects, replayed: false };
+        // Also of a create that found its task: carried out anew, it would bring the task back once it is gone.
+        if let Some(key) = &write.key {
+            let (name, fingerprint) = (Arc::clone(&key.key), key.fingerprint);
+            let record = KeyRecord { key: name, fingerprint, answer: answer.to_record(), at: self.now };
+            self.keys.insert(Arc::clone(&key.key), (record, answer.clone()));
+        }
+        if answer.seq != before && !self.erase && email.is_some() && email != self.next.email() {
+            self.email = email.cloned();
+            self.next.set_email(email.cloned());
+        }
+        Ok(answer)
+    }
+
+    /// All operations, or none of them.
+    fn operate(&mut self, operations: &[Operation]) -> Result<Vec<Effect>, Error> {
+        let mut changes = Vec::with_capacity(operations.len());
+        let mut effects = Vec::with_capacity(operations.len());
+        // A copy costs a few pointers; one operation alone needs none, since it decides before it changes.
+        let undo = (operations.len() > 1).then(|| self.next.clone());
+        for (place, operation) in operations.iter().enumerate() {
+            match self.operate_one(operation, &mut changes) {
+                Ok(effect) => effects.push(effect),
+                Err(error) => {
+                    if let Some(undo) = undo {
+                        self.next = undo;
+                    }
+                    return Err(match error {
+                        // Nobody is told of what the operations before it would have done.
+                        Error::Refused { refusal, .. } => {
+                            let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
+                            Error::Refused { refusal, seq: self.next.seq(), current, operation: place }
+                        }
+                        other => other,
+                    });
+                }
+            }
+        }
+        self.changes.extend(changes);
+        Ok(effects)
+    }
+
+    fn operate_one(
+        &mut self,
+        operation: &Operation,
+        changes: &mut Vec<(TaskId, Change<Arc<Task>>)>,
+    ) -> Result<Effect, Error> {
+        let (id, seq) = (operation.task(), self.next.seq().next());
+        let existing = self.next.get(id).cloned();
+        let at = Circumstances { count: self.next.len(), limit: self.max_tasks, now: self.now, next: seq };
+        let decision = operation.decide(existing.as_ref().map(|entry| &*entry.task), at);
+        let refused = |refusal| Error::Refused { refusal, seq: self.next.seq(), current: None, operation: 0 };
+        let decision = decision.map_err(refused)?;
+        match decision {
+            Decision::Create(task) | Decision::Replace(task) => {
+                let entry = Arc::new(Entry::new(task, self.who.subject()));
+                let shown = entry.shown();
+                changes.push((id, Change::Put(Arc::clone(&entry.task))));
+                self.next.put(entry);
+                self.next.advance(seq);
+                Ok(match operation.command {
+                    Command::ImportTask(_) => Effect::Imported,
+                    Command::CreateTask(_) => Effect::Created(shown),
+                    _ => Effect::Updated(shown),
+                })
+            }
+            Decision::Delete => {
+                changes.push((id, Change::Delete { id, seq, at: self.now }));
+                self.next.delete(id, seq);
+                self.next.advance(seq);
+                Ok(Effect::Deleted)
+            }
+            Decision::Exists => existing
+                .map(|entry| Effect::Exists(entry.shown()))
+                .ok_or_else(|| Error::Internal("a task exists and does not".into())),
+        }
+    }
+
+    fn erase(&mut self) {
+        self.next.erase(self.next.seq().next());
+        self.changes.clear();
+        self.keys.clear();
+        self.email = None;
+        self.erase = true;
+    }
+
+    /// What goes to the store, and the state once it is there.
+    pub(crate) fn finish(self) -> Planned {
+        let batch = Batch {
+            id: Uuid::now_v7(),
+            user: self.who.user(),
+            subject: Arc::clone(self.who.subject()),
+            email: self.email,
+            epoch: self.base.epoch(),
+            expected: self.base.seq(),
+            reached: self.next.seq(),
+            erase: self.erase,
+            changes: self.changes.into_values().collect(),
+            keys: self.keys.into_values().map(|(record, _)| record).collect(),
+        };
+        Planned { batch, next: self.next }
+    }
+}
+
+/// The answer to a write that was carried out before under the same key.
+pub(crate) fn replay(
+    record: &KeyRecord,
+    key: &IdempotencyKey,
+    answer: impl FnOnce() -> Option<Answer>,
+    seq: Seq,
+) -> Result<Answer, Error> {
+    if record.fingerprint != key.fingerprint {
+        return Err(Error::KeyReused { seq });
+    }
+    answer().ok_or_else(|| Error::Internal("the answer kept under an idempotency key cannot be read".into()))
+}

@@ -1,0 +1,181 @@
+//! Encryption, and whom to believe: what `sslmode=` and `sslrootcert=` ask for.
+//!
+//! | `sslmode` | encrypted | server's certificate |
+//! |---|---|---|
+//! | `disable` | no | |
+//! | `prefer` (default, as in libpq) | if the server can | not looked at |
+//! | `require` | yes | not looked at; with `sslrootcert=` as `verify-ca`, as in libpq |
+//! | `verify-ca` | yes | signed by an authority in `sslrootcert=`; without that, as `verify-full` |
+//! | `verify-full` | yes | signed by an authority in `sslrootcert=`, else one the platform trusts, and names the host |
+//!
+//! `sslrootcert=system` names the platform's authorities and, as in libpq, means `verify-full`: that
+//! anybody's certificate is signed by a public authority proves nothing of the host.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How a connection is encrypted.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    /// What tokio-postgres is to ask of the server.
+    pub(crate) mode: SslMode,
+    /// `None`: never.
+    pub(crate) connector: Option<MakeRustlsConnect>,
+}
+
+/// How closely the server's certificate is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Check {
+    Nothing,
+    Authority,
+    AuthorityAndName,
+}
+
+/// Reads `sslmode` and `sslrootcert` as given in the URL.
+///
+/// # Errors
+/// One line that says what is allowed, or what is wrong with the certificates' file.
+pub(crate) fn tls(mode: Option<&str>, roots: Option<&str>) -> Result<Tls, String> {
+    let (mode, check) = parse(mode, roots)?;
+    if mode == SslMode::Disable {
+        return Ok(Tls { mode, connector: None });
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let chain = if check == Check::Nothing { None } else { Some(verifier(roots, &provider)?) };
+    let verifier = Verifier { chain, check, provider: Arc::clone(&provider) };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Tls { mode, connector: Some(MakeRustlsConnect::new(config)) })
+}
+
+fn parse(mode: Option<&str>, roots: Option<&str>) -> Result<(SslMode, Check), String> {
+    let system = roots == Some("system");
+    match mode {
+        None if system => Ok((SslMode::Require, Check::AuthorityAndName)),
+        Some("verify-full") => Ok((SslMode::Require, Check::AuthorityAndName)),
+        Some("verify-ca") if roots.is_none() => Ok((SslMode::Require, Check::AuthorityAndName)),
+        Some(_) if system => Err("sslrootcert=system needs sslmode=verify-full".to_owned()),
+        Some("verify-ca") => Ok((SslMode::Require, Check::Authority)),
+        Some("require") if roots.is_some() => Ok((SslMode::Require, Check::Authority)),
+        Some("require") => Ok((SslMode::Require, Check::Nothing)),
+        Some("prefer") | None => Ok((SslMode::Prefer, Check::Nothing)),
+        Some("disable") => Ok((SslMode::Disable, Check::Nothing)),
+        Some(_) => Err("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned()),
+    }
+}
+
+fn verifier(
+    roots: Option<&str>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let mut store = RootCertStore::empty();
+    match roots {
+        Some(file) if file != "system" => {
+            let unreadable = |error| format!("sslrootcert={file} cannot be read: {error}");
+            for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
+                let certificate = certificate.map_err(unreadable)?;
+                store
+                    .add(certificate)
+                    .map_err(|error| format!("sslrootcert={file} holds a bad certificate: {error}"))?;
+            }
+        }
+        // A platform's bundle may hold a few that rustls cannot parse; the others do.
+        _ => drop(store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    }
+    if store.is_empty() {
+        return Err(format!("no trusted certificates in {}", roots.unwrap_or("the system's store")));
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+        .build()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))
+}
+
+/// Looks at a certificate as closely as asked for. The handshake's signature is always verified: the
+/// server has the key of the certificate it shows.
+#[derive(Debug)]
+struct Verifier {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    check: Check,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The chain of signatures is verified first: a wrong name means that the chain is right.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.check == Check::Authority => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mode_asks_for_what_the_table_says() {
+        let file = Some("/etc/ca.pem");
+        let cases = [
+            (None, None, SslMode::Prefer, Check::Nothing),
+            (None, Some("system"), SslMode::Require, Check::AuthorityAndName),
+            (Some("disable"), None, SslMode::Disable, Check::Nothing),
+            (Some("prefer"), None, SslMode::Prefer, Check::Nothing),
+            (Some("require"), None, SslMode::Require, Check::Nothing),
+            (Some("require"), file, SslMode::Require, Check::Authority),
+            (Some("verify-ca"), file, SslMode::Require, Check::Authority),
+            (Some("verify-ca"), None, SslMode::Require, Check::AuthorityAndName),
+            (Some("verify-full"), file, SslMode::Require, Check::AuthorityAndName),
+            (Some("verify-full"), None, SslMode::Require, Check::AuthorityAndName),
+        ];
+        for (mode, roots, encryption, check) in cases {
+            assert_eq!(parse(mode, roots), Ok((encryption, check)), "{mode:?} {roots:?}");
+        }
+        assert!(parse(Some("verify-ca"), Some("system")).is_err());
+        assert!(parse(Some("allow"), None).is_err());
+    }
+}

@@ -1,0 +1,194 @@
+//! Reads users whole from the database, and makes them in it.
+
+use std::collections::HashSet;
+use std::future::pending;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Object, Transaction};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::cluster::peers;
+use super::connection::error::Fault;
+use super::read::{Unreadable, instant, key_record, task};
+use super::task_row::{Keys, Tasks, Tombstones};
+use super::{Inner, PostgresStore, on};
+use crate::domain::{Seq, TaskId, UserId};
+use crate::store::copy::{GROUP, TOMBSTONE, Transfer, WholeUser, weight_of_key, weight_of_task};
+use crate::store::{KeyRecord, StoreError};
+
+/// Reads a user whole.
+const WHOLE: &str = include_str!("sql/whole.sql");
+
+const MAKE_USERS: &str = "INSERT INTO users (id, subject, email, seq, horizon, last_batch, created_at)
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::uuid[],
+        $7::timestamptz[])";
+
+const MAKE_TASKS: &str =
+    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at, version,
+        priority, tags, due_date, completed_at, position)
+     SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.version,
+        t.priority, t.tags::jsonb, t.due_date, t.completed_at, t.position
+     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
+        $7::timestamptz[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[])
+        AS t (user_id, id, title, description, completed, created_at, updated_at, version, priority, tags,
+            due_date, completed_at, position)";
+
+const MAKE_TOMBSTONES: &str = "INSERT INTO tombstones (user_id, id, seq, deleted_at)
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[])";
+
+const MAKE_KEYS: &str = "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[])";
+
+#[async_trait]
+impl Transfer for PostgresStore {
+    async fn alone(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let taken = on(&self.runtime, async move { peers::take(&inner.connector).await }).await?;
+        let link = taken.map_err(|fault| StoreError(format!("PostgreSQL: {fault}")))?;
+        let Some(link) = link else {
+            return Err(StoreError(
+                "PostgreSQL: a service works on this database: stop it first, and start none before this has ended"
+                    .to_owned(),
+            ));
+        };
+        // The lock lasts as long as its connection.
+        self.run(async move {
+            let _held = link;
+            pending::<()>().await;
+        });
+        Ok(())
+    }
+
+    async fn whole(&self, user: UserId) -> Result<Option<WholeUser>, StoreError> {
+        let rows = self.ask(WHOLE, vec![Box::new(user.as_uuid())]).await?;
+        Ok(whole_user(user, &rows)?)
+    }
+
+    async fn present(&self, users: &[UserId]) -> Result<HashSet<UserId>, StoreError> {
+        let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
+        let rows =
+            self.ask("SELECT id FROM users WHERE id = ANY ($1::uuid[])", vec![Box::new(users)]).await?;
+        Ok(rows.iter().map(|row| UserId::from_uuid(row.get(0))).collect())
+    }
+
+    async fn restore(&self, users: Vec<WholeUser>) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        on(&self.runtime, async move { inner.restore(&users).await }).await?
+    }
+}
+
+impl Inner {
+    async fn restore(&self, users: &[WholeUser]) -> Result<(), StoreError> {
+        let failed = |fault: &Fault| StoreError(format!("PostgreSQL: {fault}"));
+        let mut client = self.pool.get().await.map_err(|error| failed(&Fault::of_pool(&error)))?;
+        let made = make(&mut client, users).await;
+        made.map_err(|error| {
+            drop(Object::take(client));
+            failed(&Fault::of(&error))
+        })
+    }
+}
+
+/// Makes the users in one transaction, which is rolled back when a statement fails or this is dropped.
+async fn make(client: &mut Object, users: &[WholeUser]) -> Result<(), tokio_postgres::Error> {
+    let transaction = client.transaction().await?;
+    make_users(&transaction, users).await?;
+    let mut rows = Rows::default();
+    for user in users {
+        let id = user.id.as_uuid();
+        for task in &user.tasks {
+            rows.tasks.push(id, task);
+            rows.grow(&transaction, weight_of_task(task)).await?;
+        }
+        for (task, seq, at) in &user.tombstones {
+            rows.tombstones.push(id, *task, *seq, *at);
+            rows.grow(&transaction, TOMBSTONE).await?;
+        }
+        for record in &user.keys {
+            rows.keys.push(id, record);
+            rows.grow(&transaction, weight_of_key(record)).await?;
+        }
+    }
+    rows.flush(&transaction).await?;
+    transaction.commit().await
+}
+
+async fn make_users(transaction: &Transaction<'_>, users: &[WholeUser]) -> Result<(), tokio_postgres::Error> {
+    let ids: Vec<Uuid> = users.iter().map(|user| user.id.as_uuid()).collect();
+    let subjects: Vec<&str> = users.iter().map(|user| user.subject.as_str()).collect();
+    let emails: Vec<Option<&str>> = users.iter().map(|user| user.email.as_deref()).collect();
+    let seqs: Vec<i64> = users.iter().map(|user| user.seq.get()).collect();
+    let horizons: Vec<i64> = users.iter().map(|user| user.horizon.get()).collect();
+    let batches: Vec<Option<Uuid>> = users.iter().map(|user| user.last_batch).collect();
+    let created: Vec<DateTime<Utc>> = users.iter().map(|user| user.created_at.to_datetime()).collect();
+    let params: [&(dyn ToSql + Sync); 7] = [&ids, &subjects, &emails, &seqs, &horizons, &batches, &created];
+    run(transaction, MAKE_USERS, &params).await
+}
+
+/// Rows that wait to be written together.
+#[derive(Default)]
+struct Rows<'a> {
+    tasks: Tasks<'a>,
+    tombstones: Tombstones,
+    keys: Keys<'a>,
+    weight: usize,
+}
+
+impl Rows<'_> {
+    /// Counts one more row in, and writes all where that is enough for one message.
+    async fn grow(&mut self, transaction: &Transaction<'_>, by: usize) -> Result<(), tokio_postgres::Error> {
+        self.weight += by;
+        if self.weight >= GROUP { self.flush(transaction).await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+        let rows = std::mem::take(self);
+        run(transaction, MAKE_TASKS, &rows.tasks.params()).await?;
+        run(transaction, MAKE_TOMBSTONES, &rows.tombstones.params()).await?;
+        run(transaction, MAKE_KEYS, &rows.keys.params()).await
+    }
+}
+
+async fn run(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<(), tokio_postgres::Error> {
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.execute(&statement, params).await.map(drop)
+}
+
+fn whole_user(id: UserId, rows: &[Row]) -> Result<Option<WholeUser>, Unreadable> {
+    let mut found = None;
+    let (mut tasks, mut tombstones, mut keys) = (Vec::new(), Vec::new(), Vec::<KeyRecord>::new());
+    for row in rows {
+        match row.try_get(13)? {
+            0 => found = Some(row),
+            1 => tasks.push(task(row.try_get(0)?, row.try_get(1)?, Seq::new(row.try_get(6)?), row)?),
+            2 => {
+                let (id, seq) = (TaskId::from_uuid(row.try_get(0)?), Seq::new(row.try_get(6)?));
+                tombstones.push((id, seq, instant(row, 4)?));
+            }
+            3 => keys.push(key_record(row.try_get(1)?, row.try_get(15)?, row.try_get(2)?, instant(row, 4)?)?),
+            other => return Err(Unreadable(format!("a row of kind {other}"))),
+        }
+    }
+    let Some(row) = found else { return Ok(None) };
+    let user = WholeUser {
+        id,
+        subject: row.try_get(1)?,
+        email: row.try_get(2)?,
+        seq: Seq::new(row.try_get(6)?),
+        horizon: Seq::new(row.try_get(12)?),
+        last_batch: row.try_get(14)?,
+        created_at: instant(row, 4)?,
+        tasks,
+        tombstones,
+        keys,
+    };
+    Ok(Some(user.sorted()))
+}

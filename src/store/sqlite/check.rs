@@ -1,0 +1,70 @@
+//! What an audit asks of the file.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode, Result, params};
+use uuid::Uuid;
+
+use super::SqliteStore;
+use crate::domain::UserId;
+use crate::store::StoreError;
+use crate::store::check::Audit;
+
+#[async_trait]
+impl Audit for SqliteStore {
+    async fn users(&self, after: Option<UserId>, most: usize) -> Result<Vec<UserId>, StoreError> {
+        self.read(move |connection| {
+            // The empty blob comes before every id.
+            let after = after.map_or_else(Vec::new, |user| user.as_uuid().into_bytes().to_vec());
+            connection
+                .prepare("SELECT id FROM users WHERE id > ?1 ORDER BY id LIMIT ?2")?
+                .query_map(params![after, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+                    Ok(UserId::from_uuid(Uuid::from_bytes(row.get(0)?)))
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    async fn count_users(&self) -> Result<u64, StoreError> {
+        self.read(|connection| number(connection, "SELECT count(*) FROM users")).await.map(i64::unsigned_abs)
+    }
+
+    async fn schema_version(&self) -> Result<i64, StoreError> {
+        self.read(|connection| number(connection, "SELECT max(version) FROM refinery_schema_history")).await
+    }
+
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|connection| match damage(connection) {
+            // So damaged that not even looking goes to its end.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                Ok(vec![error.to_string()])
+            }
+            other => other,
+        })
+        .await
+    }
+}
+
+fn damage(connection: &Connection) -> Result<Vec<String>> {
+    let found: Vec<String> = connection
+        .prepare("PRAGMA integrity_check")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    // What is wrong with the file itself comes as one text under a headline.
+    let lines = found.iter().flat_map(|text| text.lines());
+    let damage: Vec<String> =
+        lines.filter(|line| *line != "ok" && !line.starts_with("***")).map(str::to_owned).collect();
+    if !damage.is_empty() {
+        return Ok(damage);
+    }
+    let mut orphans =
+        connection.prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY \"table\"")?;
+    let orphans = orphans.query_map([], |row| {
+        Ok(format!("{} rows of {} have no user", row.get::<_, i64>(1)?, row.get::<_, String>(0)?))
+    })?;
+    orphans.collect()
+}
+
+fn number(connection: &mut Connection, sql: &str) -> Result<i64> {
+    connection.query_row(sql, [], |row| row.get(0))
+}
