@@ -16,8 +16,8 @@ use tasklane::config::{Expected, Secret};
 use tasklane::domain::{
     Command, Field, Filter, Identity, NewTask, Seq, Sort, Task, TaskId, Timestamp, Title, UserId,
 };
-use tasklane::lane::{Entry, Limits, Query, Registry, Snapshot};
-use tasklane::store::group_commit::Committer;
+use tasklane::lane::{LaneLimits, Query, Registry, Snapshot, TaskEntry};
+use tasklane::store::group_commit::GroupCommitter;
 use tasklane::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use tokio::runtime::Runtime;
 
@@ -87,11 +87,11 @@ fn lanes(tasks: usize) -> (Registry, Runtime, actix_rt::SystemRunner) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let registry = system.block_on(async {
         let store = Arc::new(NullStore(tasks));
-        let (committer, _) = Committer::start(store.clone(), runtime.handle(), 1024);
+        let (committer, _) = GroupCommitter::start(store.clone(), runtime.handle(), 1024);
         Registry::start(
             store,
             committer,
-            Limits::default(),
+            LaneLimits::default(),
             vec![Arbiter::new().handle()],
             runtime.handle().clone(),
         )
@@ -158,7 +158,7 @@ fn lists(c: &mut Criterion) {
     c.bench_function("query/page_of_10000", |b| b.iter(|| large.select(black_box(&page)).body()));
     let one = task(1);
     c.bench_function("json/task", |b| {
-        b.iter_batched(|| one.clone(), |task| Entry::new(task, "ann"), BatchSize::SmallInput);
+        b.iter_batched(|| one.clone(), |task| TaskEntry::new(task, "ann"), BatchSize::SmallInput);
     });
 }
 

@@ -17,8 +17,8 @@ use crate::auth::{self, Signer, Verifier};
 use crate::config::{Config, ConfigError, Environment, Mode, Secret, StoreUrl};
 use crate::greeting::greeting;
 use crate::http::{self, Api};
-use crate::lane::{Limits, Reads, Registry};
-use crate::store::group_commit::Committer;
+use crate::lane::{LaneLimits, Reads, Registry};
+use crate::store::group_commit::GroupCommitter;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::retention::maintain;
 use crate::store::sqlite::SqliteStore;
@@ -221,7 +221,7 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
     let tls = config.tls.as_ref().map(http::tls::server_config).transpose().map_err(AppError::System)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (store, hints) = serving_store(&config, runtime).await?;
-    let limits = Limits {
+    let limits = LaneLimits {
         max_tasks: config.max_tasks_per_user,
         cache_bytes: config.cache_max_bytes,
         followers: config.max_event_streams,
@@ -231,10 +231,10 @@ async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
             Mode::Cluster { staleness } if staleness.is_zero() => Reads::Strict,
             Mode::Cluster { staleness } => Reads::Bounded(staleness),
         },
-        lot: RandomState::new().hash_one(process::id()),
-        ..Limits::default()
+        jitter_seed: RandomState::new().hash_one(process::id()),
+        ..LaneLimits::default()
     };
-    let (committer, settled) = Committer::start(Arc::clone(&store), runtime.handle(), limits.waiting);
+    let (committer, settled) = GroupCommitter::start(Arc::clone(&store), runtime.handle(), limits.waiting);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     // An arbiter for two HTTP workers: planning a batch is little work beside parsing and answering.
     let arbiters: Vec<Arbiter> = (0..workers.div_ceil(2)).map(|_| Arbiter::new()).collect();

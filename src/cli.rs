@@ -20,7 +20,7 @@ pub struct Cli {
     pub settings: Settings,
     /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -33,7 +33,7 @@ const EXAMPLES: &str = "Examples:
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Serve the API (the default)
     Serve,
     /// Bring the store's schema up to date, and exit

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::app::{AppError, named_by, store_runtime};
 use crate::config::{Config, StoreUrl};
-use crate::store::copy::{Copied, Step, Transfer, copy as copy_users};
+use crate::store::copy::{Copied, CopyStep, Transfer, copy as copy_users};
 use crate::upkeep::{bar, open, show};
 
 /// Copies every user of the store `from` to the store `to`, and proves that they arrived.
@@ -43,7 +43,7 @@ async fn copy_from(
     let target = open(config, "--to", to, runtime).await?;
     target.alone().await.map_err(named_by("--to"))?;
     let bar = bar("comparing", "users");
-    let report = |step: Step, done, total| {
+    let report = |step: CopyStep, done, total| {
         bar.set_message(step.to_string());
         show(&bar, done, total);
     };

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 use tasklane::app::{self, AppError};
-use tasklane::cli::{self, Cli, Command};
+use tasklane::cli::{self, Cli, CliCommand};
 use tasklane::config::Config;
 use tasklane::copy;
 use tasklane::upkeep;
@@ -19,16 +19,18 @@ fn main() -> ExitCode {
     let outcome = app::read_dotenv().and_then(|()| {
         let cli = Cli::parse();
         let config = || Config::check(&cli.settings);
-        match cli.command.unwrap_or(Command::Serve) {
-            Command::Serve => app::serve(config()?),
-            Command::Migrate => app::migrate(&config()?),
-            Command::Token { user, email, ttl } => app::print_token(&config()?, &user, email.as_deref(), ttl),
-            Command::Backup { file } => upkeep::backup(&config()?, &file),
-            Command::Check => upkeep::check(&config()?),
-            Command::Copy { from, to } => copy::copy(&config()?, &from, &to),
-            Command::Openapi => app::print_openapi(),
-            Command::Completions { shell } => written(cli::print_completions(shell)),
-            Command::Man => written(cli::print_man()),
+        match cli.command.unwrap_or(CliCommand::Serve) {
+            CliCommand::Serve => app::serve(config()?),
+            CliCommand::Migrate => app::migrate(&config()?),
+            CliCommand::Token { user, email, ttl } => {
+                app::print_token(&config()?, &user, email.as_deref(), ttl)
+            }
+            CliCommand::Backup { file } => upkeep::backup(&config()?, &file),
+            CliCommand::Check => upkeep::check(&config()?),
+            CliCommand::Copy { from, to } => copy::copy(&config()?, &from, &to),
+            CliCommand::Openapi => app::print_openapi(),
+            CliCommand::Completions { shell } => written(cli::print_completions(shell)),
+            CliCommand::Man => written(cli::print_man()),
         }
     });
     if let Err(error) = outcome {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::config::{Config, Environment, Expected, Secret};
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct SignedClaims<'a> {
     sub: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
@@ -61,7 +61,8 @@ impl Signer {
     pub fn issue(&self, subject: &str, email: Option<&str>, ttl: Duration) -> String {
         let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (iss, aud) = (self.expected.issuer.as_deref(), self.expected.audience.as_deref());
-        let claims = Claims { sub: subject, email, iss, aud, iat, exp: iat.saturating_add(ttl.as_secs()) };
+        let claims =
+            SignedClaims { sub: subject, email, iss, aud, iat, exp: iat.saturating_add(ttl.as_secs()) };
         let key = EncodingKey::from_secret(self.secret.expose().as_bytes());
         encode(&Header::default(), &claims, &key).expect("HS256 signs any claims")
     }

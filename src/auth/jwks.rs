@@ -47,13 +47,13 @@ const SMALL_ORDER: [&str; 7] = [
 ];
 
 /// A key that verifies, with the one algorithm it is for: the key says which, never the token.
-pub(super) struct Key {
+pub(super) struct VerificationKey {
     pub(super) algorithm: Algorithm,
     pub(super) decoding: DecodingKey,
     pub(super) validation: Validation,
 }
 
-type Keys = HashMap<String, Arc<Key>>;
+type KeySet = HashMap<String, Arc<VerificationKey>>;
 
 /// The keys of one provider.
 pub(super) struct Jwks {
@@ -62,7 +62,7 @@ pub(super) struct Jwks {
     client: reqwest::Client,
     runtime: Handle,
     /// `None` while the provider is not known to have any.
-    keys: ArcSwapOption<Keys>,
+    keys: ArcSwapOption<KeySet>,
     /// When the last fetch for an unknown key id was begun; held during every fetch.
     asked: Mutex<Option<Instant>>,
 }
@@ -88,7 +88,7 @@ impl Jwks {
     }
 
     /// The key with this id, asking the provider anew if it is unknown.
-    pub(super) async fn key(self: &Arc<Self>, id: &str) -> Result<Arc<Key>, AuthError> {
+    pub(super) async fn key(self: &Arc<Self>, id: &str) -> Result<Arc<VerificationKey>, AuthError> {
         if let Some(key) = self.known(id) {
             return Ok(key);
         }
@@ -99,11 +99,11 @@ impl Jwks {
         found.unwrap_or(Err(AuthError::KeysUnavailable))
     }
 
-    fn known(&self, id: &str) -> Option<Arc<Key>> {
+    fn known(&self, id: &str) -> Option<Arc<VerificationKey>> {
         self.keys.load().as_ref()?.get(id).cloned()
     }
 
-    async fn ask_for(&self, id: &str) -> Result<Arc<Key>, AuthError> {
+    async fn ask_for(&self, id: &str) -> Result<Arc<VerificationKey>, AuthError> {
         let mut asked = self.asked.lock().await;
         // Another request may have brought it while this one waited.
         if let Some(key) = self.known(id) {
@@ -138,7 +138,7 @@ impl Jwks {
         }
     }
 
-    async fn download(&self) -> Result<Set, String> {
+    async fn download(&self) -> Result<JwksDocument, String> {
         // Not the error's URL: it may hold credentials.
         let plain = |error: reqwest::Error| error.without_url().to_string();
         let mut response = self.client.get(&self.url).send().await.map_err(plain)?;
@@ -170,17 +170,20 @@ async fn refresh(jwks: Weak<Jwks>) {
 
 /// A key set whose keys are read one by one: a key that cannot be read spoils no other.
 #[derive(Deserialize)]
-struct Set {
+struct JwksDocument {
     keys: Vec<Value>,
 }
 
-fn usable(set: Set, expected: &Expected) -> Keys {
+fn usable(set: JwksDocument, expected: &Expected) -> KeySet {
     let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     keys.filter_map(|jwk| {
         let id = jwk.common.key_id.clone()?;
         let algorithm = algorithm(&jwk)?;
         let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-        Some((id, Arc::new(Key { algorithm, decoding, validation: validation(algorithm, expected) })))
+        Some((
+            id,
+            Arc::new(VerificationKey { algorithm, decoding, validation: validation(algorithm, expected) }),
+        ))
     })
     .collect()
 }
@@ -241,7 +244,7 @@ mod tests {
     use serde_json::json;
 
     fn accepted(key: Value) -> Vec<Algorithm> {
-        let keys = usable(Set { keys: vec![key] }, &Expected::default());
+        let keys = usable(JwksDocument { keys: vec![key] }, &Expected::default());
         keys.values().map(|key| key.algorithm).collect()
     }
 

@@ -45,7 +45,7 @@ pub enum AuthError {
 
 /// What a token says of its bearer. A claim given twice is an error.
 #[derive(Deserialize)]
-struct Claims {
+struct TokenClaims {
     /// A `NumericDate`: seconds since the epoch, fractions allowed (RFC 7519, section 2).
     exp: f64,
     iat: Option<Value>,
@@ -128,12 +128,12 @@ impl Verifier {
 
 /// Checks the signature and the claims the library knows; says whether the token has expired.
 /// "Token expired" is to be said only of one that is right in all else.
-fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(Claims, bool), AuthError> {
-    match decode::<Claims>(token, key, validation) {
+fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(TokenClaims, bool), AuthError> {
+    match decode::<TokenClaims>(token, key, validation) {
         Ok(data) => Ok((data.claims, false)),
         Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
             let ageless = Validation { validate_exp: false, ..validation.clone() };
-            let data = decode::<Claims>(token, key, &ageless).map_err(|error| refusal(&error))?;
+            let data = decode::<TokenClaims>(token, key, &ageless).map_err(|error| refusal(&error))?;
             Ok((data.claims, true))
         }
         Err(error) => Err(refusal(&error)),
@@ -141,7 +141,7 @@ fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(Clai
 }
 
 /// What the library does not check: a token from the future, an issuer that is no string.
-fn check_origin(claims: &Claims) -> Result<(), AuthError> {
+fn check_origin(claims: &TokenClaims) -> Result<(), AuthError> {
     if claims.iss.as_ref().is_some_and(|iss| !iss.is_string()) {
         return Err(AuthError::Invalid("its issuer is no string"));
     }
@@ -218,7 +218,7 @@ fn refusal(error: &jsonwebtoken::errors::Error) -> AuthError {
 }
 
 /// The user is `sub`, else `user_id`, else `id`: the first that is there must be right.
-fn identity(claims: &Claims) -> Result<Identity, AuthError> {
+fn identity(claims: &TokenClaims) -> Result<Identity, AuthError> {
     let subject = claims.sub.as_ref().or(claims.user_id.as_ref()).or(claims.id.as_ref());
     let subject = subject.ok_or(AuthError::Invalid("it names no subject"))?;
     let subject = subject.as_str().ok_or(AuthError::Invalid("its subject is no string"))?;

@@ -79,7 +79,7 @@ pub enum Refusal {
 
 /// What a decision depends on, beside the task itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub struct DecisionContext {
     /// How many tasks the user has.
     pub count: usize,
     /// How many the user may have.
@@ -122,7 +122,7 @@ impl Operation {
     ///
     /// # Errors
     /// [`Refusal`] when a rule forbids it.
-    pub fn decide(&self, existing: Option<&Task>, at: Circumstances) -> Result<Decision, Refusal> {
+    pub fn decide(&self, existing: Option<&Task>, at: DecisionContext) -> Result<Decision, Refusal> {
         match (&self.command, existing) {
             (Command::CreateTask(new), Some(task)) if new.made(task) => Ok(Decision::Exists),
             (Command::ImportTask(new), Some(task))

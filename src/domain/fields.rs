@@ -217,11 +217,11 @@ impl Due {
 
 /// A client's own ordering key: 1 to 64 printable ASCII characters, compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(Box<Key>);
+pub struct Position(Box<PositionText>);
 
 /// A key's text. Behind a pointer of eight bytes, as a due date's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key(Box<str>);
+struct PositionText(Box<str>);
 
 impl Position {
     /// The most characters it may have.
@@ -231,7 +231,8 @@ impl Position {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        ((1..=Self::MAX).contains(&text.len()) && printable).then(|| Self(Box::new(Key(text.into()))))
+        ((1..=Self::MAX).contains(&text.len()) && printable)
+            .then(|| Self(Box::new(PositionText(text.into()))))
     }
 
     /// The text.

@@ -12,10 +12,10 @@ mod task;
 mod text;
 mod time;
 
-pub use command::{Circumstances, Command, Decision, Match, Operation, Refusal};
+pub use command::{Command, Decision, DecisionContext, Match, Operation, Refusal};
 pub use fields::{Due, DueDate, Position, Priority, Tags, TagsError};
 pub use ids::{Identity, Seq, TaskId, UserId};
-pub use query::{Field, Filter, Key, Place, Sort, fold};
+pub use query::{CursorPosition, Field, Filter, Sort, SortKey, fold};
 pub use task::{Change, NewTask, Patch, Task};
 pub use text::{Description, TextError, Title};
 pub use time::Timestamp;

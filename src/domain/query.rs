@@ -58,16 +58,16 @@ impl Default for Sort {
 
 /// Where a task stands in an order: the value it is sorted by, `None` if it has none, then its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct CursorPosition {
     /// The value.
-    pub key: Option<Key>,
+    pub key: Option<SortKey>,
     /// The task.
     pub id: TaskId,
 }
 
 /// A value to sort by. One order only ever compares values of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
+pub enum SortKey {
     /// An instant or a rank.
     Number(i64),
     /// A text.
@@ -150,22 +150,24 @@ impl Sort {
 
     /// Where a task stands in this order.
     #[must_use]
-    pub fn place(self, task: &Task) -> Place {
-        let time = |instant: Timestamp| Key::Number(instant.as_micros());
+    pub fn position_of(self, task: &Task) -> CursorPosition {
+        let time = |instant: Timestamp| SortKey::Number(instant.as_micros());
         let key = match self.field {
             Field::CreatedAt => Some(time(task.created_at)),
             Field::UpdatedAt => Some(time(task.updated_at)),
             Field::DueDate => task.due_date.as_ref().map(|due| time(due.order())),
-            Field::Priority => task.priority.map(|priority| Key::Number(priority as i64)),
-            Field::Title => Some(Key::Text(fold(task.title.as_str()))),
-            Field::Position => task.position.as_ref().map(|position| Key::Text(position.as_str().to_owned())),
+            Field::Priority => task.priority.map(|priority| SortKey::Number(priority as i64)),
+            Field::Title => Some(SortKey::Text(fold(task.title.as_str()))),
+            Field::Position => {
+                task.position.as_ref().map(|position| SortKey::Text(position.as_str().to_owned()))
+            }
         };
-        Place { key, id: task.id }
+        CursorPosition { key, id: task.id }
     }
 
     /// Which of two places comes first.
     #[must_use]
-    pub fn compare(self, one: &Place, other: &Place) -> Ordering {
+    pub fn compare(self, one: &CursorPosition, other: &CursorPosition) -> Ordering {
         let unset_last = one.key.is_none().cmp(&other.key.is_none());
         let places = if self.descending {
             Reverse((&one.key, one.id)).cmp(&Reverse((&other.key, other.id)))
@@ -202,7 +204,8 @@ mod tests {
     #[test]
     fn what_has_no_value_comes_last_in_both_directions() {
         let id = TaskId::generate();
-        let (some, none) = (Place { key: Some(Key::Number(1)), id }, Place { key: None, id });
+        let (some, none) =
+            (CursorPosition { key: Some(SortKey::Number(1)), id }, CursorPosition { key: None, id });
         for sort in ["due_date", "-due_date"] {
             assert_eq!(Sort::parse(sort).unwrap().compare(&some, &none), Ordering::Less, "{sort}");
         }

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
-use super::request::conditional::{Tag, if_match, min_seq};
+use super::request::conditional::{EntityTag, if_match, min_seq};
 use super::request::header_names::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ};
 use super::{batch, caller, events, forms, idempotency, list_query, sync, transfer};
 use crate::domain::{Match, NewTask, Patch, Seq};
@@ -35,8 +35,8 @@ pub fn headers(bytes: &[u8]) {
             Match::Any => true,
             Match::Versions(versions) => versions.contains(&seq),
         };
-        assert!(Tag::strong(seq).is_named_in(&headers) || !matches);
-        assert_eq!(Tag::strong(seq).is_named_in(&headers), Tag::weak(seq).is_named_in(&headers));
+        assert!(EntityTag::strong(seq).is_named_in(&headers) || !matches);
+        assert_eq!(EntityTag::strong(seq).is_named_in(&headers), EntityTag::weak(seq).is_named_in(&headers));
     }
     let _ = caller::bearer(&headers);
     let _ = idempotency::key(&headers);

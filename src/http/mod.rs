@@ -28,7 +28,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use self::handlers::account;
 use self::handlers::event_tickets::Tickets;
-use self::middleware::rate_limit::Limits;
+use self::middleware::rate_limit::RateLimits;
 use self::middleware::{request_log, send_timeout};
 use crate::auth::{Signer, Verifier};
 use crate::config::{Config, Environment, LogRequests};
@@ -48,7 +48,7 @@ pub struct Api {
     allowed_origins: Vec<String>,
     max_body_bytes: usize,
     log_requests: LogRequests,
-    limits: Limits,
+    limits: RateLimits,
     max_connections: usize,
     /// Whether `/metrics` is a route of the main listener.
     serves_metrics: bool,
@@ -74,7 +74,7 @@ impl Api {
             allowed_origins: config.allowed_origins.clone(),
             max_body_bytes: config.max_body_bytes,
             log_requests: config.log_requests,
-            limits: Limits::new(config),
+            limits: RateLimits::new(config),
             max_connections: config.max_connections,
             serves_metrics: config.environment == Environment::Development && config.metrics_listen.is_none(),
             demo: Signer::of_development(config),
@@ -131,7 +131,7 @@ pub fn app(
         InitError = (),
     > + use<>,
 > {
-    App::new().configure(|to| routes::configure(to, api)).wrap(request_log::Edge::new(Arc::clone(api)))
+    App::new().configure(|to| routes::configure(to, api)).wrap(request_log::RequestLog::new(Arc::clone(api)))
 }
 
 /// Every metric.

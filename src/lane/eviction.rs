@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::interval;
 
-use super::registry::Inner;
+use super::registry::RegistryInner;
 use crate::telemetry::metrics;
 
 /// How often, in seconds, all lanes are looked through for idle ones.
 const IDLE_SCAN: u32 = 30;
 
 /// Advances the lanes' clock, and passivates lanes, until the registry is gone.
-pub(super) async fn sweep(registry: Weak<Inner>, pressure: Arc<Notify>) {
+pub(super) async fn sweep(registry: Weak<RegistryInner>, pressure: Arc<Notify>) {
     let mut ticks = interval(Duration::from_secs(1));
     loop {
         let tick = tokio::select! {
@@ -30,7 +30,7 @@ pub(super) async fn sweep(registry: Weak<Inner>, pressure: Arc<Notify>) {
     }
 }
 
-impl Inner {
+impl RegistryInner {
     /// Passivates lanes: those idle for long, and beyond the byte budget the longest unused ones until
     /// a tenth of the budget is free again.
     fn sweep(&self) {
@@ -67,6 +67,6 @@ impl Inner {
     fn report(&self) {
         let waiting = self.limits.waiting - self.admission.available_permits();
         metrics().lanes(self.lanes.len(), waiting, self.cached_bytes.load(Ordering::Relaxed));
-        metrics().pool(self.works.store.pool());
+        metrics().pool(self.context.store.pool());
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Lane {
     /// Set at the first write: readers need no actor.
     pub(super) actor: OnceLock<Addr<UserActor>>,
     /// Held while a batch of this user is on its way to the store.
-    pub(super) flight: Arc<Mutex<()>>,
+    pub(super) commit_lock: Arc<Mutex<()>>,
     pub(super) waiting: AtomicUsize,
     pub(super) followers: AtomicUsize,
     /// The registry's clock at the last use.
@@ -27,12 +27,12 @@ pub(super) struct Lane {
 }
 
 /// The right to have one write waiting. It keeps the lane in the map.
-pub(super) struct Permit {
+pub(super) struct WritePermit {
     pub(super) lane: Arc<Lane>,
     pub(super) _of_all: OwnedSemaphorePermit,
 }
 
-impl Drop for Permit {
+impl Drop for WritePermit {
     fn drop(&mut self) {
         self.lane.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -73,7 +73,7 @@ impl Lane {
             who: who.clone(),
             view: OnceCell::new(),
             actor: OnceLock::new(),
-            flight: Arc::default(),
+            commit_lock: Arc::default(),
             waiting: AtomicUsize::new(0),
             followers: AtomicUsize::new(0),
             used: AtomicU32::new(0),

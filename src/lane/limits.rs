@@ -15,7 +15,7 @@ pub enum Reads {
 
 /// The bounds within which lanes live.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct LaneLimits {
     /// Tasks one user may have.
     pub max_tasks: usize,
     /// Bytes the cached tasks may take, nearly. Beyond it the longest unused lanes go.
@@ -36,10 +36,10 @@ pub struct Limits {
     pub reads: Reads,
     /// What the lengths of pauses are drawn by: another number in every process, so that those that write for
     /// one user get out of step.
-    pub lot: u64,
+    pub jitter_seed: u64,
 }
 
-impl Default for Limits {
+impl Default for LaneLimits {
     fn default() -> Self {
         Self {
             max_tasks: 100_000,
@@ -51,7 +51,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(10),
             idle: Duration::from_mins(10),
             reads: Reads::Own,
-            lot: 0,
+            jitter_seed: 0,
         }
     }
 }

@@ -14,11 +14,11 @@ mod view;
 mod write;
 
 pub use lane::Subscription;
-pub use limits::{Limits, Reads};
+pub use limits::{LaneLimits, Reads};
 pub use read::page::{Page, Query, cursor, parse_cursor};
 pub use read::snapshot::{Changes, Event, Snapshot};
 pub use read::summary::Summary;
-pub use read::task_entry::{Entry, Shown};
+pub use read::task_entry::{ShownTask, TaskEntry};
 pub use registry::Registry;
 pub use write::cancellation::Timing;
-pub use write::command::{Answer, Effect, IdempotencyKey, Work, Write};
+pub use write::command::{Effect, IdempotencyKey, Work, Write, WriteReply};

@@ -24,17 +24,17 @@ use super::Snapshot;
 use super::cluster::follow::follow;
 use super::cluster::freshness::Freshness;
 use super::eviction::sweep;
-use super::lane::{Lane, Permit, Subscription};
-use super::limits::Limits;
+use super::lane::{Lane, Subscription, WritePermit};
+use super::limits::LaneLimits;
 use super::view::{CachedBytes, View};
-use super::write::actor::{Submit, UserActor, Works};
-use super::write::cancellation::{Claim, Timing};
-use super::write::command::{Answer, Effect, Write};
+use super::write::actor::{LaneContext, Submit, UserActor};
+use super::write::cancellation::{Cancellation, Timing};
+use super::write::command::{Effect, Write, WriteReply};
 use super::write::plan::replay;
-use super::write::reply_dispatch::Home;
+use super::write::reply_dispatch::ReplyDispatch;
 use crate::domain::{Identity, Seq, UserId};
 use crate::error::Error;
-use crate::store::group_commit::Committer;
+use crate::store::group_commit::GroupCommitter;
 use crate::store::{Hint, Store};
 use crate::telemetry::metrics;
 
@@ -42,18 +42,18 @@ use crate::telemetry::metrics;
 const DOUBTS: u32 = 5;
 
 /// Where a caller hears what became of its write.
-type Reply = oneshot::Receiver<Result<Answer, Error>>;
+type Reply = oneshot::Receiver<Result<WriteReply, Error>>;
 
 /// The map of lanes. A clone is another handle on the same map.
 #[derive(Clone)]
 pub struct Registry {
-    inner: Arc<Inner>,
+    inner: Arc<RegistryInner>,
 }
 
-pub(super) struct Inner {
+pub(super) struct RegistryInner {
     pub(super) lanes: Arc<DashMap<UserId, Arc<Lane>>>,
-    pub(super) works: Arc<Works>,
-    pub(super) limits: Limits,
+    pub(super) context: Arc<LaneContext>,
+    pub(super) limits: LaneLimits,
     pub(super) admission: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     arbiters: Vec<ArbiterHandle>,
@@ -76,21 +76,21 @@ impl Registry {
     #[must_use]
     pub fn start(
         store: Arc<dyn Store>,
-        committer: Committer,
-        limits: Limits,
+        committer: GroupCommitter,
+        limits: LaneLimits,
         arbiters: Vec<ArbiterHandle>,
         runtime: Handle,
     ) -> Self {
         assert!(!arbiters.is_empty(), "lanes need an arbiter to run on");
         let freshness = Freshness::start(Arc::clone(&store), limits.reads, &runtime);
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(RegistryInner {
             lanes: Arc::default(),
-            works: Arc::new(Works {
+            context: Arc::new(LaneContext {
                 store,
                 committer,
                 freshness,
                 max_tasks: limits.max_tasks,
-                lot: limits.lot,
+                jitter_seed: limits.jitter_seed,
             }),
             admission: Arc::new(Semaphore::new(limits.waiting)),
             followers: Arc::new(Semaphore::new(limits.followers)),
@@ -117,7 +117,7 @@ impl Registry {
     /// `least`: what is to be had without a wait.
     #[must_use]
     pub fn fresh(&self, who: &Identity, least: Seq) -> Option<Arc<Snapshot>> {
-        let freshness = &self.inner.works.freshness;
+        let freshness = &self.inner.context.freshness;
         let snapshot = self.inner.warm(who, |view, shown| freshness.vouches(view, shown, least))?;
         metrics().cache_hit();
         Some(snapshot)
@@ -140,7 +140,7 @@ impl Registry {
         if let Some(snapshot) = self.fresh(who, least) {
             return Ok(snapshot);
         }
-        let freshness = &self.inner.works.freshness;
+        let freshness = &self.inner.context.freshness;
         let lane = self.inner.living(who).await?;
         let (view, loaded) = self.inner.view(&lane).await?;
         if loaded {
@@ -162,22 +162,22 @@ impl Registry {
     ///
     /// # Errors
     /// Every variant of [`Error`]; only [`Error::OutcomeUnknown`] leaves open whether it was applied.
-    pub async fn submit(&self, who: &Identity, write: Write) -> Result<Answer, Error> {
+    pub async fn submit(&self, who: &Identity, write: Write) -> Result<WriteReply, Error> {
         self.submit_timed(who, write).await.0
     }
 
     /// As [`Registry::submit`], and says how long it took.
-    pub async fn submit_timed(&self, who: &Identity, write: Write) -> (Result<Answer, Error>, Timing) {
-        let claim = Claim::new();
-        let written = self.inner.write(who, write, claim.clone());
+    pub async fn submit_timed(&self, who: &Identity, write: Write) -> (Result<WriteReply, Error>, Timing) {
+        let cancellation = Cancellation::new();
+        let written = self.inner.write(who, write, cancellation.clone());
         let answer = match timeout(self.inner.limits.write_timeout, written).await {
             Ok(result) => result,
-            Err(_) if claim.take() => {
+            Err(_) if cancellation.win() => {
                 Err(Error::StoreUnavailable("the write could not be taken up in time".into()))
             }
             Err(_) => Err(Error::OutcomeUnknown),
         };
-        (answer, claim.timing())
+        (answer, cancellation.timing())
     }
 
     /// Follows a user's changes from now on.
@@ -191,7 +191,7 @@ impl Registry {
         let lane = self.inner.living(who).await?;
         let (view, loaded) = self.inner.view(&lane).await?;
         let view = Arc::clone(view);
-        let freshness = &self.inner.works.freshness;
+        let freshness = &self.inner.context.freshness;
         // The newest one also where reads may be older: whoever goes on from a seq would be told to start anew.
         match (loaded, freshness.is_shared()) {
             (true, _) => {}
@@ -214,7 +214,7 @@ impl Registry {
 
     /// Says that the present thread, an HTTP worker's, will ask for snapshots often. To be called on its runtime.
     pub fn attach_thread(&self) {
-        self.inner.works.store.attach_thread();
+        self.inner.context.store.attach_thread();
     }
 
     /// Asks the store for a sign of life.
@@ -222,7 +222,7 @@ impl Registry {
     /// # Errors
     /// [`Error::StoreUnavailable`] says what is down.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.inner.works.store.ping().await.map_err(|error| Error::StoreUnavailable(error.to_string()))
+        self.inner.context.store.ping().await.map_err(|error| Error::StoreUnavailable(error.to_string()))
     }
 
     /// Takes no more writes, and returns when none waits any more. After `within` it returns anyway,
@@ -244,9 +244,9 @@ impl Registry {
     }
 }
 
-impl Inner {
+impl RegistryInner {
     pub(super) fn freshness(&self) -> &Freshness {
-        &self.works.freshness
+        &self.context.freshness
     }
 
     /// Notes word of a change; if the user's lane is behind it and is followed, it is given back.
@@ -309,7 +309,7 @@ impl Inner {
         let mut loaded = false;
         let load = || {
             loaded = true;
-            let (freshness, at) = (&self.works.freshness, self.works.freshness.now());
+            let (freshness, at) = (&self.context.freshness, self.context.freshness.now());
             async move {
                 let snapshot = freshness.load(&lane.who).await?;
                 Ok(Arc::new(View::new(snapshot, at, Arc::clone(&self.cached_bytes))))
@@ -325,8 +325,9 @@ impl Inner {
     /// The lane's actor, started by the first write.
     fn actor<'a>(&self, lane: &'a Lane, view: &Arc<View>) -> &'a Addr<UserActor> {
         lane.actor.get_or_init(|| {
-            let (works, view, flight) = (Arc::clone(&self.works), Arc::clone(view), Arc::clone(&lane.flight));
-            let actor = UserActor::new(lane.who.clone(), works, view, flight);
+            let (context, view, commit_lock) =
+                (Arc::clone(&self.context), Arc::clone(view), Arc::clone(&lane.commit_lock));
+            let actor = UserActor::new(lane.who.clone(), context, view, commit_lock);
             // As many places as permits: the channel is made here because the usual start gives the
             // mailbox 16 places until its actor runs for the first time.
             let (sender, receiver) = channel(self.limits.waiting_per_user);
@@ -338,43 +339,48 @@ impl Inner {
         })
     }
 
-    fn admit(&self, lane: &Arc<Lane>) -> Result<Permit, Error> {
+    fn admit(&self, lane: &Arc<Lane>) -> Result<WritePermit, Error> {
         let of_all = Arc::clone(&self.admission).try_acquire_owned();
         let of_all = of_all.map_err(|_| Error::Overloaded("too many writes are waiting"))?;
         // From here on the permit's drop counts down again, whatever comes.
         let before = lane.waiting.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit { lane: Arc::clone(lane), _of_all: of_all };
+        let permit = WritePermit { lane: Arc::clone(lane), _of_all: of_all };
         if before >= self.limits.waiting_per_user {
             return Err(Error::Overloaded("too many writes of this user are waiting"));
         }
         Ok(permit)
     }
 
-    async fn write(&self, who: &Identity, write: Write, claim: Claim) -> Result<Answer, Error> {
+    async fn write(
+        &self,
+        who: &Identity,
+        write: Write,
+        cancellation: Cancellation,
+    ) -> Result<WriteReply, Error> {
         let looked_up = match &write.key {
             None => Seq::ZERO,
             Some(key) => {
-                let recalled = self.works.store.recall(who.user(), &key.key).await;
+                let recalled = self.context.store.recall(who.user(), &key.key).await;
                 let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
                 if let Some(record) = recalled.record {
                     // No read after this answer may show less than it says.
                     let lane = self.living(who).await?;
-                    self.works.freshness.reach(who, self.view(&lane).await?.0, recalled.seq).await?;
-                    return replay(&record, key, || Answer::from_record(&record.answer), recalled.seq);
+                    self.context.freshness.reach(who, self.view(&lane).await?.0, recalled.seq).await?;
+                    return replay(&record, key, || WriteReply::from_record(&record.answer), recalled.seq);
                 }
                 recalled.seq
             }
         };
-        if !self.works.freshness.is_shared() {
-            return self.carry_out(who, write, looked_up, claim).await?.1;
+        if !self.context.freshness.is_shared() {
+            return self.carry_out(who, write, looked_up, cancellation).await?.1;
         }
         for _ in 0..=DOUBTS {
-            let (lane, answer) = self.carry_out(who, write.clone(), looked_up, claim.clone()).await?;
+            let (lane, answer) = self.carry_out(who, write.clone(), looked_up, cancellation.clone()).await?;
             let Some(seq) = without_effect(&answer) else { return answer };
             // No fence has told whether the state it was decided on was the newest: nothing was written.
-            claim.give_back();
+            cancellation.reopen();
             let (view, _) = self.view(&lane).await?;
-            if self.works.freshness.was_newest(who, view, seq).await? {
+            if self.context.freshness.was_newest(who, view, seq).await? {
                 return answer;
             }
         }
@@ -387,9 +393,9 @@ impl Inner {
         who: &Identity,
         write: Write,
         looked_up: Seq,
-        claim: Claim,
-    ) -> Result<(Arc<Lane>, Result<Answer, Error>), Error> {
-        let (lane, answer) = self.dispatch(who, write, looked_up, claim).await?;
+        cancellation: Cancellation,
+    ) -> Result<(Arc<Lane>, Result<WriteReply, Error>), Error> {
+        let (lane, answer) = self.dispatch(who, write, looked_up, cancellation).await?;
         if let Ok(answer) = answer.await {
             return Ok((lane, answer));
         }
@@ -405,13 +411,15 @@ impl Inner {
         who: &Identity,
         write: Write,
         looked_up: Seq,
-        claim: Claim,
+        cancellation: Cancellation,
     ) -> Result<(Arc<Lane>, Reply), Error> {
         let lane = self.living(who).await?;
         let (reply, answer) = oneshot::channel();
         let permit = self.admit(&lane)?;
-        let (who_asks, looked_up, home) = (who.clone(), Some(looked_up), Home::here());
-        let submit = Submit { who: who_asks, write, looked_up, claim, reply, home, planned: false, permit };
+        let (who_asks, looked_up, dispatch) =
+            (who.clone(), Some(looked_up), ReplyDispatch::of_current_thread());
+        let submit =
+            Submit { who: who_asks, write, looked_up, cancellation, reply, dispatch, planned: false, permit };
         let (view, _) = self.view(&lane).await?;
         let submit = match self.actor(&lane, view).try_send(submit) {
             Ok(()) => return Ok((lane, answer)),
@@ -434,7 +442,7 @@ impl Inner {
         let lanes = Arc::clone(&self.lanes);
         // On a task of its own, since the caller may give up waiting.
         let retired = self.runtime.spawn(async move {
-            let _settled = lane.flight.lock().await;
+            let _settled = lane.commit_lock.lock().await;
             lanes.remove_if(&lane.who.user(), |_, current| Arc::ptr_eq(current, &lane));
         });
         // It cannot panic; and were it cancelled, the process would be ending.
@@ -443,7 +451,7 @@ impl Inner {
 }
 
 /// The seq at which an answer is true that tells of no change.
-fn without_effect(answer: &Result<Answer, Error>) -> Option<Seq> {
+fn without_effect(answer: &Result<WriteReply, Error>) -> Option<Seq> {
     match answer {
         Err(Error::Refused { seq, .. }) => Some(*seq),
         Ok(answer) => {

@@ -67,7 +67,7 @@ impl View {
         let next = Arc::new(next);
         let mut shown = self.snapshot.load_full();
         loop {
-            if next.place() <= shown.place() {
+            if next.moment() <= shown.moment() {
                 return;
             }
             next.follow(&shown);

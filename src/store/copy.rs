@@ -102,7 +102,7 @@ pub trait Transfer: Audit {
 
 /// What a copy is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum CopyStep {
     /// Compares what the target holds already. Nothing is written before that is done.
     Comparing,
     /// Writes the users that are not there.
@@ -111,7 +111,7 @@ pub enum Step {
     Verifying,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for CopyStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Comparing => "comparing",
@@ -124,7 +124,7 @@ impl fmt::Display for Step {
 /// What was copied and found to be the same in both stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Users, all that the source has.
+    /// Users: all that the source has.
     pub users: u64,
     /// Those of them that the target had before.
     pub there: u64,
@@ -154,7 +154,7 @@ pub enum CopyError {
     )]
     Differs {
         /// Users that differ.
-        users: Users,
+        users: UserCount,
         /// Those that have had more changes in the target.
         newer: u64,
     },
@@ -166,15 +166,15 @@ pub enum CopyError {
     )]
     NotTheSame {
         /// Users that differ, or are missing in the target.
-        users: Users,
+        users: UserCount,
     },
 }
 
 /// A number of users, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Users(pub u64);
+pub struct UserCount(pub u64);
 
-impl fmt::Display for Users {
+impl fmt::Display for UserCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(count) = self;
         write!(f, "{count} {}", if *count == 1 { "user" } else { "users" })
@@ -192,7 +192,7 @@ impl fmt::Display for Users {
 pub async fn copy(
     from: &dyn Transfer,
     to: &dyn Transfer,
-    mut report: impl FnMut(Step, u64, u64),
+    mut report: impl FnMut(CopyStep, u64, u64),
 ) -> Result<Copied, CopyError> {
     let mut copied = compare(from, to, &mut report).await?;
     write(from, to, &mut report).await?;
@@ -204,7 +204,7 @@ pub async fn copy(
 async fn compare(
     from: &dyn Transfer,
     to: &dyn Transfer,
-    report: &mut impl FnMut(Step, u64, u64),
+    report: &mut impl FnMut(CopyStep, u64, u64),
 ) -> Result<Copied, CopyError> {
     let total = to.count_users().await.map_err(CopyError::To)?;
     let (mut copied, mut done, mut differing, mut newer) = (Copied::default(), 0, 0, 0);
@@ -222,11 +222,11 @@ async fn compare(
                 },
             }
             done += 1;
-            report(Step::Comparing, done, total.max(done));
+            report(CopyStep::Comparing, done, total.max(done));
         }
     }
     if differing > 0 {
-        return Err(CopyError::Differs { users: Users(differing), newer });
+        return Err(CopyError::Differs { users: UserCount(differing), newer });
     }
     Ok(copied)
 }
@@ -235,7 +235,7 @@ async fn compare(
 async fn write(
     from: &dyn Transfer,
     to: &dyn Transfer,
-    report: &mut impl FnMut(Step, u64, u64),
+    report: &mut impl FnMut(CopyStep, u64, u64),
 ) -> Result<(), CopyError> {
     let total = from.count_users().await.map_err(CopyError::From)?;
     let (mut group, mut weight, mut done) = (Vec::new(), 0, 0);
@@ -252,7 +252,7 @@ async fn write(
                 done += group.len() as u64;
                 to.restore(std::mem::take(&mut group)).await.map_err(CopyError::To)?;
                 weight = 0;
-                report(Step::Copying, done, total.max(done));
+                report(CopyStep::Copying, done, total.max(done));
             }
         }
     }
@@ -267,7 +267,7 @@ async fn verify(
     from: &dyn Transfer,
     to: &dyn Transfer,
     copied: &mut Copied,
-    report: &mut impl FnMut(Step, u64, u64),
+    report: &mut impl FnMut(CopyStep, u64, u64),
 ) -> Result<(), CopyError> {
     let total = from.count_users().await.map_err(CopyError::From)?;
     let (mut done, mut differing) = (0, 0);
@@ -286,11 +286,11 @@ async fn verify(
                 _ => differing += 1,
             }
             done += 1;
-            report(Step::Verifying, done, total.max(done));
+            report(CopyStep::Verifying, done, total.max(done));
         }
     }
     if differing > 0 {
-        return Err(CopyError::NotTheSame { users: Users(differing) });
+        return Err(CopyError::NotTheSame { users: UserCount(differing) });
     }
     Ok(())
 }

@@ -39,16 +39,16 @@ pub enum Settled {
 }
 
 /// A batch on its way, with who waits for it.
-struct Job {
+struct PendingBatch {
     batch: Arc<Batch>,
-    flight: Flight,
-    tell: Box<dyn FnOnce(Settled, Option<Sending>) + Send>,
+    permit: CommitPermit,
+    tell: Box<dyn FnOnce(Settled, Option<CommitTiming>) + Send>,
     sent: Option<Instant>,
 }
 
 /// When a batch was first sent to the store, and how long the store took to settle it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sending {
+pub struct CommitTiming {
     /// When it was sent.
     pub at: Instant,
     /// How long until it was settled, however often it was sent.
@@ -56,32 +56,34 @@ pub struct Sending {
 }
 
 /// Held from the moment a batch is handed over until it is settled: at most one per user.
-pub type Flight = OwnedMutexGuard<()>;
+pub type CommitPermit = OwnedMutexGuard<()>;
 
 /// A handle on the committer. The committer ends when the last handle is dropped.
 #[derive(Clone)]
-pub struct Committer {
-    queue: mpsc::Sender<Job>,
+pub struct GroupCommitter {
+    queue: mpsc::Sender<PendingBatch>,
 }
 
-impl Committer {
+impl GroupCommitter {
     /// Starts the committer on `runtime`, with room for `capacity` waiting batches. The second value
     /// completes when all handles are gone and every batch is settled.
     #[must_use]
     pub fn start(store: Arc<dyn Store>, runtime: &Handle, capacity: usize) -> (Self, JoinHandle<()>) {
-        let (queue, jobs) = mpsc::channel(capacity);
-        (Self { queue }, runtime.spawn(run(store, jobs)))
+        let (queue, pending) = mpsc::channel(capacity);
+        (Self { queue }, runtime.spawn(run(store, pending)))
     }
 
     /// Hands a batch over. `tell` is called once it is settled, with how long the store took if it was sent;
-    /// `flight` is released just before that. It is called on the committer's own task, which it must not hold up.
+    /// `permit` is released just before that. It is called on the committer's own task, which it must not hold up.
     pub fn submit(
         &self,
         batch: Arc<Batch>,
-        flight: Flight,
-        tell: impl FnOnce(Settled, Option<Sending>) + Send + 'static,
+        permit: CommitPermit,
+        tell: impl FnOnce(Settled, Option<CommitTiming>) + Send + 'static,
     ) {
-        if let Err(refused) = self.queue.try_send(Job { batch, flight, tell: Box::new(tell), sent: None }) {
+        if let Err(refused) =
+            self.queue.try_send(PendingBatch { batch, permit, tell: Box::new(tell), sent: None })
+        {
             let why = match &refused {
                 mpsc::error::TrySendError::Full(_) => "the committer's queue is full",
                 mpsc::error::TrySendError::Closed(_) => "the service is stopping",
@@ -91,18 +93,18 @@ impl Committer {
     }
 }
 
-impl Job {
+impl PendingBatch {
     fn settle(self, settled: Settled) {
-        // In this order: who hears the news may at once want the next flight.
-        drop(self.flight);
-        (self.tell)(settled, self.sent.map(|at| Sending { at, took: at.elapsed() }));
+        // In this order: who hears the news may at once want the next permit.
+        drop(self.permit);
+        (self.tell)(settled, self.sent.map(|at| CommitTiming { at, took: at.elapsed() }));
     }
 }
 
-async fn run(store: Arc<dyn Store>, mut jobs: mpsc::Receiver<Job>) {
+async fn run(store: Arc<dyn Store>, mut pending: mpsc::Receiver<PendingBatch>) {
     let mut group = Vec::with_capacity(GROUP);
     let mut doubts = JoinSet::new();
-    while jobs.recv_many(&mut group, GROUP).await > 0 {
+    while pending.recv_many(&mut group, GROUP).await > 0 {
         let in_doubt = commit(&*store, group.drain(..), false).await;
         if !in_doubt.is_empty() {
             doubts.spawn(resolve(Arc::clone(&store), in_doubt));
@@ -113,27 +115,32 @@ async fn run(store: Arc<dyn Store>, mut jobs: mpsc::Receiver<Job>) {
 }
 
 /// Sends a group once, settles what is certain, and returns the rest. `again`: it was sent before.
-async fn commit(store: &dyn Store, group: impl Iterator<Item = Job>, again: bool) -> Vec<Job> {
+async fn commit(
+    store: &dyn Store,
+    group: impl Iterator<Item = PendingBatch>,
+    again: bool,
+) -> Vec<PendingBatch> {
     let start = Instant::now();
-    let jobs: Vec<Job> = group.map(|job| Job { sent: job.sent.or(Some(start)), ..job }).collect();
-    let batches: Vec<Arc<Batch>> = jobs.iter().map(|job| Arc::clone(&job.batch)).collect();
+    let pending: Vec<PendingBatch> =
+        group.map(|pending| PendingBatch { sent: pending.sent.or(Some(start)), ..pending }).collect();
+    let batches: Vec<Arc<Batch>> = pending.iter().map(|pending| Arc::clone(&pending.batch)).collect();
     let outcomes = store.commit(&batches).await;
     metrics().commit(batches.len(), start.elapsed());
-    debug_assert_eq!(outcomes.len(), jobs.len(), "the store answers for every batch");
+    debug_assert_eq!(outcomes.len(), pending.len(), "the store answers for every batch");
 
     let mut in_doubt = Vec::new();
-    for (job, outcome) in jobs.into_iter().zip(outcomes) {
+    for (pending, outcome) in pending.into_iter().zip(outcomes) {
         let settled = match outcome {
             Outcome::Committed => Settled::Committed,
             Outcome::Unknown(reason) => {
-                tracing::warn!(batch = %job.batch.id, reason, "the outcome of a commit is not known yet");
-                in_doubt.push(job);
+                tracing::warn!(batch = %pending.batch.id, reason, "the outcome of a commit is not known yet");
+                in_doubt.push(pending);
                 continue;
             }
             // A batch that was in doubt is out of it only when the store knows it, or can never have
             // taken it; the store being away says nothing.
             Outcome::Unavailable(_) if again => {
-                in_doubt.push(job);
+                in_doubt.push(pending);
                 continue;
             }
             Outcome::Conflict if again => Settled::Unknown,
@@ -141,18 +148,18 @@ async fn commit(store: &dyn Store, group: impl Iterator<Item = Job>, again: bool
             Outcome::Rejected(reason) => Settled::Rejected(reason),
             Outcome::Unavailable(reason) => Settled::Unavailable(reason),
         };
-        job.settle(settled);
+        pending.settle(settled);
     }
     in_doubt
 }
 
 /// Sends batches in doubt again until the store knows each one's outcome. The first time is at once:
 /// most doubts come from one broken connection.
-async fn resolve(store: Arc<dyn Store>, mut jobs: Vec<Job>) {
+async fn resolve(store: Arc<dyn Store>, mut pending: Vec<PendingBatch>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        jobs = commit(&*store, jobs.into_iter(), true).await;
-        if jobs.is_empty() {
+        pending = commit(&*store, pending.into_iter(), true).await;
+        if pending.is_empty() {
             return;
         }
         sleep(pause).await;

@@ -16,8 +16,8 @@ use tasklane::auth::{Signer, Verifier};
 use tasklane::config::{Config, Expected, Secret, Settings};
 use tasklane::domain::{Change, Seq, Task, Timestamp, UserId};
 use tasklane::http::Api;
-use tasklane::lane::{Limits, Registry};
-use tasklane::store::group_commit::Committer;
+use tasklane::lane::{LaneLimits, Registry};
+use tasklane::store::group_commit::GroupCommitter;
 use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use tokio::runtime::Handle;
 
@@ -126,9 +126,10 @@ pub fn api() -> (Arc<Api>, Arc<Memory>) {
     let _ = tracing_subscriber::fmt().with_writer(std::io::sink).try_init();
     let config = Config::check(&Settings::default()).unwrap();
     let store = Arc::new(Memory::default());
-    let (committer, _) = Committer::start(store.clone(), &Handle::current(), 64);
+    let (committer, _) = GroupCommitter::start(store.clone(), &Handle::current(), 64);
     let arbiters = vec![actix::Arbiter::current()];
-    let registry = Registry::start(store.clone(), committer, Limits::default(), arbiters, Handle::current());
+    let registry =
+        Registry::start(store.clone(), committer, LaneLimits::default(), arbiters, Handle::current());
     let verifier = Arc::new(
         Verifier::start(Some(&Secret::new(SECRET.into())), None, &Expected::default(), &Handle::current())
             .unwrap(),

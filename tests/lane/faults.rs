@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tasklane::error::Error;
-use tasklane::lane::Limits;
+use tasklane::lane::LaneLimits;
 
 use crate::memory_store::Fault;
 use crate::support::{create, flip, user, world};
@@ -12,7 +12,7 @@ use crate::support::{create, flip, user, world};
 #[test]
 fn a_lost_answer_is_asked_for_again_and_the_write_happens_once() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
-        world(Limits::default(), move |world| async move {
+        world(LaneLimits::default(), move |world| async move {
             let who = user("ann");
             let id = world.task(&who, "one").await;
             world.store.fail(&[fault, Fault::LoseRequest, Fault::Refuse]);
@@ -26,7 +26,7 @@ fn a_lost_answer_is_asked_for_again_and_the_write_happens_once() {
 
 #[test]
 fn a_lost_answer_that_another_process_overtook_is_called_unknown_and_readers_see_the_truth() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.fail(&[Fault::LoseAnswerThenOvertake]);
@@ -39,7 +39,7 @@ fn a_lost_answer_that_another_process_overtook_is_called_unknown_and_readers_see
 
 #[test]
 fn a_write_overtaken_by_another_process_runs_again_on_the_newer_state() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.fail(&[Fault::Overtake, Fault::Overtake, Fault::Overtake]);
@@ -53,7 +53,7 @@ fn a_write_overtaken_by_another_process_runs_again_on_the_newer_state() {
 
 #[test]
 fn a_write_overtaken_again_and_again_is_given_up_unapplied() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.fail(&[Fault::Overtake; 6]);
@@ -66,7 +66,7 @@ fn a_write_overtaken_again_and_again_is_given_up_unapplied() {
 
 #[test]
 fn a_store_that_is_down_fails_writes_serves_warm_reads_and_is_found_again() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let (who, cold) = (user("ann"), user("bob"));
         let id = world.task(&who, "one").await;
         world.store.down.store(true, Ordering::SeqCst);
@@ -85,7 +85,7 @@ fn a_store_that_is_down_fails_writes_serves_warm_reads_and_is_found_again() {
 
 #[test]
 fn a_rejected_batch_is_an_error_of_ours_and_the_lane_goes_on() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         world.store.fail(&[Fault::Reject]);
         assert!(matches!(world.lanes.submit(&who, create("one").into()).await, Err(Error::Internal(_))));
@@ -96,7 +96,7 @@ fn a_rejected_batch_is_an_error_of_ours_and_the_lane_goes_on() {
 
 #[test]
 fn while_a_commit_hangs_its_caller_hears_unknown_and_those_behind_it_hear_not_applied() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.stuck.store(true, Ordering::SeqCst);
@@ -121,7 +121,7 @@ fn while_a_commit_hangs_its_caller_hears_unknown_and_those_behind_it_hear_not_ap
 
 #[test]
 fn a_lane_whose_actor_died_is_made_anew_from_the_store() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         // Overtaken, the actor reloads, and the reload panics in its very context.
@@ -136,7 +136,7 @@ fn a_lane_whose_actor_died_is_made_anew_from_the_store() {
 
 #[test]
 fn another_subject_of_the_same_user_id_is_turned_away() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         world.task(&who, "one").await;
         // The derived id of one subject, given as the subject of another token.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tasklane::domain::{Command, Operation, Patch, Refusal, Seq, TaskId, Title};
 use tasklane::error::Error;
-use tasklane::lane::{Effect, Event, Limits, Snapshot, Work, Write};
+use tasklane::lane::{Effect, Event, LaneLimits, Snapshot, Work, Write};
 
 use crate::support::{create, effect, flip, user, world};
 
@@ -58,7 +58,7 @@ proptest! {
     ) {
         // Passivation in between, or not: the feed comes from the store or from the lane.
         let idle = Duration::from_secs(if forget { 0 } else { 600 });
-        world(Limits { idle, ..Limits::default() }, move |world| async move {
+        world(LaneLimits { idle, ..LaneLimits::default() }, move |world| async move {
             let who = user("ann");
             let (mut copy, mut late) = (Copy::default(), Copy::default());
             let mut made: Vec<TaskId> = Vec::new();
@@ -95,7 +95,7 @@ proptest! {
 
 #[test]
 fn a_follower_is_woken_by_every_write_and_misses_none() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let mut subscription = world.lanes.follow(&who).await.unwrap();
         let mut copy = Copy::default();
@@ -114,7 +114,7 @@ fn a_follower_is_woken_by_every_write_and_misses_none() {
 
 #[test]
 fn followers_are_bounded_per_user_and_in_all() {
-    let limits = Limits { followers: 3, followers_per_user: 2, ..Limits::default() };
+    let limits = LaneLimits { followers: 3, followers_per_user: 2, ..LaneLimits::default() };
     world(limits, |world| async move {
         let (ann, bob) = (user("ann"), user("bob"));
         let one = world.lanes.follow(&ann).await.unwrap();
@@ -129,7 +129,7 @@ fn followers_are_bounded_per_user_and_in_all() {
 
 #[test]
 fn a_batch_applies_wholly_or_not_at_all() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         let batch = |last: TaskId| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tasklane::domain::{Command, Identity};
 use tasklane::error::Error;
-use tasklane::lane::{Answer, IdempotencyKey, Limits, Registry, Work, Write};
+use tasklane::lane::{IdempotencyKey, LaneLimits, Registry, Work, Write, WriteReply};
 
 use crate::memory_store::Fault;
 use crate::support::{World, create, flip, user, world};
@@ -16,13 +16,13 @@ fn keyed(key: &str, request: u8, command: Command) -> Write {
     Write { key: Some(key), ..command.into() }
 }
 
-async fn send(lanes: &Registry, who: &Identity, write: Write) -> Answer {
+async fn send(lanes: &Registry, who: &Identity, write: Write) -> WriteReply {
     lanes.submit(who, write).await.unwrap()
 }
 
 #[test]
 fn two_hundred_duplicates_at_once_make_one_task() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         *world.store.latency.lock().unwrap() = Duration::from_millis(20);
         let writes = (0..200).map(|n| world.spawn(&who, keyed("k", 1, create(&format!("attempt {n}")))));
@@ -40,19 +40,19 @@ fn two_hundred_duplicates_at_once_make_one_task() {
 
 #[test]
 fn a_key_is_known_after_the_lane_was_made_anew() {
-    world(Limits { idle: Duration::from_mins(1), ..Limits::default() }, |world| async move {
+    world(LaneLimits { idle: Duration::from_mins(1), ..LaneLimits::default() }, |world| async move {
         let who = user("ann");
         let first = send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
         tokio::time::sleep(Duration::from_mins(3)).await;
         assert!(world.lanes.cached(&who).is_none(), "it was passivated");
         let again = send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
-        assert_eq!(again, Answer { replayed: true, ..first });
+        assert_eq!(again, WriteReply { replayed: true, ..first });
     });
 }
 
 #[test]
 fn another_request_under_a_used_key_is_refused() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
         let other = world.lanes.submit(&who, keyed("k", 2, create("two"))).await;
@@ -70,7 +70,7 @@ fn another_request_under_a_used_key_is_refused() {
 
 #[test]
 fn a_create_that_found_its_task_is_answered_so_for_good() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let made = create("one");
         let Command::CreateTask(new) = &made else { unreachable!() };
@@ -93,7 +93,7 @@ fn a_create_that_found_its_task_is_answered_so_for_good() {
 
 #[test]
 fn a_refused_write_leaves_its_key_free() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         let delete = || keyed("k", 1, Command::DeleteTask { id });
@@ -130,7 +130,7 @@ fn a_retry_with_its_key_never_applies_twice_whatever_the_store_did() {
         &[Fault::LoseAnswerThenOvertake],
         &[Fault::Overtake; 6],
     ] {
-        world(Limits::default(), move |world| async move {
+        world(LaneLimits::default(), move |world| async move {
             let who = user("ann");
             let store = world.store.clone();
             retry(world, faults).await;
@@ -146,7 +146,7 @@ fn a_retry_with_its_key_never_applies_twice_whatever_the_store_did() {
 
 #[test]
 fn a_key_that_another_process_used_between_look_up_and_planning_is_found() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         *world.store.latency.lock().unwrap() = Duration::from_millis(100);
@@ -167,7 +167,7 @@ fn a_key_that_another_process_used_between_look_up_and_planning_is_found() {
 /// What changed nothing moved no seq: neither the fence nor the seq of the look-up can tell of it.
 #[test]
 fn a_key_that_another_process_kept_without_a_change_is_found() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let made = create("one");
         let Command::CreateTask(new) = &made else { unreachable!() };
@@ -188,7 +188,7 @@ fn a_key_that_another_process_kept_without_a_change_is_found() {
 
 #[test]
 fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
         let erased = send(&world.lanes, &who, Write { work: Work::Erase, key: None }).await;
@@ -205,7 +205,7 @@ fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
 /// A commit in doubt is in the store before its lane knows.
 #[test]
 fn no_read_after_a_repeated_answer_is_older_than_that_answer() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let write = keyed("k", 1, create("one"));
         *world.store.latency.lock().unwrap() = Duration::from_millis(20);
@@ -221,7 +221,7 @@ fn no_read_after_a_repeated_answer_is_older_than_that_answer() {
         let shown = world.lanes.snapshot(&who).await.unwrap();
         assert_eq!((shown.seq(), shown.len()), (again.seq, 1));
         world.store.stuck.store(false, Ordering::SeqCst);
-        assert_eq!(first.await.unwrap().unwrap(), Answer { replayed: false, ..again });
+        assert_eq!(first.await.unwrap().unwrap(), WriteReply { replayed: false, ..again });
         assert_eq!(world.lanes.snapshot(&who).await.unwrap().len(), 1);
     });
 }

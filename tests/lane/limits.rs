@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tasklane::domain::{Identity, Refusal, Seq};
 use tasklane::error::Error;
-use tasklane::lane::Limits;
+use tasklane::lane::LaneLimits;
 use tasklane::store::Batch;
-use tasklane::store::group_commit::{Committer, Settled};
+use tasklane::store::group_commit::{GroupCommitter, Settled};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::support::{create, user, world};
 
 #[test]
 fn a_users_flood_is_turned_away_at_the_users_limit_and_others_go_on() {
-    world(Limits { waiting_per_user: 8, ..Limits::default() }, |world| async move {
+    world(LaneLimits { waiting_per_user: 8, ..LaneLimits::default() }, |world| async move {
         let (flood, other) = (user("flood"), user("other"));
         *world.store.latency.lock().unwrap() = Duration::from_secs(1);
         let writes: Vec<_> = (0..20).map(|_| world.spawn(&flood, create("x"))).collect();
@@ -39,7 +39,7 @@ fn a_users_flood_is_turned_away_at_the_users_limit_and_others_go_on() {
 
 #[test]
 fn all_users_together_are_bounded_and_recover() {
-    world(Limits { waiting: 10, ..Limits::default() }, |world| async move {
+    world(LaneLimits { waiting: 10, ..LaneLimits::default() }, |world| async move {
         world.store.stuck.store(true, Ordering::SeqCst);
         let writes: Vec<_> = (0..30).map(|n| world.spawn(&user(&format!("u{n}")), create("x"))).collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -59,9 +59,9 @@ fn all_users_together_are_bounded_and_recover() {
 /// The lanes never have more batches under way than there are places; whoever did would hear at once.
 #[test]
 fn a_committer_without_a_place_says_so_and_takes_more_once_it_moves() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         world.store.stuck.store(true, Ordering::SeqCst);
-        let (committer, _) = Committer::start(world.store.clone(), &Handle::current(), 2);
+        let (committer, _) = GroupCommitter::start(world.store.clone(), &Handle::current(), 2);
         let submit = |name: String| {
             let flight = Arc::new(Mutex::new(())).try_lock_owned().unwrap();
             let (told, settled) = oneshot::channel();
@@ -98,7 +98,7 @@ fn empty_batch(who: &Identity) -> Batch {
 
 #[test]
 fn a_user_with_as_many_tasks_as_allowed_gets_no_more() {
-    world(Limits { max_tasks: 2, ..Limits::default() }, |world| async move {
+    world(LaneLimits { max_tasks: 2, ..LaneLimits::default() }, |world| async move {
         let who = user("ann");
         world.task(&who, "one").await;
         world.task(&who, "two").await;
@@ -111,7 +111,7 @@ fn a_user_with_as_many_tasks_as_allowed_gets_no_more() {
 
 #[test]
 fn draining_waits_for_the_writes_under_way_and_takes_no_more() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         *world.store.latency.lock().unwrap() = Duration::from_secs(1);
         let write = world.spawn(&who, create("x"));

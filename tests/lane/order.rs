@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tasklane::domain::{Command, Refusal};
 use tasklane::error::Error;
-use tasklane::lane::{Effect, Limits};
+use tasklane::lane::{Effect, LaneLimits};
 
 use crate::support::{create, effect, flip, seqs, user, world};
 
 #[test]
 fn sixty_four_writers_of_one_user_number_their_writes_without_gap_or_repeat() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let writers = (0..64).map(|_| async {
             let mut written = Vec::new();
@@ -28,7 +28,7 @@ fn sixty_four_writers_of_one_user_number_their_writes_without_gap_or_repeat() {
 
 #[test]
 fn two_thousand_users_at_once_lose_nothing() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let people: Vec<_> = (0..2_000).map(|n| user(&format!("user {n}"))).collect();
         let writes =
             people.iter().flat_map(|who| (0..3).map(|_| world.spawn(who, create("one")))).collect::<Vec<_>>();
@@ -44,7 +44,7 @@ fn two_thousand_users_at_once_lose_nothing() {
 
 #[test]
 fn five_changes_of_one_task_in_one_batch_all_count_and_the_last_one_stays() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         *world.store.latency.lock().unwrap() = Duration::from_millis(50);
@@ -69,7 +69,7 @@ fn state(effect: &Effect) -> bool {
 
 #[test]
 fn readers_see_no_write_before_the_store_holds_it_and_never_wait_for_one() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         *world.store.latency.lock().unwrap() = Duration::from_secs(5);
@@ -87,7 +87,7 @@ fn readers_see_no_write_before_the_store_holds_it_and_never_wait_for_one() {
 
 #[test]
 fn a_refusal_that_rests_on_an_uncommitted_write_waits_for_its_fate() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         *world.store.latency.lock().unwrap() = Duration::from_millis(50);

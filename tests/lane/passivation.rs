@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tasklane::lane::Limits;
+use tasklane::lane::LaneLimits;
 
 use crate::support::{create, user, world};
 
 #[test]
 fn a_cold_lane_is_read_from_the_store_once_however_many_wait_for_it() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let reads = join_all((0..500).map(|_| world.lanes.snapshot(&who))).await;
         assert!(reads.into_iter().all(|read| read.is_ok()));
@@ -20,7 +20,7 @@ fn a_cold_lane_is_read_from_the_store_once_however_many_wait_for_it() {
 
 #[test]
 fn an_idle_lane_goes_and_comes_back_with_everything() {
-    world(Limits { idle: Duration::from_mins(1), ..Limits::default() }, |world| async move {
+    world(LaneLimits { idle: Duration::from_mins(1), ..LaneLimits::default() }, |world| async move {
         let who = user("ann");
         world.task(&who, "one").await;
         tokio::time::sleep(Duration::from_mins(3)).await;
@@ -34,7 +34,7 @@ fn an_idle_lane_goes_and_comes_back_with_everything() {
 #[test]
 fn passivation_under_fire_loses_nothing() {
     // No room for a single lane: the sweeper takes out whatever it may at every turn.
-    world(Limits { cache_bytes: 1, idle: Duration::ZERO, ..Limits::default() }, |world| async move {
+    world(LaneLimits { cache_bytes: 1, idle: Duration::ZERO, ..LaneLimits::default() }, |world| async move {
         *world.store.latency.lock().unwrap() = Duration::from_millis(1);
         let people: Vec<_> = (0..50).map(|n| user(&format!("user {n}"))).collect();
         let writers = people.iter().enumerate().map(|(n, who)| {
@@ -59,7 +59,7 @@ fn passivation_under_fire_loses_nothing() {
 
 #[test]
 fn a_lane_with_a_write_under_way_is_not_passivated() {
-    world(Limits { cache_bytes: 1, idle: Duration::ZERO, ..Limits::default() }, |world| async move {
+    world(LaneLimits { cache_bytes: 1, idle: Duration::ZERO, ..LaneLimits::default() }, |world| async move {
         let who = user("ann");
         world.store.stuck.store(true, Ordering::SeqCst);
         let write = world.spawn(&who, create("one"));

@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use tasklane::domain::{Command, Operation, Patch, Refusal, Seq, TaskId, Title};
 use tasklane::error::Error;
-use tasklane::lane::{Effect, Event, IdempotencyKey, Limits, Reads, Snapshot, Work, Write};
+use tasklane::lane::{Effect, Event, IdempotencyKey, LaneLimits, Reads, Snapshot, Work, Write};
 use tasklane::store::Store;
 
 use crate::support::{create, effect, flip, replicas, user, world};
 
-fn strict() -> Limits {
-    Limits { reads: Reads::Strict, ..Limits::default() }
+fn strict() -> LaneLimits {
+    LaneLimits { reads: Reads::Strict, ..LaneLimits::default() }
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_store_that_does_not_answer_fails_reads_and_they_recover() {
 
 #[test]
 fn a_bounded_read_asks_only_when_the_last_answer_is_too_old() {
-    let limits = Limits { reads: Reads::Bounded(Duration::from_secs(5)), ..Limits::default() };
+    let limits = LaneLimits { reads: Reads::Bounded(Duration::from_secs(5)), ..LaneLimits::default() };
     replicas(2, limits, |store, worlds| async move {
         let who = user("ann");
         worlds[0].task(&who, "one").await;
@@ -100,7 +100,7 @@ fn a_bounded_read_asks_only_when_the_last_answer_is_too_old() {
 
 #[test]
 fn who_asks_for_a_seq_that_the_store_has_not_come_to_is_told_so() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         world.task(&who, "one").await;
         assert_eq!(world.lanes.snapshot_from(&who, Seq::new(1)).await.unwrap().seq().get(), 1);
@@ -190,7 +190,7 @@ fn a_store_that_has_gone_back_is_followed_back_and_followers_hear_of_it() {
 
 #[test]
 fn a_store_that_is_another_one_is_read_anew_even_where_its_seq_is_the_same() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let (who, writer) = (user("ann"), user("bob"));
         for who in [&who, &writer] {
             world.task(who, "one").await;

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use std::cell::{Cell, RefCell};
 use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
 use tasklane::error::Error;
-use tasklane::lane::{IdempotencyKey, Limits, Reads, Registry, Write};
+use tasklane::lane::{IdempotencyKey, LaneLimits, Reads, Registry, Write};
 
 use crate::history::{Action, Operation, Outcome, check};
 use crate::memory_store::Fault;
@@ -120,14 +120,14 @@ fn fault(random: &mut StdRng) -> Option<Fault> {
     })
 }
 
-fn limits(random: &mut StdRng, count: usize) -> Limits {
+fn limits(random: &mut StdRng, count: usize) -> LaneLimits {
     let tight = random.random_bool(0.3);
-    Limits {
+    LaneLimits {
         idle: if tight { Duration::ZERO } else { Duration::from_mins(10) },
         cache_bytes: if tight { 1 } else { 64 << 20 },
         waiting_per_user: random.random_range(2..40),
         reads: if count > 1 { Reads::Strict } else { Reads::Own },
-        ..Limits::default()
+        ..LaneLimits::default()
     }
 }
 

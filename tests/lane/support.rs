@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actix::{Arbiter, System};
 use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
 use tasklane::error::Error;
-use tasklane::lane::{Answer, Effect, Limits, Registry, Write};
-use tasklane::store::group_commit::Committer;
+use tasklane::lane::{Effect, LaneLimits, Registry, Write, WriteReply};
+use tasklane::store::group_commit::GroupCommitter;
 
 use crate::memory_store::MemoryStore;
 
@@ -16,7 +16,7 @@ pub struct World {
 }
 
 /// Runs `test` in a world of its own: one thread, virtual time.
-pub fn world<F: Future<Output = ()> + 'static>(limits: Limits, test: impl FnOnce(World) -> F + 'static) {
+pub fn world<F: Future<Output = ()> + 'static>(limits: LaneLimits, test: impl FnOnce(World) -> F + 'static) {
     let system = System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     });
@@ -26,9 +26,9 @@ pub fn world<F: Future<Output = ()> + 'static>(limits: Limits, test: impl FnOnce
 }
 
 /// A process on this store.
-fn start(store: &Arc<MemoryStore>, limits: Limits) -> World {
+fn start(store: &Arc<MemoryStore>, limits: LaneLimits) -> World {
     let (store, runtime) = (store.clone(), tokio::runtime::Handle::current());
-    let (committer, _done) = Committer::start(store.clone(), &runtime, limits.waiting);
+    let (committer, _done) = GroupCommitter::start(store.clone(), &runtime, limits.waiting);
     let lanes = Registry::start(store.clone(), committer, limits, vec![Arbiter::current()], runtime);
     World { store, lanes }
 }
@@ -36,15 +36,17 @@ fn start(store: &Arc<MemoryStore>, limits: Limits) -> World {
 /// Runs `test` in a world of its own in which so many processes share the store.
 pub fn replicas<F: Future<Output = ()> + 'static>(
     count: usize,
-    limits: Limits,
+    limits: LaneLimits,
     test: impl FnOnce(Arc<MemoryStore>, Vec<World>) -> F + 'static,
 ) {
     world(limits.clone(), move |first| async move {
         let store = first.store.clone();
         store.shared.store(true, std::sync::atomic::Ordering::SeqCst);
         let mut worlds = vec![first];
-        worlds
-            .extend((1..count).map(|number| start(&store, Limits { lot: number as u64, ..limits.clone() })));
+        worlds.extend(
+            (1..count)
+                .map(|number| start(&store, LaneLimits { jitter_seed: number as u64, ..limits.clone() })),
+        );
         test(store, worlds).await;
     });
 }
@@ -62,7 +64,7 @@ pub const fn flip(id: TaskId) -> Command {
 }
 
 /// The one thing an answer says was done.
-pub fn effect(answer: &Answer) -> &Effect {
+pub fn effect(answer: &WriteReply) -> &Effect {
     match &answer.effects[..] {
         [effect] => effect,
         other => panic!("{other:?}"),
@@ -75,7 +77,7 @@ impl World {
         &self,
         who: &Identity,
         write: impl Into<Write>,
-    ) -> actix_rt::task::JoinHandle<Result<Answer, Error>> {
+    ) -> actix_rt::task::JoinHandle<Result<WriteReply, Error>> {
         let (lanes, who, write) = (self.lanes.clone(), who.clone(), write.into());
         actix_rt::spawn(async move { lanes.submit(&who, write).await })
     }
@@ -99,7 +101,7 @@ impl World {
 }
 
 /// The seqs of accepted writes, in order.
-pub fn seqs(written: &[Answer]) -> Vec<i64> {
+pub fn seqs(written: &[WriteReply]) -> Vec<i64> {
     let mut seqs: Vec<_> = written.iter().map(|written| written.seq.get()).collect();
     seqs.sort_unstable();
     seqs

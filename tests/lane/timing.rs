@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tasklane::domain::{Command, TaskId};
-use tasklane::lane::{Limits, Timing};
+use tasklane::lane::{LaneLimits, Timing};
 
 use crate::support::{create, flip, user, world};
 
@@ -22,7 +22,7 @@ fn is_about(time: Duration, expected: Duration) {
 
 #[test]
 fn a_write_knows_how_long_it_waited_and_how_long_its_commit_took() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("one");
         let id = world.task(&who, "one").await;
         *world.store.latency.lock().unwrap() = STORE;
@@ -44,7 +44,7 @@ fn a_write_knows_how_long_it_waited_and_how_long_its_commit_took() {
 
 #[test]
 fn a_refused_write_knows_of_no_commit_and_one_whose_store_is_away_of_a_failed_one() {
-    world(Limits::default(), |world| async move {
+    world(LaneLimits::default(), |world| async move {
         let who = user("one");
         world.task(&who, "one").await;
         let delete = Command::DeleteTask { id: TaskId::generate() };

@@ -4,7 +4,7 @@ use std::thread;
 
 use tasklane::domain::TaskId;
 use tasklane::store::check::audit;
-use tasklane::store::copy::{Copied, CopyError, Step, Transfer, Users, WholeUser, copy};
+use tasklane::store::copy::{Copied, CopyError, CopyStep, Transfer, UserCount, WholeUser, copy};
 use tasklane::store::{Batch, Outcome, StoreError};
 
 use crate::fixture::{
@@ -159,7 +159,7 @@ async fn a_difference_in_any_value_is_found(from: Database, to: Database) {
         to.execute(&change);
         let newer = u64::from(change.contains("users SET seq"));
         match copied(&*source, &*target).await {
-            Err(CopyError::Differs { users: Users(1), newer: found }) if found == newer => {}
+            Err(CopyError::Differs { users: UserCount(1), newer: found }) if found == newer => {}
             other => panic!("{change}: {other:?}"),
         }
         for table in tables {
@@ -182,7 +182,7 @@ async fn a_target_with_another_history_is_refused_before_anything_is_written(fro
     }
     let before = (whole(&*target, &ahead).await, whole(&*target, &behind).await);
     let refused = copied(&*source, &*target).await.unwrap_err();
-    assert!(matches!(refused, CopyError::Differs { users: Users(2), newer: 1 }), "{refused:?}");
+    assert!(matches!(refused, CopyError::Differs { users: UserCount(2), newer: 1 }), "{refused:?}");
     let told = refused.to_string();
     assert!(told.contains("2 users") && told.contains("1 of them") && !told.contains("secret"), "{told}");
     assert_eq!((whole(&*target, &ahead).await, whole(&*target, &behind).await), before);
@@ -231,7 +231,7 @@ async fn a_change_of_the_source_meanwhile_is_found(from: Database, to: Database)
     let writer = source.clone();
     // Once the first of the two is verified, both change: of the second it is found.
     let write_late = |step, done, _| {
-        if (step, done) == (Step::Verifying, 1) {
+        if (step, done) == (CopyStep::Verifying, 1) {
             let late = users.clone().map(|user| user.batch(9, vec![delete(TaskId::generate(), 10)]));
             let writer = writer.clone();
             let writing = thread::spawn(move || {
@@ -245,10 +245,10 @@ async fn a_change_of_the_source_meanwhile_is_found(from: Database, to: Database)
         }
     };
     let error = copy(&*source, &*target, write_late).await.unwrap_err();
-    assert!(matches!(error, CopyError::NotTheSame { users: Users(1) }), "{error:?}");
+    assert!(matches!(error, CopyError::NotTheSame { users: UserCount(1) }), "{error:?}");
     // The next one is told before anything is written, and touches nothing.
     let error = copied(&*source, &*target).await.unwrap_err();
-    assert!(matches!(error, CopyError::Differs { users: Users(2), newer: 0 }), "{error:?}");
+    assert!(matches!(error, CopyError::Differs { users: UserCount(2), newer: 0 }), "{error:?}");
 }
 
 /// A locked table is the cheapest of slow ones.

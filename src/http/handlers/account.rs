@@ -13,20 +13,20 @@ use percent_encoding::percent_decode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::tasks::Answer;
+use super::tasks::HandlerResult;
 use crate::domain::{Command, Operation, Task, Timestamp};
 use crate::error::Error;
 use crate::http::api;
 use crate::http::docs::schemas::{BodyRefused, KeyHeader, KeyRefused, MinSeq, Refused, UserPath};
 use crate::http::docs::sync_schemas::{ConfirmHeader, Export, Import, ImportResult, ResyncRequired};
-use crate::http::request::body::{Allowance, Body, Sent};
+use crate::http::request::body::{Allowance, Body, ParsedBody};
 use crate::http::request::caller::Caller;
 use crate::http::request::header_names::{CONFIRM, JSON, SEQ};
 use crate::http::request::json_fields::{self, Faults, given, take_apart};
 use crate::http::request::task_body;
 use crate::http::response::error::{ApiError, Code, ErrorBody, FieldError};
 use crate::http::response::task::{found, mark_replayed};
-use crate::lane::{Effect, Entry, Snapshot, Work};
+use crate::lane::{Effect, Snapshot, TaskEntry, Work};
 
 /// Tasks of one import at the most. It is one commit, and while it is under way no other user's is: so many take
 /// some seconds, and end within the time a write may take. Larger exports go in in parts.
@@ -53,7 +53,7 @@ const CHUNK: usize = 64 << 10;
         ResyncRequired, Refused,
     )
 )]
-pub(crate) async fn export_tasks(caller: Caller) -> Answer {
+pub(crate) async fn export_tasks(caller: Caller) -> HandlerResult {
     let snapshot = caller.snapshot().await?;
     let mut response = HttpResponse::build(StatusCode::OK);
     response.insert_header((CONTENT_TYPE, JSON)).insert_header((SEQ, snapshot.seq().get()));
@@ -67,7 +67,7 @@ pub(crate) async fn export_tasks(caller: Caller) -> Answer {
 struct Chunks {
     /// What comes before the next task.
     next: Vec<u8>,
-    tasks: std::vec::IntoIter<Arc<Entry>>,
+    tasks: std::vec::IntoIter<Arc<TaskEntry>>,
     done: bool,
 }
 
@@ -121,7 +121,7 @@ impl Iterator for Chunks {
         BodyRefused, Refused,
     )
 )]
-pub(crate) async fn import_tasks(caller: Caller, body: Body) -> Answer {
+pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
     #[derive(Serialize)]
     struct Result {
         imported: usize,
@@ -132,7 +132,7 @@ pub(crate) async fn import_tasks(caller: Caller, body: Body) -> Answer {
         .imports
         .try_acquire()
         .map_err(|_| Error::Overloaded("too many imports are under way"))?;
-    let Sent { form: Operations(operations), bytes } = body.read_large(ALLOWANCE, parse).await?;
+    let ParsedBody { form: ImportedTasks(operations), bytes } = body.read_large(ALLOWANCE, parse).await?;
     // One after the other: two in one commit would take twice the time, and everybody else's writes with them.
     let _turn = api(caller.request()).importing.lock().await;
     let answer = caller.submit_all(operations, &bytes).await?;
@@ -146,7 +146,7 @@ pub(crate) async fn import_tasks(caller: Caller, body: Body) -> Answer {
 }
 
 /// One import for each task.
-pub(crate) struct Operations(Vec<Operation>);
+pub(crate) struct ImportedTasks(Vec<Operation>);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -155,13 +155,13 @@ struct ImportFields<'a> {
     tasks: Option<&'a RawValue>,
 }
 
-pub(crate) fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
+pub(crate) fn parse(body: &[u8]) -> Result<ImportedTasks, Vec<FieldError>> {
     let mut faults = Faults::of_body();
     let operations = json_fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
     faults.or(operations)
 }
 
-fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
+fn read(text: &str, faults: &mut Faults) -> Option<ImportedTasks> {
     let import: ImportFields = take_apart(text, faults)?;
     let tasks = faults.require("tasks", import.tasks, json_fields::list)?;
     if tasks.len() > MOST_TASKS {
@@ -178,7 +178,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
         let task = task_body::read::<Task>(task.get(), faults);
         operations.extend(task.map(|task| Command::ImportTask(Box::new(task)).into()));
     }
-    Some(Operations(operations))
+    Some(ImportedTasks(operations))
 }
 
 /// Remove all of a user's data
@@ -194,7 +194,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
         KeyRefused, Refused,
     )
 )]
-pub(crate) async fn delete_user(caller: Caller) -> Answer {
+pub(crate) async fn delete_user(caller: Caller) -> HandlerResult {
     if !confirms(caller.request().headers(), caller.who().subject()) {
         let message = "The header X-Confirm-Delete must hold the user's id, as the token says it";
         return Err(ApiError::new(Code::PreconditionRequired, message));

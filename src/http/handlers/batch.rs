@@ -7,20 +7,20 @@ use actix_web::web::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::tasks;
+use super::tasks::HandlerResult;
 use crate::domain::{Command, Match, NewTask, Operation, Patch, Seq, TaskId};
 use crate::http::docs::schemas::{BodyRefused, KeyHeader, Refused, UserPath};
 use crate::http::docs::sync_schemas::{Batch, BatchResults};
-use crate::http::request::body::{Allowance, Body, Sent};
+use crate::http::request::body::{Allowance, Body, ParsedBody};
 use crate::http::request::caller::Caller;
 use crate::http::request::conditional::matching;
 use crate::http::request::json_fields::{self, Faults, given, is_null, take_apart};
 use crate::http::request::task_body::{self, Form};
 use crate::http::response::error::{ApiError, Details, ErrorBody, FieldError};
 use crate::http::response::task::{found, mark_replayed};
-use crate::lane::{Answer, Effect};
+use crate::lane::{Effect, WriteReply};
 
-/// Operations of one batch at the most.
+/// Operations of one batch, at most.
 const MOST_OPERATIONS: usize = 500;
 
 /// What the body of a batch is allowed: 500 tasks of a usual size fit four times over.
@@ -45,15 +45,15 @@ const ALLOWANCE: Allowance = Allowance { bytes: 2 << 20, time: Duration::from_se
         BodyRefused, Refused,
     )
 )]
-pub(crate) async fn create_batch(caller: Caller, body: Body) -> tasks::Answer {
-    let Sent { form, bytes } = body.read_large(ALLOWANCE, parse).await?;
+pub(crate) async fn create_batch(caller: Caller, body: Body) -> HandlerResult {
+    let ParsedBody { form, bytes } = body.read_large(ALLOWANCE, parse).await?;
     let answer = caller.submit_all(form.operations()?, &bytes).await?;
     let mut response = found(StatusCode::OK, answer.seq, results(&answer));
     mark_replayed(&mut response, &answer);
     Ok(response)
 }
 
-fn results(answer: &Answer) -> Bytes {
+fn results(answer: &WriteReply) -> Bytes {
     let mut body = b"{\"results\":[".to_vec();
     for (place, effect) in answer.effects.iter().enumerate() {
         if place > 0 {
@@ -76,12 +76,12 @@ fn results(answer: &Answer) -> Bytes {
 }
 
 /// A batch without a wrong field.
-pub(crate) struct Operations(Vec<Result<Operation, NoTask>>);
+pub(crate) struct BatchOperations(Vec<Result<Operation, NoTask>>);
 
 /// An operation on what cannot be a task's id.
 struct NoTask;
 
-impl Operations {
+impl BatchOperations {
     /// The operations.
     ///
     /// # Errors
@@ -117,13 +117,13 @@ struct OperationFields<'a> {
     if_match: Option<&'a RawValue>,
 }
 
-pub(crate) fn parse(body: &[u8]) -> Result<Operations, Vec<FieldError>> {
+pub(crate) fn parse(body: &[u8]) -> Result<BatchOperations, Vec<FieldError>> {
     let mut faults = Faults::of_body();
     let operations = json_fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
     faults.or(operations)
 }
 
-fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
+fn read(text: &str, faults: &mut Faults) -> Option<BatchOperations> {
     let batch: BatchFields = take_apart(text, faults)?;
     let list = faults.require("operations", batch.operations, json_fields::list)?;
     if !(1..=MOST_OPERATIONS).contains(&list.len()) {
@@ -138,7 +138,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<Operations> {
             operations.extend(read_one(&fields, &name, faults));
         }
     }
-    Some(Operations(operations))
+    Some(BatchOperations(operations))
 }
 
 /// Reads one operation, unless a field is wrong. Every field is looked at, whether or not one before it
@@ -186,7 +186,7 @@ fn task<T: Form>(given: &OperationFields, name: &str, faults: &mut Faults) -> Op
 }
 
 /// A version, or the text of an `If-Match` header.
-fn if_match(raw: &RawValue) -> Result<Match, json_fields::Fault> {
+fn if_match(raw: &RawValue) -> Result<Match, json_fields::FieldFault> {
     // `7.0` is an integer, too, to JSON Schema and to JavaScript.
     let number = raw.get().strip_suffix(".0").unwrap_or(raw.get());
     if let Ok(version) = serde_json::from_str::<i64>(number) {

@@ -5,14 +5,14 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, Bytes};
 use chrono_tz::Tz;
 
-use super::tasks::{Answer, MANY};
+use super::tasks::{HandlerResult, MANY};
 use crate::domain::{Seq, Timestamp};
 use crate::http::docs::schemas::{MinSeq, Refused, UserPath};
 use crate::http::docs::sync_schemas::{
     ChangeList, ChangesQuery, ResyncRequired, SummaryCounts, SummaryQuery,
 };
 use crate::http::request::caller::Caller;
-use crate::http::request::conditional::Tag;
+use crate::http::request::conditional::EntityTag;
 use crate::http::request::list_query::{LARGEST_PAGE, seq};
 use crate::http::request::query::{Parameters, number};
 use crate::http::response::error::{ApiError, Code, ErrorBody};
@@ -32,7 +32,7 @@ use crate::lane::{Changes, Event, Snapshot};
         ResyncRequired, Refused,
     )
 )]
-pub(crate) async fn get_summary(caller: Caller) -> Answer {
+pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
     let mut given = Parameters::new(caller.request().query_string());
     let zone =
         given.read("tz", "must be an IANA time zone, such as `Europe/Berlin`", |name| name.parse().ok());
@@ -69,7 +69,7 @@ fn counts(snapshot: &Snapshot, zone: Tz) -> Bytes {
         ResyncRequired, Refused,
     )
 )]
-pub(crate) async fn list_changes(caller: Caller) -> Answer {
+pub(crate) async fn list_changes(caller: Caller) -> HandlerResult {
     let (since, limit) = changes_query(caller.request().query_string())?;
     let snapshot = caller.snapshot().await?;
     let seq = snapshot.seq();
@@ -77,7 +77,7 @@ pub(crate) async fn list_changes(caller: Caller) -> Answer {
         let message = "What changed since then cannot be told any more; read the whole list";
         ApiError { seq: Some(seq), ..ApiError::new(Code::ResyncRequired, message) }
     })?;
-    let unmodified: Option<HttpResponse> = unmodified(caller.request(), &Tag::weak(seq), seq);
+    let unmodified: Option<HttpResponse> = unmodified(caller.request(), &EntityTag::weak(seq), seq);
     Ok(unmodified.unwrap_or_else(|| listed(seq, body(&changes), None)))
 }
 

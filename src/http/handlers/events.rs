@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::changes::write_event;
 use super::event_tickets::LIFETIME;
-use super::tasks::Answer;
+use super::tasks::HandlerResult;
 use crate::domain::Seq;
 use crate::http::api;
 use crate::http::docs::schemas::{Refused, UserPath};
@@ -63,7 +63,7 @@ const LONGEST: Duration = Duration::from_hours(24);
         Refused,
     )
 )]
-pub(crate) async fn get_events(caller: Caller) -> Answer {
+pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     let request = caller.request();
     let since = since(request.headers(), request.query_string())?;
     let stop = api(request).stopping.subscribe();
@@ -171,7 +171,7 @@ fn mark(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
     post, path = "/api/{user_id}/events/ticket", tag = "sync", params(UserPath),
     responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)
 )]
-pub(crate) async fn create_ticket(caller: Caller) -> Answer {
+pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
     #[derive(Serialize)]
     struct Ticket {
         ticket: String,

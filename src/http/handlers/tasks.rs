@@ -9,9 +9,9 @@ use crate::http::docs::schemas::{
     Task, TaskList, TaskMissing, TaskPath, TaskQuery, UpdateTask, UserPath,
 };
 use crate::http::docs::sync_schemas::ResyncRequired;
-use crate::http::request::body::{Body, Sent};
+use crate::http::request::body::{Body, ParsedBody};
 use crate::http::request::caller::Caller;
-use crate::http::request::conditional::Tag;
+use crate::http::request::conditional::EntityTag;
 use crate::http::request::list_query;
 use crate::http::request::query::with_cursor;
 use crate::http::request::task_body::Completed;
@@ -20,7 +20,7 @@ use crate::http::response::task::{listed, unmodified};
 use crate::lane::{Query, Snapshot};
 
 /// What a handler comes to.
-pub(crate) type Answer = Result<HttpResponse, ApiError>;
+pub(crate) type HandlerResult = Result<HttpResponse, ApiError>;
 
 /// A user with more tasks than this has them searched and sorted aside, where no other request waits.
 pub(crate) const MANY: usize = 2000;
@@ -43,7 +43,7 @@ pub(crate) const MANY: usize = 2000;
         ResyncRequired, Refused,
     )
 )]
-pub(crate) async fn list_tasks(caller: Caller) -> Answer {
+pub(crate) async fn list_tasks(caller: Caller) -> HandlerResult {
     let request = caller.request();
     let query = list_query::parse(request.query_string())?;
     let snapshot = caller.snapshot().await?;
@@ -52,7 +52,7 @@ pub(crate) async fn list_tasks(caller: Caller) -> Answer {
     if whole && query == (Query { limit: query.limit, ..Query::default() }) {
         return Ok(whole_list(request, &snapshot));
     }
-    if let Some(unmodified) = unmodified(request, &Tag::weak(seq), seq) {
+    if let Some(unmodified) = unmodified(request, &EntityTag::weak(seq), seq) {
         return Ok(unmodified);
     }
     let (body, cursor) = if snapshot.len() > MANY {
@@ -68,7 +68,7 @@ pub(crate) async fn list_tasks(caller: Caller) -> Answer {
 /// All of a user's tasks, in their usual order.
 pub(crate) fn whole_list(request: &HttpRequest, snapshot: &Snapshot) -> HttpResponse {
     let seq = snapshot.seq();
-    unmodified(request, &Tag::weak(seq), seq).unwrap_or_else(|| listed(seq, snapshot.list(), None))
+    unmodified(request, &EntityTag::weak(seq), seq).unwrap_or_else(|| listed(seq, snapshot.list(), None))
 }
 
 fn page(snapshot: &Snapshot, query: &Query) -> (Bytes, Option<String>) {
@@ -95,8 +95,8 @@ fn page(snapshot: &Snapshot, query: &Query) -> (Bytes, Option<String>) {
         BodyRefused, Refused,
     )
 )]
-pub(crate) async fn create_task(caller: Caller, body: Body) -> Answer {
-    let Sent { form, bytes } = body.read::<NewTask>().await?;
+pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
+    let ParsedBody { form, bytes } = body.read::<NewTask>().await?;
     let answer = caller.change(Command::CreateTask(Box::new(form)), &bytes).await?;
     Ok(caller.written(&answer))
 }
@@ -113,13 +113,13 @@ pub(crate) async fn create_task(caller: Caller, body: Body) -> Answer {
         TaskMissing, ResyncRequired, Refused,
     )
 )]
-pub(crate) async fn get_task(caller: Caller) -> Answer {
+pub(crate) async fn get_task(caller: Caller) -> HandlerResult {
     let id = caller.task_id()?;
     one_task(&caller, &*caller.snapshot().await?, id)
 }
 
 /// A task, if there is one of this id.
-pub(crate) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> Answer {
+pub(crate) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> HandlerResult {
     let task = snapshot.get(id).ok_or_else(|| ApiError::no_task(Some(snapshot.seq())))?;
     Ok(caller.task(task, snapshot.seq()))
 }
@@ -139,9 +139,9 @@ pub(crate) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> Answ
         TaskMissing, ConditionFailed, BodyRefused, Refused,
     )
 )]
-pub(crate) async fn update_task(caller: Caller, body: Body) -> Answer {
+pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
     let id = caller.task_id()?;
-    let Sent { form, bytes } = body.read::<Patch>().await?;
+    let ParsedBody { form, bytes } = body.read::<Patch>().await?;
     let answer = caller.change(Command::UpdateTask { id, patch: Box::new(form) }, &bytes).await?;
     Ok(caller.written(&answer))
 }
@@ -160,9 +160,9 @@ pub(crate) async fn update_task(caller: Caller, body: Body) -> Answer {
         TaskMissing, ConditionFailed, BodyRefused, Refused,
     )
 )]
-pub(crate) async fn complete_task(caller: Caller, body: Body) -> Answer {
+pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
     let id = caller.task_id()?;
-    let Sent { form, bytes } = body.read_unless_empty().await?;
+    let ParsedBody { form, bytes } = body.read_unless_empty().await?;
     let completed = form.map(|Completed(completed)| completed);
     let answer = caller.change(Command::CompleteTask { id, completed }, &bytes).await?;
     Ok(caller.written(&answer))
@@ -178,7 +178,7 @@ pub(crate) async fn complete_task(caller: Caller, body: Body) -> Answer {
         TaskMissing, ConditionFailed, KeyRefused, Refused,
     )
 )]
-pub(crate) async fn delete_task(caller: Caller) -> Answer {
+pub(crate) async fn delete_task(caller: Caller) -> HandlerResult {
     let id = caller.task_id()?;
     let answer = caller.change(Command::DeleteTask { id }, b"").await?;
     Ok(caller.written(&answer))

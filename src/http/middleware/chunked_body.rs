@@ -20,20 +20,20 @@ use futures_util::Stream;
 
 /// A chunked body, shared by who may read it and who has to see that it is not dropped too soon.
 #[derive(Clone)]
-pub(crate) struct Unread(Rc<RefCell<Shared>>);
+pub(crate) struct ChunkedBody(Rc<RefCell<ChunkedState>>);
 
-struct Shared {
+struct ChunkedState {
     payload: Payload,
     ended: bool,
 }
 
-impl Unread {
+impl ChunkedBody {
     /// Takes hold of the request's body, if it has one whose length is not announced. The request
     /// keeps what reads it.
     pub(crate) fn of(request: &mut ServiceRequest) -> Option<Self> {
         request.headers().get(TRANSFER_ENCODING)?;
         let payload = request.take_payload();
-        let unread = Self(Rc::new(RefCell::new(Shared { payload, ended: false })));
+        let unread = Self(Rc::new(RefCell::new(ChunkedState { payload, ended: false })));
         request.set_payload(Payload::Stream { payload: Box::pin(unread.clone()) });
         Some(unread)
     }
@@ -49,7 +49,7 @@ impl Unread {
     }
 }
 
-impl Stream for Unread {
+impl Stream for ChunkedBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -63,7 +63,7 @@ impl Stream for Unread {
 /// An answer's body, and the request's that was left unread.
 struct Holding {
     body: BoxBody,
-    _unread: Unread,
+    _unread: ChunkedBody,
 }
 
 impl MessageBody for Holding {

@@ -23,14 +23,14 @@ use crate::http::response::error::ApiError;
 use crate::http::routes::Route;
 
 /// The routes, and what is answered before them.
-pub(crate) struct Warm<S> {
+pub(crate) struct FastPath<S> {
     routes: S,
     api: Arc<Api>,
     list: Rc<Extensions>,
     task: Rc<Extensions>,
 }
 
-impl<S> Service<ServiceRequest> for Warm<S>
+impl<S> Service<ServiceRequest> for FastPath<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
 {
@@ -55,7 +55,7 @@ where
     }
 }
 
-impl<S> Warm<S> {
+impl<S> FastPath<S> {
     /// In front of these routes.
     pub(crate) fn new(routes: S, api: Arc<Api>) -> Self {
         // What a resource has as its app data.

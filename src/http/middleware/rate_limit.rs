@@ -23,12 +23,12 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 type Keyed<K, M> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, M>;
 
 /// The limits that are on.
-pub(crate) struct Limits {
-    users: Option<Users>,
+pub(crate) struct RateLimits {
+    users: Option<UserRates>,
     addresses: Option<Keyed<IpAddr, NoOpMiddleware>>,
 }
 
-struct Users {
+struct UserRates {
     limiter: Keyed<UserId, StateInformationMiddleware>,
     rate: Rate,
     policy: HeaderValue,
@@ -40,12 +40,12 @@ struct Standing {
     remaining: u32,
 }
 
-impl Limits {
+impl RateLimits {
     pub(crate) fn new(config: &Config) -> Self {
         let users = config.rate_limit_per_user.map(|rate| {
             let policy = format!("\"user\";q={};w={}", rate.burst, window(rate, rate.burst.get()));
             let policy = policy.try_into().expect("digits and letters are visible ASCII");
-            Users { limiter: limiter(rate), rate, policy }
+            UserRates { limiter: limiter(rate), rate, policy }
         });
         Self { users, addresses: config.auth_failures_per_address.map(limiter) }
     }

@@ -24,9 +24,9 @@ use actix_web::{Error, HttpMessage};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 
-use super::chunked_body::Unread;
+use super::chunked_body::ChunkedBody;
 use super::cors::Gate;
-use super::fast_path::Warm;
+use super::fast_path::FastPath;
 use super::trace_context::TraceParent;
 use crate::config::LogRequests;
 use crate::domain::Identity;
@@ -49,13 +49,13 @@ const LOAD: Duration = Duration::from_secs(1);
 const CLIENT_GONE: u16 = 499;
 
 /// The middleware, as the app wears it.
-pub(crate) struct Edge {
-    worker: Rc<Worker>,
+pub(crate) struct RequestLog {
+    worker: Rc<WorkerState>,
     gate: Gate,
 }
 
 /// What one worker needs for every request.
-struct Worker {
+struct WorkerState {
     api: Arc<Api>,
     stripe: Arc<Stripe>,
     /// Drawn at random for each worker: with a count it makes ids that do not repeat.
@@ -63,7 +63,7 @@ struct Worker {
     next_id: Cell<u64>,
 }
 
-impl Edge {
+impl RequestLog {
     /// The edge of one worker's app.
     pub(crate) fn new(api: Arc<Api>) -> Self {
         let mut id_prefix = [0; 16];
@@ -71,35 +71,35 @@ impl Edge {
         id_prefix.copy_from_slice(&random.as_bytes()[16..]);
         let stripe = api.traffic.stripe();
         let gate = Gate::new(&api.allowed_origins);
-        Self { worker: Rc::new(Worker { api, stripe, id_prefix, next_id: Cell::new(0) }), gate }
+        Self { worker: Rc::new(WorkerState { api, stripe, id_prefix, next_id: Cell::new(0) }), gate }
     }
 }
 
-impl<S> Transform<S, ServiceRequest> for Edge
+impl<S> Transform<S, ServiceRequest> for RequestLog
 where
     S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
     S::Future: Unpin,
 {
     type Response = ServiceResponse<EitherBody<EitherBody<BoxBody>>>;
     type Error = Error;
-    type Transform = EdgeService<<Gate as Transform<Warm<S>, ServiceRequest>>::Transform>;
+    type Transform = RequestLogService<<Gate as Transform<FastPath<S>, ServiceRequest>>::Transform>;
     type InitError = ();
     type Future = LocalBoxFuture<'static, Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
         let worker = Rc::clone(&self.worker);
-        let gate = self.gate.new_transform(Warm::new(inner, Arc::clone(&worker.api)));
-        Box::pin(async move { Ok(EdgeService { inner: gate.await?, worker }) })
+        let gate = self.gate.new_transform(FastPath::new(inner, Arc::clone(&worker.api)));
+        Box::pin(async move { Ok(RequestLogService { inner: gate.await?, worker }) })
     }
 }
 
 /// The middleware at work.
-pub(crate) struct EdgeService<S> {
+pub(crate) struct RequestLogService<S> {
     inner: S,
-    worker: Rc<Worker>,
+    worker: Rc<WorkerState>,
 }
 
-impl<S, B> Service<ServiceRequest> for EdgeService<S>
+impl<S, B> Service<ServiceRequest> for RequestLogService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     S::Future: Unpin,
@@ -107,25 +107,25 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = Answer<S::Future, B>;
+    type Future = ResponseFuture<S::Future, B>;
 
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let flight = self.worker.depart(&mut request);
-        Answer { flight, inner: self.inner.call(request), loading: None }
+        let record = self.worker.begin(&mut request);
+        ResponseFuture { record, inner: self.inner.call(request), loading: None }
     }
 }
 
 /// An answer being made.
-pub(crate) struct Answer<F, B> {
-    flight: Flight,
+pub(crate) struct ResponseFuture<F, B> {
+    record: RequestRecord,
     inner: F,
     /// An answer that waits for its user's state.
     loading: Option<(Box<ServiceResponse<B>>, LocalBoxFuture<'static, ()>)>,
 }
 
-impl<F, B> Future for Answer<F, B>
+impl<F, B> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>> + Unpin,
     B: MessageBody + 'static,
@@ -138,7 +138,7 @@ where
             std::task::ready!(loaded.as_mut().poll(cx));
         }
         if let Some((response, _)) = this.loading.take() {
-            return Poll::Ready(Ok(this.flight.land(*response)));
+            return Poll::Ready(Ok(this.record.finish(*response)));
         }
         // A handler that panicked is not polled again, and leaves nothing half done behind it: what
         // is shared changes only by messages.
@@ -146,11 +146,11 @@ where
         let error = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(response))) => {
-                if let Some(loaded) = this.flight.load(&response) {
+                if let Some(loaded) = this.record.load(&response) {
                     this.loading = Some((Box::new(response), loaded));
                     return self.poll(cx);
                 }
-                return Poll::Ready(Ok(this.flight.land(response)));
+                return Poll::Ready(Ok(this.record.finish(response)));
             }
             Ok(Poll::Ready(Err(error))) => error,
             Err(_) => {
@@ -159,32 +159,32 @@ where
                 ApiError { cause: Some("a panic".into()), ..error }.into()
             }
         };
-        Poll::Ready(Err(this.flight.crash(&error)))
+        Poll::Ready(Err(this.record.fail(&error)))
     }
 }
 
-/// One request on its way. Dropped before it has landed, it counts as given up by its client.
-struct Flight {
-    worker: Rc<Worker>,
+/// One request on its way. Dropped before it has finished, it counts as given up by its client.
+struct RequestRecord {
+    worker: Rc<WorkerState>,
     id: HeaderValue,
     trace: Option<TraceParent>,
     method: Method,
-    unread: Option<Unread>,
+    unread: Option<ChunkedBody>,
     started: Instant,
-    landed: bool,
+    finished: bool,
 }
 
-impl Worker {
-    fn depart(self: &Rc<Self>, request: &mut ServiceRequest) -> Flight {
+impl WorkerState {
+    fn begin(self: &Rc<Self>, request: &mut ServiceRequest) -> RequestRecord {
         self.stripe.begin();
-        Flight {
+        RequestRecord {
             worker: Rc::clone(self),
             id: given_id(request.headers()).unwrap_or_else(|| self.make_id()),
             trace: TraceParent::of(request.headers()),
             method: request.method().clone(),
-            unread: Unread::of(request),
+            unread: ChunkedBody::of(request),
             started: Instant::now(),
-            landed: false,
+            finished: false,
         }
     }
 
@@ -212,7 +212,7 @@ fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// What became of a request, for the log.
-struct Landing<'a> {
+struct RequestOutcome<'a> {
     route: Route,
     status: StatusCode,
     who: Option<&'a Identity>,
@@ -221,7 +221,7 @@ struct Landing<'a> {
     timing: Option<Timing>,
 }
 
-impl Flight {
+impl RequestRecord {
     /// Loads the state of a known user whose seq an answer does not tell, where it is not in memory: a
     /// request refused early, or one that needs no task. The answer waits for it, but not for long.
     fn load<B>(&self, response: &ServiceResponse<B>) -> Option<LocalBoxFuture<'static, ()>> {
@@ -240,7 +240,7 @@ impl Flight {
     }
 
     /// Makes an answer ready to go.
-    fn land<B: MessageBody + 'static>(
+    fn finish<B: MessageBody + 'static>(
         &mut self,
         response: ServiceResponse<B>,
     ) -> ServiceResponse<EitherBody<B>> {
@@ -250,7 +250,7 @@ impl Flight {
         let who = request.extensions().get::<Arc<Identity>>().cloned();
         let mut cause = None;
         let mut response = if status.is_client_error() || status.is_server_error() {
-            let told = Told::new(response.error(), status);
+            let told = ShownError::new(response.error(), status);
             let error = told.get();
             let body = error.body(status, self.id.to_str().unwrap_or_default());
             let marks = error.marks();
@@ -281,7 +281,7 @@ impl Flight {
         if unread || api.draining.load(Ordering::Relaxed) {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
-        self.note(&Landing {
+        self.note(&RequestOutcome {
             route,
             status,
             who: who.as_deref(),
@@ -296,15 +296,15 @@ impl Flight {
     }
 
     /// Makes the answer to a request that came to nothing: a middleware's error, or a panic.
-    fn crash(&mut self, error: &Error) -> Error {
+    fn fail(&mut self, error: &Error) -> Error {
         let mut response = error.error_response();
         let status = response.status();
-        let told = Told::new(Some(error), status);
+        let told = ShownError::new(Some(error), status);
         let told = told.get();
         told.marks().set(false, response.headers_mut());
         dress(response.headers_mut(), &self.id);
         let body = told.body(status, self.id.to_str().unwrap_or_default());
-        self.note(&Landing {
+        self.note(&RequestOutcome {
             route: Route::Unknown,
             status,
             who: None,
@@ -317,31 +317,31 @@ impl Flight {
     }
 
     /// Counts the request and, where it is worth a line, logs it.
-    fn note(&mut self, landing: &Landing) {
-        self.landed = true;
+    fn note(&mut self, outcome: &RequestOutcome) {
+        self.finished = true;
         let took = self.started.elapsed();
-        let status = landing.status.as_u16();
-        let request = Request { route: landing.route.index(), method: self.method.as_str(), status, took };
+        let status = outcome.status.as_u16();
+        let request = Request { route: outcome.route.index(), method: self.method.as_str(), status, took };
         self.worker.stripe.end(request);
         #[cfg(feature = "otlp")]
-        self.export(landing, took);
+        self.export(outcome, took);
         // Not each 429: they come by the thousand, and metrics count them.
         if status == 401 || status >= 500 || took > SLOW || self.worker.api.log_requests == LogRequests::All {
-            self.log(landing, took);
+            self.log(outcome, took);
         }
     }
 
     /// Makes spans of it, by whose trace the log knows it from now on.
     #[cfg(feature = "otlp")]
-    fn export(&mut self, landing: &Landing, took: Duration) {
+    fn export(&mut self, outcome: &RequestOutcome, took: Duration) {
         let parent =
             |trace: TraceParent| Parent { trace: trace.trace, span: trace.span, sampled: trace.sampled };
         let recorded = telemetry::trace(&Answered {
-            route: landing.route.pattern(),
+            route: outcome.route.pattern(),
             method: self.method.as_str(),
-            status: landing.status.as_u16(),
+            status: outcome.status.as_u16(),
             took,
-            write: landing.timing.map(|timing| (timing.queue, timing.commit)),
+            write: outcome.timing.map(|timing| (timing.queue, timing.commit)),
             parent: self.trace.map(parent),
         });
         if let (Some(trace), None) = (recorded, self.trace) {
@@ -351,24 +351,24 @@ impl Flight {
 
     /// One line. It names the route, never the path, which may hold what a user typed.
     #[cold]
-    fn log(&self, landing: &Landing, took: Duration) {
+    fn log(&self, outcome: &RequestOutcome, took: Duration) {
         let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     method = %self.method,
-                    route = %landing.route.pattern(),
-                    status = landing.status.as_u16(),
+                    route = %outcome.route.pattern(),
+                    status = outcome.status.as_u16(),
                     ms = f64::from(micros) / 1000.0,
                     request_id = %self.id.to_str().unwrap_or_default(),
                     trace_id = self.trace.map(display),
-                    user = landing.who.map(|who| display(who.user())),
-                    cause = landing.cause,
+                    user = outcome.who.map(|who| display(who.user())),
+                    cause = outcome.cause,
                     "request"
                 )
             };
         }
-        match landing.status.as_u16() {
+        match outcome.status.as_u16() {
             500 => line!(error),
             401 | 429 | 501.. => line!(warn),
             _ if took > SLOW => line!(warn),
@@ -377,9 +377,9 @@ impl Flight {
     }
 }
 
-impl Drop for Flight {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
-        if !self.landed {
+        if !self.finished {
             let (route, took) = (Route::Unknown.index(), self.started.elapsed());
             let method = self.method.as_str();
             self.worker.stripe.end(Request { route, method, status: CLIENT_GONE, took });
@@ -388,12 +388,12 @@ impl Drop for Flight {
 }
 
 /// An error of ours, or what stands for one of the framework's.
-enum Told<'a> {
+enum ShownError<'a> {
     Ours(&'a ApiError),
     Foreign(Box<ApiError>),
 }
 
-impl<'a> Told<'a> {
+impl<'a> ShownError<'a> {
     fn new(error: Option<&'a Error>, status: StatusCode) -> Self {
         if let Some(ours) = error.and_then(Error::as_error::<ApiError>) {
             return Self::Ours(ours);

@@ -28,7 +28,7 @@ pub(crate) struct Allowance {
 }
 
 /// A body that was read.
-pub(crate) struct Sent<T> {
+pub(crate) struct ParsedBody<T> {
     /// What it says.
     pub(crate) form: T,
     /// What it is.
@@ -52,25 +52,25 @@ impl FromRequest for Body {
 
 impl Body {
     /// Reads the body as a form.
-    pub(crate) async fn read<T: Form>(self) -> Result<Sent<T>, ApiError> {
+    pub(crate) async fn read<T: Form>(self) -> Result<ParsedBody<T>, ApiError> {
         check_type(self.request.headers())?;
         let allowance = self.usual();
         let bytes = self.bytes(allowance).await?;
         let form = parse(&bytes).map_err(ApiError::invalid)?;
-        Ok(Sent { form, bytes })
+        Ok(ParsedBody { form, bytes })
     }
 
     /// Reads the body as a form, unless it is empty, whatever its type is then said to be.
-    pub(crate) async fn read_unless_empty<T: Form>(self) -> Result<Sent<Option<T>>, ApiError> {
+    pub(crate) async fn read_unless_empty<T: Form>(self) -> Result<ParsedBody<Option<T>>, ApiError> {
         let right_type = check_type(self.request.headers());
         let allowance = self.usual();
         let bytes = self.bytes(allowance).await?;
         if bytes.trim_ascii().is_empty() {
-            return Ok(Sent { form: None, bytes });
+            return Ok(ParsedBody { form: None, bytes });
         }
         right_type?;
         let form = parse(&bytes).map_err(ApiError::invalid)?;
-        Ok(Sent { form: Some(form), bytes })
+        Ok(ParsedBody { form: Some(form), bytes })
     }
 
     /// Reads a body that may be large, by an allowance of its own.
@@ -78,13 +78,13 @@ impl Body {
         self,
         allowance: Allowance,
         parse: fn(&[u8]) -> Result<T, Vec<FieldError>>,
-    ) -> Result<Sent<T>, ApiError> {
+    ) -> Result<ParsedBody<T>, ApiError> {
         check_type(self.request.headers())?;
         let bytes = self.bytes(allowance).await?;
         let body = bytes.clone();
         // Aside, where no other request waits for it.
         let form = web::block(move || parse(&body)).await?.map_err(ApiError::invalid)?;
-        Ok(Sent { form, bytes })
+        Ok(ParsedBody { form, bytes })
     }
 
     fn usual(&self) -> Allowance {

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::http::api;
 use crate::http::response::error::ApiError;
 use crate::http::routes::Route;
-use crate::lane::{Answer, Registry, Snapshot, Subscription, Work, Write};
+use crate::lane::{Registry, Snapshot, Subscription, Work, Write, WriteReply};
 
 /// Bytes of a token at the most.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -105,7 +105,7 @@ impl Caller {
     }
 
     /// Carries out one operation, if the request's condition holds; `body` is what it was sent as.
-    pub(crate) async fn change(&self, command: Command, body: &[u8]) -> Result<Answer, ApiError> {
+    pub(crate) async fn change(&self, command: Command, body: &[u8]) -> Result<WriteReply, ApiError> {
         let if_match = match command {
             Command::CreateTask(_) | Command::ImportTask(_) => None,
             _ => if_match(self.request.headers()),
@@ -114,7 +114,7 @@ impl Caller {
     }
 
     /// Carries out a write, once for each idempotency key.
-    pub(crate) async fn submit(&self, work: Work, body: &[u8]) -> Result<Answer, ApiError> {
+    pub(crate) async fn submit(&self, work: Work, body: &[u8]) -> Result<WriteReply, ApiError> {
         let key = key_of(&self.request, body)?;
         Ok(self.write(Write { work, key }).await?)
     }
@@ -124,12 +124,12 @@ impl Caller {
         &self,
         operations: Vec<Operation>,
         body: &[u8],
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<WriteReply, ApiError> {
         let write = Write { work: Work::Operations(operations), key: key_of(&self.request, body)? };
         self.write(write).await.map_err(ApiError::of_operation)
     }
 
-    async fn write(&self, write: Write) -> Result<Answer, Error> {
+    async fn write(&self, write: Write) -> Result<WriteReply, Error> {
         let (answer, timing) = self.registry().submit_timed(self.who(), write).await;
         // For the edge: whatever came of it, the answer says how long it took.
         self.request.extensions_mut().insert(timing);

@@ -16,12 +16,12 @@ pub(crate) fn min_seq(headers: &HeaderMap) -> Result<Seq, ApiError> {
 }
 
 /// An entity tag (RFC 9110, section 8.8.3) in place, without an allocation.
-pub(crate) struct Tag {
+pub(crate) struct EntityTag {
     text: [u8; 24],
     len: usize,
 }
 
-impl Tag {
+impl EntityTag {
     /// A task's: `"<version>"`.
     pub(crate) fn strong(version: Seq) -> Self {
         Self::new("\"", version)
@@ -71,13 +71,13 @@ fn is_star(list: &[u8]) -> bool {
 
 /// Whether a list of tags holds `wanted`, or is `*`.
 fn names(list: &[u8], wanted: &[u8]) -> bool {
-    is_star(list) || Tags(list).any(|tag| opaque(tag) == wanted)
+    is_star(list) || EntityTags(list).any(|tag| opaque(tag) == wanted)
 }
 
 /// The tags of a list, up to the first thing in it that is none. A quoted tag may itself hold commas.
-struct Tags<'a>(&'a [u8]);
+struct EntityTags<'a>(&'a [u8]);
 
-impl<'a> Iterator for Tags<'a> {
+impl<'a> Iterator for EntityTags<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
@@ -117,9 +117,9 @@ pub(crate) fn matching(list: &[u8]) -> Match {
         let digits = std::str::from_utf8(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?;
         let version = Seq::new(digits.parse().ok()?);
         // A tag is compared as it is: `"007"` is none of ours.
-        (Tag::strong(version).as_bytes() == tag).then_some(version)
+        (EntityTag::strong(version).as_bytes() == tag).then_some(version)
     };
-    Match::Versions(Tags(list).filter_map(version).collect())
+    Match::Versions(EntityTags(list).filter_map(version).collect())
 }
 
 #[cfg(test)]
@@ -129,8 +129,8 @@ mod tests {
     #[test]
     fn tags_are_the_quoted_number() {
         for (number, text) in [(0, "0"), (7, "7"), (120, "120"), (i64::MAX, "9223372036854775807")] {
-            assert_eq!(Tag::strong(Seq::new(number)).value(), format!("\"{text}\"").as_str());
-            assert_eq!(Tag::weak(Seq::new(number)).value(), format!("W/\"{text}\"").as_str());
+            assert_eq!(EntityTag::strong(Seq::new(number)).value(), format!("\"{text}\"").as_str());
+            assert_eq!(EntityTag::weak(Seq::new(number)).value(), format!("W/\"{text}\"").as_str());
         }
     }
 
@@ -179,8 +179,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"1\""));
         headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"2\""));
-        assert!(Tag::weak(Seq::new(2)).is_named_in(&headers));
-        assert!(Tag::strong(Seq::new(2)).is_named_in(&headers));
-        assert!(!Tag::strong(Seq::new(3)).is_named_in(&headers));
+        assert!(EntityTag::weak(Seq::new(2)).is_named_in(&headers));
+        assert!(EntityTag::strong(Seq::new(2)).is_named_in(&headers));
+        assert!(!EntityTag::strong(Seq::new(3)).is_named_in(&headers));
     }
 }

@@ -76,13 +76,13 @@ impl Faults {
         &mut self,
         field: &'static str,
         raw: Option<&'a RawValue>,
-        read: fn(&'a RawValue) -> Result<T, Fault>,
+        read: fn(&'a RawValue) -> Result<T, FieldFault>,
     ) -> Option<T> {
         match read(raw?) {
             Ok(value) => return Some(value),
-            Err(Fault::Type(message)) => self.note(field, message),
-            Err(Fault::Text(error)) => self.note(field, error.to_string()),
-            Err(Fault::Tags(error)) => self.note(field, error.to_string()),
+            Err(FieldFault::Type(message)) => self.note(field, message),
+            Err(FieldFault::Text(error)) => self.note(field, error.to_string()),
+            Err(FieldFault::Tags(error)) => self.note(field, error.to_string()),
         }
         None
     }
@@ -92,7 +92,7 @@ impl Faults {
         &mut self,
         field: &'static str,
         raw: Option<&'a RawValue>,
-        read: fn(&'a RawValue) -> Result<T, Fault>,
+        read: fn(&'a RawValue) -> Result<T, FieldFault>,
     ) -> Option<T> {
         if raw.is_none() {
             self.note(field, "is required");
@@ -102,13 +102,13 @@ impl Faults {
 }
 
 /// What can be wrong with a field.
-pub(crate) enum Fault {
+pub(crate) enum FieldFault {
     Type(&'static str),
     Text(TextError),
     Tags(TagsError),
 }
 
-impl From<TextError> for Fault {
+impl From<TextError> for FieldFault {
     fn from(error: TextError) -> Self {
         Self::Text(error)
     }
@@ -152,70 +152,70 @@ pub(crate) fn is_null(raw: &RawValue) -> bool {
     raw.get() == "null"
 }
 
-pub(crate) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, Fault> {
+pub(crate) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, FieldFault> {
     let is_string = raw.get().starts_with('"');
     // A string can still hold half of a surrogate pair, which is no Unicode text.
     let wrong = if is_string { "must not hold a lone surrogate" } else { otherwise };
-    serde_json::from_str(raw.get()).map_err(|_| Fault::Type(wrong))
+    serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type(wrong))
 }
 
-pub(crate) fn list(raw: &RawValue) -> Result<Vec<&RawValue>, Fault> {
-    serde_json::from_str(raw.get()).map_err(|_| Fault::Type("must be a list"))
+pub(crate) fn list(raw: &RawValue) -> Result<Vec<&RawValue>, FieldFault> {
+    serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type("must be a list"))
 }
 
-pub(crate) fn id(raw: &RawValue) -> Result<TaskId, Fault> {
-    TaskId::parse(&string(raw, "must be a UUID")?).ok_or(Fault::Type("must be a UUID"))
+pub(crate) fn id(raw: &RawValue) -> Result<TaskId, FieldFault> {
+    TaskId::parse(&string(raw, "must be a UUID")?).ok_or(FieldFault::Type("must be a UUID"))
 }
 
-pub(crate) fn title(raw: &RawValue) -> Result<Title, Fault> {
+pub(crate) fn title(raw: &RawValue) -> Result<Title, FieldFault> {
     Ok(Title::parse(&string(raw, "must be a string")?)?)
 }
 
-pub(crate) fn description(raw: &RawValue) -> Result<Option<Description>, Fault> {
+pub(crate) fn description(raw: &RawValue) -> Result<Option<Description>, FieldFault> {
     unless_null(raw, |raw| Ok(Description::parse(&string(raw, "must be a string or null")?)?))
 }
 
-pub(crate) fn boolean(raw: &RawValue) -> Result<bool, Fault> {
-    serde_json::from_str(raw.get()).map_err(|_| Fault::Type("must be true or false"))
+pub(crate) fn boolean(raw: &RawValue) -> Result<bool, FieldFault> {
+    serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type("must be true or false"))
 }
 
-pub(crate) fn priority(raw: &RawValue) -> Result<Option<Priority>, Fault> {
+pub(crate) fn priority(raw: &RawValue) -> Result<Option<Priority>, FieldFault> {
     const WRONG: &str = "must be `low`, `medium`, `high` or null";
-    unless_null(raw, |raw| Priority::parse(&string(raw, WRONG)?).ok_or(Fault::Type(WRONG)))
+    unless_null(raw, |raw| Priority::parse(&string(raw, WRONG)?).ok_or(FieldFault::Type(WRONG)))
 }
 
-pub(crate) fn tags(raw: &RawValue) -> Result<Tags, Fault> {
+pub(crate) fn tags(raw: &RawValue) -> Result<Tags, FieldFault> {
     const WRONG: &str = "must be a list of strings, or null";
     let tags = unless_null(raw, |raw| {
-        let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| Fault::Type(WRONG))?;
+        let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type(WRONG))?;
         let list = list.into_iter().map(|tag| string(tag, WRONG)).collect::<Result<Vec<_>, _>>()?;
-        Tags::parse(list.iter().map(String::as_str)).map_err(Fault::Tags)
+        Tags::parse(list.iter().map(String::as_str)).map_err(FieldFault::Tags)
     });
     tags.map(Option::unwrap_or_default)
 }
 
-pub(crate) fn due_date(raw: &RawValue) -> Result<Option<DueDate>, Fault> {
+pub(crate) fn due_date(raw: &RawValue) -> Result<Option<DueDate>, FieldFault> {
     const WRONG: &str =
         "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null";
-    unless_null(raw, |raw| DueDate::parse(&string(raw, WRONG)?).ok_or(Fault::Type(WRONG)))
+    unless_null(raw, |raw| DueDate::parse(&string(raw, WRONG)?).ok_or(FieldFault::Type(WRONG)))
 }
 
-pub(crate) fn position(raw: &RawValue) -> Result<Option<Position>, Fault> {
+pub(crate) fn position(raw: &RawValue) -> Result<Option<Position>, FieldFault> {
     const WRONG: &str = "must be 1 to 64 printable ASCII characters, or null";
-    unless_null(raw, |raw| Position::parse(&string(raw, WRONG)?).ok_or(Fault::Type(WRONG)))
+    unless_null(raw, |raw| Position::parse(&string(raw, WRONG)?).ok_or(FieldFault::Type(WRONG)))
 }
 
 /// An instant of the years 1 to 9999, which is as far as its text form goes.
-pub(crate) fn instant(raw: &RawValue) -> Result<Timestamp, Fault> {
+pub(crate) fn instant(raw: &RawValue) -> Result<Timestamp, FieldFault> {
     const WRONG: &str = "must be an instant such as `2026-02-08T10:30:00.123456Z`";
-    let instant = DateTime::parse_from_rfc3339(&string(raw, WRONG)?).map_err(|_| Fault::Type(WRONG))?;
+    let instant = DateTime::parse_from_rfc3339(&string(raw, WRONG)?).map_err(|_| FieldFault::Type(WRONG))?;
     let instant = instant.with_timezone(&Utc);
-    if (1..=9999).contains(&instant.year()) { Ok(instant.into()) } else { Err(Fault::Type(WRONG)) }
+    if (1..=9999).contains(&instant.year()) { Ok(instant.into()) } else { Err(FieldFault::Type(WRONG)) }
 }
 
 fn unless_null<T>(
     raw: &RawValue,
-    read: impl FnOnce(&RawValue) -> Result<T, Fault>,
-) -> Result<Option<T>, Fault> {
+    read: impl FnOnce(&RawValue) -> Result<T, FieldFault>,
+) -> Result<Option<T>, FieldFault> {
     if is_null(raw) { Ok(None) } else { read(raw).map(Some) }
 }

@@ -95,7 +95,7 @@ fn search(given: &mut Parameters) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Field, Place, TaskId};
+    use crate::domain::{CursorPosition, Field, TaskId};
     use crate::http::response::error::Details;
     use crate::lane::cursor;
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_cursor_without_a_limit_means_pages_of_100() {
         let sort = Sort { field: Field::Position, descending: false };
-        let place = Place { key: None, id: TaskId::generate() };
+        let place = CursorPosition { key: None, id: TaskId::generate() };
         let query = format!("sort=position&cursor={}", cursor(sort, &place));
         let read = parse(&query).unwrap();
         assert_eq!((read.limit, read.after), (Some(100), Some(place)));

@@ -7,14 +7,14 @@ use actix_web::{HttpRequest, HttpResponse, body::BoxBody};
 
 use crate::domain::Seq;
 use crate::http::request::caller::Caller;
-use crate::http::request::conditional::Tag;
+use crate::http::request::conditional::EntityTag;
 use crate::http::request::header_names::{JSON, REPLAYED, SEQ};
-use crate::lane::{Answer, Effect, Entry, Shown};
+use crate::lane::{Effect, ShownTask, TaskEntry, WriteReply};
 
 impl Caller {
     /// A task's answer.
-    pub(crate) fn task(&self, entry: &Entry, seq: Seq) -> HttpResponse {
-        let tag = Tag::strong(entry.task.version);
+    pub(crate) fn task(&self, entry: &TaskEntry, seq: Seq) -> HttpResponse {
+        let tag = EntityTag::strong(entry.task.version);
         unmodified(self.request(), &tag, seq).unwrap_or_else(|| {
             let mut response = found(StatusCode::OK, seq, entry.json.clone());
             response.headers_mut().insert(ETAG, tag.value());
@@ -23,7 +23,7 @@ impl Caller {
     }
 
     /// What came of a write of one operation.
-    pub(crate) fn written(&self, answer: &Answer) -> HttpResponse {
+    pub(crate) fn written(&self, answer: &WriteReply) -> HttpResponse {
         let mut response = match answer.effects.first() {
             Some(Effect::Created(shown)) => {
                 let mut response = shown_as(StatusCode::CREATED, shown, answer.seq);
@@ -44,14 +44,14 @@ impl Caller {
     }
 }
 
-fn shown_as(status: StatusCode, shown: &Shown, seq: Seq) -> HttpResponse {
+fn shown_as(status: StatusCode, shown: &ShownTask, seq: Seq) -> HttpResponse {
     let mut response = found(status, seq, shown.json.clone());
-    response.headers_mut().insert(ETAG, Tag::strong(shown.version).value());
+    response.headers_mut().insert(ETAG, EntityTag::strong(shown.version).value());
     response
 }
 
 /// Says of an answer that it is the one from then, where it is.
-pub(crate) fn mark_replayed(response: &mut HttpResponse, answer: &Answer) {
+pub(crate) fn mark_replayed(response: &mut HttpResponse, answer: &WriteReply) {
     if answer.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -60,7 +60,7 @@ pub(crate) fn mark_replayed(response: &mut HttpResponse, answer: &Answer) {
 /// A list's answer, by its weak tag; `next` is the path of the next page.
 pub(crate) fn listed(seq: Seq, body: Bytes, next: Option<String>) -> HttpResponse {
     let mut response = found(StatusCode::OK, seq, body);
-    response.headers_mut().insert(ETAG, Tag::weak(seq).value());
+    response.headers_mut().insert(ETAG, EntityTag::weak(seq).value());
     if let Some(next) = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok()) {
         response.headers_mut().insert(LINK, next);
     }
@@ -84,7 +84,7 @@ fn nothing(status: StatusCode, seq: Seq) -> HttpResponse {
 }
 
 /// The answer to a client whose copy is still good, if it is.
-pub(crate) fn unmodified(request: &HttpRequest, tag: &Tag, seq: Seq) -> Option<HttpResponse> {
+pub(crate) fn unmodified(request: &HttpRequest, tag: &EntityTag, seq: Seq) -> Option<HttpResponse> {
     tag.is_named_in(request.headers()).then(|| {
         let mut response = nothing(StatusCode::NOT_MODIFIED, seq);
         response.headers_mut().insert(ETAG, tag.value());

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::domain::UserId;
 use crate::lane::lane::Lane;
-use crate::lane::registry::Inner;
+use crate::lane::registry::RegistryInner;
 use crate::store::Hint;
 
 /// How often followed lanes are asked about: how late an event is at the most when hints are lost.
@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 64;
 
 /// Works until the registry is gone.
-pub(crate) async fn follow(registry: Weak<Inner>, mut hints: mpsc::Receiver<Hint>) {
+pub(crate) async fn follow(registry: Weak<RegistryInner>, mut hints: mpsc::Receiver<Hint>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -51,7 +51,7 @@ pub(crate) async fn follow(registry: Weak<Inner>, mut hints: mpsc::Receiver<Hint
     }
 }
 
-async fn bring_up(registry: &Inner, lane: &Lane, hint: Hint) {
+async fn bring_up(registry: &RegistryInner, lane: &Lane, hint: Hint) {
     let Some(view) = lane.view.get() else { return };
     let caught_up = registry.freshness().catch_up(&lane.who, view, |shown| shown.seq() >= hint.seq).await;
     if let Err(error) = caught_up {
@@ -60,7 +60,7 @@ async fn bring_up(registry: &Inner, lane: &Lane, hint: Hint) {
     }
 }
 
-async fn validate(registry: &Inner, lane: &Lane) -> Result<(), crate::error::Error> {
+async fn validate(registry: &RegistryInner, lane: &Lane) -> Result<(), crate::error::Error> {
     match lane.view.get() {
         Some(view) => registry.freshness().newest(&lane.who, view).await.map(drop),
         None => Ok(()),

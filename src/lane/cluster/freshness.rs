@@ -33,12 +33,12 @@ const ANSWER: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A user's newest seq in the store, and the time before it was asked for.
-type Told = Result<(Seq, u64), StoreError>;
+type SeqAnswer = Result<(Seq, u64), StoreError>;
 
 /// A read that wants to know how far its user is.
 struct Question {
     user: UserId,
-    reply: oneshot::Sender<Told>,
+    reply: oneshot::Sender<SeqAnswer>,
 }
 
 /// What brings lanes up to date.
@@ -149,7 +149,7 @@ impl Freshness {
         // What was shown before the question was in the store then, so a lower seq means that it has gone back.
         let reaches = |shown: &Snapshot| {
             before.seq() <= stored
-                && shown.place() >= (before.timeline(), stored)
+                && shown.moment() >= (before.timeline(), stored)
                 && shown.timeline() == before.timeline()
         };
         let shown = view.snapshot();

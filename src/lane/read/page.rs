@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::task_entry::{Age, Entry};
-use crate::domain::{Field, Filter, Key, Place, Sort, TaskId, Timestamp};
+use super::task_entry::{Age, TaskEntry};
+use crate::domain::{CursorPosition, Field, Filter, Sort, SortKey, TaskId, Timestamp};
 use crate::lane::Snapshot;
 
 /// What is asked of a list.
@@ -24,18 +24,18 @@ pub struct Query {
     /// How many at the most; `None` for all of them.
     pub limit: Option<usize>,
     /// Only what comes after this place: the last one of the page before. It need not be there any more.
-    pub after: Option<Place>,
+    pub after: Option<CursorPosition>,
 }
 
 /// An answer to a [`Query`].
 #[derive(Debug)]
 pub struct Page<'a> {
     /// The tasks, in order.
-    pub entries: Vec<&'a Arc<Entry>>,
+    pub entries: Vec<&'a Arc<TaskEntry>>,
     /// How many the filter lets through, on all pages together.
     pub total: usize,
     /// Where the next page goes on, if there is one.
-    pub next: Option<Place>,
+    pub next: Option<CursorPosition>,
     sort: Sort,
 }
 
@@ -44,8 +44,8 @@ impl<'a> Page<'a> {
         Self::cut(snapshot.newest_first().collect(), snapshot.len(), Sort::default(), false)
     }
 
-    fn cut(entries: Vec<&'a Arc<Entry>>, total: usize, sort: Sort, more: bool) -> Self {
-        let next = entries.last().filter(|_| more).map(|last| sort.place(&last.task));
+    fn cut(entries: Vec<&'a Arc<TaskEntry>>, total: usize, sort: Sort, more: bool) -> Self {
+        let next = entries.last().filter(|_| more).map(|last| sort.position_of(&last.task));
         Self { entries, total, next, sort }
     }
 
@@ -110,8 +110,8 @@ pub(crate) fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
     let limit = query.limit.unwrap_or(usize::MAX);
     // The usual list is kept in its order: a page of it costs what the page holds, not what the user has.
     if query.sort == Sort::default() && query.filter.is_open() {
-        let mut entries: Box<dyn Iterator<Item = &Arc<Entry>>> = match &query.after {
-            Some(Place { key: Some(Key::Number(micros)), id }) => {
+        let mut entries: Box<dyn Iterator<Item = &Arc<TaskEntry>>> = match &query.after {
+            Some(CursorPosition { key: Some(SortKey::Number(micros)), id }) => {
                 Box::new(snapshot.older_than(Age { created_at: Timestamp::from_micros(*micros), id: *id }))
             }
             _ => Box::new(snapshot.newest_first()),
@@ -121,7 +121,7 @@ pub(crate) fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
         return Page::cut(page, snapshot.len(), query.sort, more);
     }
     let matching = snapshot.newest_first().filter(|entry| query.filter.matches(&entry.task));
-    let mut placed: Vec<_> = matching.map(|entry| (query.sort.place(&entry.task), entry)).collect();
+    let mut placed: Vec<_> = matching.map(|entry| (query.sort.position_of(&entry.task), entry)).collect();
     let total = placed.len();
     if let Some(after) = &query.after {
         placed.retain(|(place, _)| query.sort.compare(place, after).is_gt());
@@ -145,11 +145,11 @@ struct Cursor<'a>(Cow<'a, str>, Option<i64>, Option<Cow<'a, str>>, Uuid);
 /// # Panics
 /// Never: a name, a key and an id are always valid JSON.
 #[must_use]
-pub fn cursor(sort: Sort, place: &Place) -> String {
+pub fn cursor(sort: Sort, place: &CursorPosition) -> String {
     let (number, text) = match &place.key {
         None => (None, None),
-        Some(Key::Number(number)) => (Some(*number), None),
-        Some(Key::Text(text)) => (None, Some(Cow::from(text))),
+        Some(SortKey::Number(number)) => (Some(*number), None),
+        Some(SortKey::Text(text)) => (None, Some(Cow::from(text))),
     };
     let cursor = Cursor(sort.name().into(), number, text, place.id.as_uuid());
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).expect("a cursor is always valid JSON"))
@@ -157,18 +157,18 @@ pub fn cursor(sort: Sort, place: &Place) -> String {
 
 /// Reads a cursor of this order; `None` if it is broken, or of another order.
 #[must_use]
-pub fn parse_cursor(sort: Sort, text: &str) -> Option<Place> {
+pub fn parse_cursor(sort: Sort, text: &str) -> Option<CursorPosition> {
     let json = URL_SAFE_NO_PAD.decode(text).ok()?;
     let Cursor(name, number, text, id) = serde_json::from_slice(&json).ok()?;
     let key = match (sort.field, number, text) {
-        (Field::Title | Field::Position, None, Some(text)) => Some(Key::Text(text.into_owned())),
+        (Field::Title | Field::Position, None, Some(text)) => Some(SortKey::Text(text.into_owned())),
         (Field::CreatedAt | Field::UpdatedAt | Field::DueDate | Field::Priority, Some(number), None) => {
-            Some(Key::Number(number))
+            Some(SortKey::Number(number))
         }
         (Field::DueDate | Field::Priority | Field::Position, None, None) => None,
         _ => return None,
     };
-    (name == sort.name()).then_some(Place { key, id: TaskId::from_uuid(id) })
+    (name == sort.name()).then_some(CursorPosition { key, id: TaskId::from_uuid(id) })
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
                 ..NewTask::titled(TaskId::generate(), title)
             };
             let task = new.make(Timestamp::from_micros(made % 7), Seq::new(place));
-            snapshot.put(Arc::new(Entry::new(task, "ann")));
+            snapshot.put(Arc::new(TaskEntry::new(task, "ann")));
         }
         snapshot
     }
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_cursor_of_another_order_is_refused() {
-        let place = Place { key: Some(Key::Number(5)), id: TaskId::generate() };
+        let place = CursorPosition { key: Some(SortKey::Number(5)), id: TaskId::generate() };
         let newest = cursor(Sort::default(), &place);
         assert_eq!(parse_cursor(Sort::default(), &newest), Some(place));
         assert_eq!(parse_cursor(Sort { descending: false, ..Sort::default() }, &newest), None);

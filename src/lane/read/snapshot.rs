@@ -10,7 +10,7 @@ use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
 
 use super::page::{self, Frame, Page, Query};
-use super::task_entry::{Age, ByAge, ById, ByVersion, Entry};
+use super::task_entry::{Age, ByAge, ById, ByVersion, TaskEntry};
 use super::task_json::render;
 use crate::domain::{Seq, Task, TaskId};
 use crate::store::StoredUser;
@@ -39,7 +39,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// It took this state.
-    Changed(Arc<Entry>),
+    Changed(Arc<TaskEntry>),
     /// It was deleted.
     Deleted(TaskId),
 }
@@ -82,7 +82,7 @@ impl Snapshot {
             next.delete(id, seq);
         }
         for task in stored.tasks {
-            next.put(Arc::new(Entry::new(task, subject)));
+            next.put(Arc::new(TaskEntry::new(task, subject)));
         }
         if stored.horizon > self.horizon {
             next.horizon = stored.horizon;
@@ -108,7 +108,7 @@ impl Snapshot {
         let list = frame.close(tasks.len(), None);
         let entries = tasks.into_iter().zip(places);
         let entries: Vec<_> = entries
-            .map(|(task, place)| Arc::new(Entry { task: Arc::new(task), json: list.slice(place) }))
+            .map(|(task, place)| Arc::new(TaskEntry { task: Arc::new(task), json: list.slice(place) }))
             .collect();
         self.entries_weight = entries.iter().map(|entry| entry.weight()).sum();
         self.by_id = entries.iter().cloned().map(ById).collect();
@@ -135,7 +135,7 @@ impl Snapshot {
     }
 
     /// Its place among the states a lane has shown: a later one is greater.
-    pub(crate) const fn place(&self) -> (u32, Seq) {
+    pub(crate) const fn moment(&self) -> (u32, Seq) {
         (self.timeline, self.seq)
     }
 
@@ -158,17 +158,17 @@ impl Snapshot {
 
     /// A task by its id.
     #[must_use]
-    pub fn get(&self, id: TaskId) -> Option<&Arc<Entry>> {
+    pub fn get(&self, id: TaskId) -> Option<&Arc<TaskEntry>> {
         self.by_id.get(&id).map(|ById(entry)| entry)
     }
 
     /// Every task, newest first (by `created_at`, then id).
-    pub fn newest_first(&self) -> impl ExactSizeIterator<Item = &Arc<Entry>> {
+    pub fn newest_first(&self) -> impl ExactSizeIterator<Item = &Arc<TaskEntry>> {
         self.by_age.iter().rev().map(|ByAge(entry)| entry)
     }
 
     /// Every task not younger than `age`, oldest last.
-    pub(crate) fn older_than(&self, age: Age) -> impl Iterator<Item = &Arc<Entry>> {
+    pub(crate) fn older_than(&self, age: Age) -> impl Iterator<Item = &Arc<TaskEntry>> {
         self.by_age.range(..age).rev().map(|ByAge(entry)| entry)
     }
 
@@ -235,7 +235,7 @@ impl Snapshot {
     }
 
     /// Sets a task's state.
-    pub(crate) fn put(&mut self, entry: Arc<Entry>) {
+    pub(crate) fn put(&mut self, entry: Arc<TaskEntry>) {
         self.take(entry.task.id);
         self.entries_weight += entry.weight();
         self.by_age.insert(ByAge(Arc::clone(&entry)));
@@ -294,7 +294,7 @@ mod tests {
             for entry in snapshot.newest_first() {
                 let (outer, inner) = (list.as_ptr_range(), entry.json.as_ptr_range());
                 assert!(outer.start <= inner.start && inner.end <= outer.end);
-                assert_eq!(entry.json, Entry::new((*entry.task).clone(), "ann").json);
+                assert_eq!(entry.json, TaskEntry::new((*entry.task).clone(), "ann").json);
             }
         }
     }
@@ -304,7 +304,7 @@ mod tests {
         let entry = |number| {
             let title = Title::parse(&format!("t{number}")).unwrap();
             let task = NewTask::titled(TaskId::generate(), title);
-            Arc::new(Entry::new(task.make(Timestamp::from_micros(1), Seq::new(number)), "ann"))
+            Arc::new(TaskEntry::new(task.make(Timestamp::from_micros(1), Seq::new(number)), "ann"))
         };
         let told = |snapshot: &Snapshot| {
             let changes = snapshot.changes(Seq::ZERO, 100).unwrap();

@@ -11,7 +11,7 @@ use crate::domain::{Seq, Task, TaskId, Timestamp};
 
 /// A task and its JSON, as every answer shows it.
 #[derive(Debug)]
-pub struct Entry {
+pub struct TaskEntry {
     /// The task.
     pub task: Arc<Task>,
     /// Its JSON object: bytes of its own, or of the list's body that was made when its user was loaded.
@@ -31,11 +31,11 @@ macro_rules! ordered {
     ($(#[$doc:meta])* $name:ident by $key:ty: $of:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
-        pub(crate) struct $name(pub(crate) Arc<Entry>);
+        pub(crate) struct $name(pub(crate) Arc<TaskEntry>);
 
         impl $name {
             fn key(&self) -> $key {
-                let of: fn(&Entry) -> $key = $of;
+                let of: fn(&TaskEntry) -> $key = $of;
                 of(&self.0)
             }
         }
@@ -80,14 +80,14 @@ ordered! {
 }
 ordered! {
     /// By its place in the list.
-    ByAge by Age: Entry::age
+    ByAge by Age: TaskEntry::age
 }
 ordered! {
     /// By its version: its place in the change feed.
     ByVersion by Seq: |entry| entry.task.version
 }
 
-impl Entry {
+impl TaskEntry {
     /// Renders `task`, owned by `subject`.
     #[must_use]
     pub fn new(task: Task, subject: &str) -> Self {
@@ -102,13 +102,13 @@ impl Entry {
     }
 
     /// What an answer shows of it.
-    pub(crate) fn shown(&self) -> Shown {
-        Shown { id: self.task.id, version: self.task.version, json: self.json.clone() }
+    pub(crate) fn shown(&self) -> ShownTask {
+        ShownTask { id: self.task.id, version: self.task.version, json: self.json.clone() }
     }
 
     /// What it weighs in memory, in bytes, nearly; its place in the list's body included.
     pub(crate) fn weight(&self) -> usize {
-        const FIXED: usize = size_of::<Entry>() + size_of::<Task>() + 4 * size_of::<usize>();
+        const FIXED: usize = size_of::<TaskEntry>() + size_of::<Task>() + 4 * size_of::<usize>();
         // Three sets of pointers, whose nodes are half empty at the worst, and their inner nodes.
         const IN_SETS: usize = 3 * 5 * size_of::<usize>();
         let task = &self.task;
@@ -123,7 +123,7 @@ impl Entry {
 
 /// A task in an answer: its JSON, with what the answer's headers say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownTask {
     /// Which task.
     pub id: TaskId,
     /// Its version.

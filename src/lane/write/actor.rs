@@ -12,18 +12,18 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::{Mutex, oneshot};
 
-use super::cancellation::Claim;
-use super::command::{Answer, Write};
-use super::idempotency::Keys;
+use super::cancellation::Cancellation;
+use super::command::{Write, WriteReply};
+use super::idempotency::RecentKeys;
 use super::plan::{Plan, Planned, replay};
-use super::reply_dispatch::Home;
+use super::reply_dispatch::ReplyDispatch;
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
 use crate::lane::cluster::freshness::Freshness;
-use crate::lane::lane::Permit;
+use crate::lane::lane::WritePermit;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::view::View;
-use crate::store::group_commit::{Committer, Sending, Settled};
+use crate::store::group_commit::{CommitTiming, GroupCommitter, Settled};
 use crate::store::{Batch, Recalled, Store};
 use crate::telemetry::metrics;
 
@@ -40,14 +40,14 @@ const JITTER: Duration = Duration::from_millis(4);
 /// The pause before a failed reload is tried again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(250);
 
-/// What every lane works with.
-pub(crate) struct Works {
+/// What all lanes share.
+pub(crate) struct LaneContext {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) committer: Committer,
+    pub(crate) committer: GroupCommitter,
     pub(crate) freshness: Freshness,
     pub(crate) max_tasks: usize,
-    /// What the lengths of pauses are drawn by.
-    pub(crate) lot: u64,
+    /// Seed for retry jitter; differs per process, so that competing writers do not retry in lockstep.
+    pub(crate) jitter_seed: u64,
 }
 
 /// A write on its way to the actor.
@@ -56,17 +56,17 @@ pub(crate) struct Works {
 pub(crate) struct Submit {
     pub(crate) who: Identity,
     pub(crate) write: Write,
-    pub(crate) claim: Claim,
-    pub(crate) reply: oneshot::Sender<Result<Answer, Error>>,
+    pub(crate) cancellation: Cancellation,
+    pub(crate) reply: oneshot::Sender<Result<WriteReply, Error>>,
     /// Where the caller waits.
-    pub(crate) home: Home,
+    pub(crate) dispatch: ReplyDispatch,
     /// The user's seq in the store when the write's key was looked up there and not found; `None` once that may
     /// have changed under the same seq.
     pub(crate) looked_up: Option<Seq>,
     /// Whether it was planned, and therefore claimed, before.
     pub(crate) planned: bool,
     /// Keeps the lane from being passivated, and counts against the limits on waiting work.
-    pub(crate) permit: Permit,
+    pub(crate) permit: WritePermit,
 }
 
 /// What the actor is doing. Transitions:
@@ -80,44 +80,59 @@ pub(crate) struct Submit {
 /// | `Reloading` | loaded | `Idle`, then on with the queue |
 enum State {
     Idle,
-    Committing(Box<Sent>),
+    Committing(Box<InFlight>),
     Reloading,
 }
 
 /// A batch on its way to the store.
-struct Sent {
+struct InFlight {
     batch: Arc<Batch>,
     next: Snapshot,
-    answers: Vec<(Submit, Result<Answer, Error>)>,
+    answers: Vec<(Submit, Result<WriteReply, Error>)>,
 }
 
 /// The actor. Its state is rebuilt from the store whenever it is made anew.
 pub(crate) struct UserActor {
     who: Identity,
-    works: Arc<Works>,
+    context: Arc<LaneContext>,
     view: Arc<View>,
-    flight: Arc<Mutex<()>>,
+    commit_lock: Arc<Mutex<()>>,
     queue: VecDeque<Submit>,
     state: State,
     reruns: u32,
-    keys: Keys,
+    keys: RecentKeys,
     /// The place of the state this actor has met last, or made.
     known: (u32, Seq),
 }
 
 impl UserActor {
-    pub(crate) fn new(who: Identity, works: Arc<Works>, view: Arc<View>, flight: Arc<Mutex<()>>) -> Self {
+    pub(crate) fn new(
+        who: Identity,
+        context: Arc<LaneContext>,
+        view: Arc<View>,
+        commit_lock: Arc<Mutex<()>>,
+    ) -> Self {
         let (queue, state) = (VecDeque::new(), State::Idle);
-        let known = view.snapshot().place();
-        Self { who, works, view, flight, queue, state, reruns: 0, keys: Keys::new(known.1), known }
+        let known = view.snapshot().moment();
+        Self {
+            who,
+            context,
+            view,
+            commit_lock,
+            queue,
+            state,
+            reruns: 0,
+            keys: RecentKeys::new(known.1),
+            known,
+        }
     }
 
     /// The state to plan on. Where it is not the one this actor has left, others have written, under keys this
     /// lane knows nothing of, and what it knows may have been undone: it is all to be looked up in the store.
     fn base(&mut self) -> Arc<Snapshot> {
         let base = self.view.snapshot();
-        if base.place() != self.known {
-            self.known = base.place();
+        if base.moment() != self.known {
+            self.known = base.moment();
             self.keys.forget(base.seq());
         }
         base
@@ -126,21 +141,21 @@ impl UserActor {
     /// Plans what is queued and sends it off, if nothing is in flight.
     fn proceed(&mut self, ctx: &mut Context<Self>) {
         while matches!(self.state, State::Idle) && !self.queue.is_empty() {
-            if self.works.freshness.is_outdated(&self.view.snapshot()) {
+            if self.context.freshness.is_outdated(&self.view.snapshot()) {
                 return self.reload(Duration::ZERO, ctx);
             }
-            let Ok(flight) = Arc::clone(&self.flight).try_lock_owned() else {
+            let Ok(commit_lock) = Arc::clone(&self.commit_lock).try_lock_owned() else {
                 // Only a predecessor of this actor can hold it, and the registry starts no successor
-                // before that flight is over.
+                // before that commit is settled.
                 debug_assert!(false, "two actors of one user");
                 return;
             };
             if let Some(sent) = self.plan(ctx) {
                 let (told, settled) = oneshot::channel();
-                let home = Home::here();
+                let dispatch = ReplyDispatch::of_current_thread();
                 // An actor that has died hears nothing; the store holds the truth then.
-                let tell = move |settled, sending| home.run(move || drop(told.send((settled, sending))));
-                self.works.committer.submit(Arc::clone(&sent.batch), flight, tell);
+                let tell = move |settled, sending| dispatch.run(move || drop(told.send((settled, sending))));
+                self.context.committer.submit(Arc::clone(&sent.batch), commit_lock, tell);
                 self.state = State::Committing(Box::new(sent));
                 ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
                     // The committer settles every batch; it can only be gone when the process is ending.
@@ -153,18 +168,18 @@ impl UserActor {
 
     /// Plans queued writes. Answers at once what nothing uncommitted bears on; returns what is to be
     /// committed, if anything is.
-    fn plan(&mut self, ctx: &mut Context<Self>) -> Option<Sent> {
+    fn plan(&mut self, ctx: &mut Context<Self>) -> Option<InFlight> {
         let base = self.base();
-        let mut plan = Plan::new(self.who.clone(), base, self.works.max_tasks, Timestamp::now());
+        let mut plan = Plan::new(self.who.clone(), base, self.context.max_tasks, Timestamp::now());
         let (mut answers, mut unsure) = (Vec::new(), Vec::new());
         for mut submit in self.queue.drain(..self.queue.len().min(BATCH)) {
-            if !submit.planned && !submit.claim.take() {
+            if !submit.planned && !submit.cancellation.win() {
                 continue;
             }
             submit.planned = true;
             if let Some(key) = &submit.write.key {
                 if let Some(record) = self.keys.get(&key.key) {
-                    let answer = replay(record, key, || Answer::from_record(&record.answer), plan.seq());
+                    let answer = replay(record, key, || WriteReply::from_record(&record.answer), plan.seq());
                     submit.answer(answer);
                     continue;
                 }
@@ -187,18 +202,18 @@ impl UserActor {
             return None;
         }
         let Planned { batch, next } = plan.finish();
-        Some(Sent { batch: Arc::new(batch), next, answers })
+        Some(InFlight { batch: Arc::new(batch), next, answers })
     }
 
     /// Looks a write's key up in the store anew, beside whatever else there is to do.
     fn recall(&self, submit: Submit, ctx: &mut Context<Self>) {
-        let (works, who, view) = (Arc::clone(&self.works), self.who.clone(), Arc::clone(&self.view));
+        let (context, who, view) = (Arc::clone(&self.context), self.who.clone(), Arc::clone(&self.view));
         let key = submit.write.key.as_ref().map(|key| Arc::clone(&key.key)).unwrap_or_default();
         let lookup = async move {
-            let recalled = works.store.recall(who.user(), &key).await;
+            let recalled = context.store.recall(who.user(), &key).await;
             let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
             if recalled.record.is_some() {
-                works.freshness.reach(&who, &view, recalled.seq).await?;
+                context.freshness.reach(&who, &view, recalled.seq).await?;
             }
             Ok(recalled)
         };
@@ -209,7 +224,7 @@ impl UserActor {
     fn recalled(&mut self, mut submit: Submit, recalled: Result<Recalled, Error>, ctx: &mut Context<Self>) {
         match (recalled, &submit.write.key) {
             (Ok(Recalled { seq, record: Some(record) }), Some(key)) => {
-                let answer = replay(&record, key, || Answer::from_record(&record.answer), seq);
+                let answer = replay(&record, key, || WriteReply::from_record(&record.answer), seq);
                 submit.answer(answer);
             }
             (Ok(Recalled { seq, .. }), _) => {
@@ -221,19 +236,19 @@ impl UserActor {
         }
     }
 
-    fn settled(&mut self, settled: Settled, sending: Option<Sending>, ctx: &mut Context<Self>) {
+    fn settled(&mut self, settled: Settled, sending: Option<CommitTiming>, ctx: &mut Context<Self>) {
         let State::Committing(sent) = std::mem::replace(&mut self.state, State::Idle) else {
             return;
         };
         let sent = *sent;
         if let Some(sending) = sending {
-            sent.answers.iter().for_each(|(submit, _)| submit.claim.note(sending));
+            sent.answers.iter().for_each(|(submit, _)| submit.cancellation.note_commit(sending));
         }
         match settled {
             Settled::Committed => {
                 self.reruns = 0;
                 self.keys.keep(&sent.batch);
-                self.known = sent.next.place();
+                self.known = sent.next.moment();
                 self.view.publish(sent.next);
                 for (submit, answer) in sent.answers {
                     submit.answer(answer);
@@ -242,7 +257,7 @@ impl UserActor {
             Settled::Conflict => {
                 metrics().conflict();
                 self.reruns += 1;
-                let pause = jitter(self.reruns, (self.works.lot, self.known.1));
+                let pause = jitter(self.reruns, (self.context.jitter_seed, self.known.1));
                 let submits = submits(sent).map(|submit| Submit { looked_up: None, ..submit });
                 if self.reruns > RERUNS {
                     self.reruns = 0;
@@ -271,10 +286,10 @@ impl UserActor {
     /// Brings the user's state up to date, after `pause`. Until it is there nothing is planned.
     fn reload(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         self.state = State::Reloading;
-        let (works, view, who) = (Arc::clone(&self.works), Arc::clone(&self.view), self.who.clone());
+        let (context, view, who) = (Arc::clone(&self.context), Arc::clone(&self.view), self.who.clone());
         let load = async move {
             tokio::time::sleep(pause).await;
-            works.freshness.catch_up(&who, &view, |_| false).await
+            context.freshness.catch_up(&who, &view, |_| false).await
         };
         ctx.spawn(load.into_actor(self).map(|loaded, actor, ctx| actor.reloaded(loaded, ctx)));
     }
@@ -318,24 +333,24 @@ impl Handler<Submit> for UserActor {
 }
 
 impl Submit {
-    fn answer(self, answer: Result<Answer, Error>) {
+    fn answer(self, answer: Result<WriteReply, Error>) {
         // The permit goes first, so that whoever hears the answer finds the place free.
         drop(self.permit);
         let reply = self.reply;
         // A caller that has gone needs no answer; the write stands.
-        self.home.run(move || drop(reply.send(answer)));
+        self.dispatch.run(move || drop(reply.send(answer)));
     }
 }
 
-fn submits(sent: Sent) -> impl Iterator<Item = Submit> {
+fn submits(sent: InFlight) -> impl Iterator<Item = Submit> {
     sent.answers.into_iter().map(|(submit, _)| submit)
 }
 
-/// How long to wait before a batch is planned for the so-many-th time anew, drawn by `lot`.
-fn jitter(rerun: u32, lot: impl Hash) -> Duration {
+/// Randomised back-off before retry number `rerun`.
+fn jitter(rerun: u32, jitter_seed: impl Hash) -> Duration {
     let most = JITTER.saturating_mul(1 << rerun.min(RERUNS));
     let mut drawn = DefaultHasher::new();
-    (rerun, lot).hash(&mut drawn);
+    (rerun, jitter_seed).hash(&mut drawn);
     most.mul_f64(f64::from(u16::try_from(drawn.finish() >> 48).unwrap_or(0)) / f64::from(u16::MAX))
 }
 

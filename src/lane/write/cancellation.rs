@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::store::group_commit::Sending;
+use crate::store::group_commit::CommitTiming;
 
 /// How long a write took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,34 +22,34 @@ pub struct Timing {
 /// Who decides over a queued command: the actor by planning it, or the caller by giving up on it.
 /// The first one wins, so a caller knows for certain whether its command can still take effect.
 #[derive(Clone)]
-pub(crate) struct Claim(Arc<Shared>);
+pub(crate) struct Cancellation(Arc<CancellationState>);
 
-struct Shared {
+struct CancellationState {
     taken: AtomicBool,
     made: Instant,
     /// Microseconds: from `made` until the batch was sent, and, in the lower half, until it was settled. 0: not sent.
     sent: AtomicU64,
 }
 
-impl Claim {
+impl Cancellation {
     /// Of a write that comes now.
     pub(crate) fn new() -> Self {
         let (taken, made, sent) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
-        Self(Arc::new(Shared { taken, made, sent }))
+        Self(Arc::new(CancellationState { taken, made, sent }))
     }
 
     /// True for the first to ask.
-    pub(crate) fn take(&self) -> bool {
+    pub(crate) fn win(&self) -> bool {
         !self.0.taken.swap(true, Ordering::AcqRel)
     }
 
     /// Gives the decision back. Only for a command that was answered without effect.
-    pub(crate) fn give_back(&self) {
+    pub(crate) fn reopen(&self) {
         self.0.taken.store(false, Ordering::Release);
     }
 
     /// Notes that its batch was sent, for the caller to see with the answer.
-    pub(crate) fn note(&self, sending: Sending) {
+    pub(crate) fn note_commit(&self, sending: CommitTiming) {
         let queue = sending.at.saturating_duration_since(self.0.made);
         // At the least one, which tells it from a batch that was not sent.
         let took = micros(sending.took).max(1);

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::domain::{Command, Operation, Seq, TaskId};
-use crate::lane::read::task_entry::Shown;
+use crate::lane::read::task_entry::ShownTask;
 
 /// A write: what to do, wholly or not at all.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct IdempotencyKey {
 
 /// An accepted write, durable in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct WriteReply {
     /// The seq of its last change; where it changed nothing, the seq at which the answer is true.
     pub seq: Seq,
     /// What each operation did, in order.
@@ -52,13 +52,13 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The task is new.
-    Created(Shown),
+    Created(ShownTask),
     /// The task of an export is in. An import is large, and no answer shows its tasks.
     Imported,
     /// The same create came before; this is the stored task.
-    Exists(Shown),
+    Exists(ShownTask),
     /// The task changed.
-    Updated(Shown),
+    Updated(ShownTask),
     /// The task is gone.
     Deleted,
 }
@@ -87,28 +87,28 @@ struct Record<'a> {
 #[serde(rename_all = "lowercase")]
 enum EffectRecord<'a> {
     #[serde(borrow)]
-    Created(ShownRecord<'a>),
+    Created(ShownTaskRecord<'a>),
     Imported,
     #[serde(borrow)]
-    Exists(ShownRecord<'a>),
+    Exists(ShownTaskRecord<'a>),
     #[serde(borrow)]
-    Updated(ShownRecord<'a>),
+    Updated(ShownTaskRecord<'a>),
     Deleted,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ShownRecord<'a>(Uuid, i64, #[serde(borrow)] &'a RawValue);
+struct ShownTaskRecord<'a>(Uuid, i64, #[serde(borrow)] &'a RawValue);
 
-impl Answer {
+impl WriteReply {
     /// The answer as the store is to keep it.
     ///
     /// # Panics
     /// Never: ids, numbers and what is JSON already are valid JSON.
     #[must_use]
     pub(crate) fn to_record(&self) -> Bytes {
-        fn shown(shown: &Shown) -> ShownRecord<'_> {
+        fn shown(shown: &ShownTask) -> ShownTaskRecord<'_> {
             let json = serde_json::from_slice(&shown.json).expect("a task's JSON is JSON");
-            ShownRecord(shown.id.as_uuid(), shown.version.get(), json)
+            ShownTaskRecord(shown.id.as_uuid(), shown.version.get(), json)
         }
         let effects = self.effects.iter().map(|effect| match effect {
             Effect::Created(task) => EffectRecord::Created(shown(task)),
@@ -124,9 +124,9 @@ impl Answer {
     /// An answer the store kept; `None` if it cannot be read.
     #[must_use]
     pub(crate) fn from_record(record: &[u8]) -> Option<Self> {
-        fn shown(ShownRecord(id, version, json): ShownRecord<'_>) -> Shown {
+        fn shown(ShownTaskRecord(id, version, json): ShownTaskRecord<'_>) -> ShownTask {
             let json = Bytes::copy_from_slice(json.get().as_bytes());
-            Shown { id: TaskId::from_uuid(id), version: Seq::new(version), json }
+            ShownTask { id: TaskId::from_uuid(id), version: Seq::new(version), json }
         }
         let record: Record<'_> = serde_json::from_slice(record).ok()?;
         let effects = record.effects.into_iter().map(|effect| match effect {
@@ -147,11 +147,14 @@ mod tests {
     #[test]
     fn an_answer_comes_back_from_its_record_letter_by_letter() {
         let json = Bytes::from_static(br#"{"title":"\u00e4 \"x\"","version":7}"#);
-        let shown = Shown { id: TaskId::generate(), version: Seq::new(7), json };
+        let shown = ShownTask { id: TaskId::generate(), version: Seq::new(7), json };
         let effects =
             vec![Effect::Created(shown.clone()), Effect::Imported, Effect::Deleted, Effect::Updated(shown)];
-        let answer = Answer { seq: Seq::new(9), effects, replayed: false };
-        assert_eq!(Answer::from_record(&answer.to_record()), Some(Answer { replayed: true, ..answer }));
-        assert_eq!(Answer::from_record(b"{}"), None);
+        let answer = WriteReply { seq: Seq::new(9), effects, replayed: false };
+        assert_eq!(
+            WriteReply::from_record(&answer.to_record()),
+            Some(WriteReply { replayed: true, ..answer })
+        );
+        assert_eq!(WriteReply::from_record(b"{}"), None);
     }
 }

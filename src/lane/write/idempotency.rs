@@ -15,7 +15,7 @@ use crate::store::{Batch, KeyRecord};
 /// How long a key is kept. Writes are queued for less time than this.
 const REMEMBER: Duration = Duration::from_mins(1);
 
-/// Keys kept at the most …
+/// Keys kept at most …
 const KEYS: usize = 4_096;
 
 /// … and bytes of their answers.
@@ -23,12 +23,12 @@ const BYTES: usize = 4 << 20;
 
 /// The keys, and from when on they are all that were committed.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub(crate) struct RecentKeys {
     known: HashMap<Arc<str>, (Instant, KeyRecord)>,
     since: Seq,
 }
 
-impl Keys {
+impl RecentKeys {
     /// None yet; what was committed up to `since` is to be found in the store.
     pub(crate) fn new(since: Seq) -> Self {
         Self { known: HashMap::new(), since }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_key_is_known_for_a_minute_and_one_that_came_before_has_to_be_asked_for() {
-        let mut keys = Keys::new(Seq::new(7));
+        let mut keys = RecentKeys::new(Seq::new(7));
         assert!(keys.completes(Some(Seq::new(7))));
         assert!(!keys.completes(Some(Seq::new(6))) && !keys.completes(None));
         keys.keep(&batch(8, 2, 10));
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn neither_many_keys_nor_long_answers_are_kept_without_end() {
         for (count, bytes) in [(256, 10), (16, 100_000)] {
-            let mut keys = Keys::new(Seq::ZERO);
+            let mut keys = RecentKeys::new(Seq::ZERO);
             let mut asked_again = 0;
             for seq in 1..=200 {
                 keys.keep(&batch(seq, count, bytes));

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::command::{Answer, Effect, IdempotencyKey, Work, Write};
+use super::command::{Effect, IdempotencyKey, Work, Write, WriteReply};
 use crate::domain::{
-    Change, Circumstances, Command, Decision, Identity, Operation, Seq, Task, TaskId, Timestamp,
+    Change, Command, Decision, DecisionContext, Identity, Operation, Seq, Task, TaskId, Timestamp,
 };
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
-use crate::lane::read::task_entry::Entry;
+use crate::lane::read::task_entry::TaskEntry;
 use crate::store::{Batch, KeyRecord};
 
 /// A working copy of a user's state, with what made it differ from the committed one.
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     base: Arc<Snapshot>,
     next: Snapshot,
     changes: BTreeMap<TaskId, Change<Arc<Task>>>,
-    keys: HashMap<Arc<str>, (KeyRecord, Answer)>,
+    keys: HashMap<Arc<str>, (KeyRecord, WriteReply)>,
     email: Option<Arc<str>>,
     erase: bool,
 }
@@ -54,14 +54,14 @@ impl Plan {
     }
 
     /// Runs one write, wholly or not at all. `email` is the writer's address, by the newest token.
-    pub(crate) fn run(&mut self, write: &Write, email: Option<&Arc<str>>) -> Result<Answer, Error> {
+    pub(crate) fn run(&mut self, write: &Write, email: Option<&Arc<str>>) -> Result<WriteReply, Error> {
         if let Some(key) = &write.key
             && let Some((record, answer)) = self.keys.get(&key.key)
         {
             return replay(
                 record,
                 key,
-                || Some(Answer { replayed: true, ..answer.clone() }),
+                || Some(WriteReply { replayed: true, ..answer.clone() }),
                 self.next.seq(),
             );
         }
@@ -73,7 +73,7 @@ impl Plan {
             }
             Work::Operations(operations) => self.operate(operations)?,
         };
-        let answer = Answer { seq: self.next.seq(), effects, replayed: false };
+        let answer = WriteReply { seq: self.next.seq(), effects, replayed: false };
         // Also of a create that found its task: carried out anew, it would bring the task back once it is gone.
         if let Some(key) = &write.key {
             let (name, fingerprint) = (Arc::clone(&key.key), key.fingerprint);
@@ -122,13 +122,13 @@ impl Plan {
     ) -> Result<Effect, Error> {
         let (id, seq) = (operation.task(), self.next.seq().next());
         let existing = self.next.get(id).cloned();
-        let at = Circumstances { count: self.next.len(), limit: self.max_tasks, now: self.now, next: seq };
+        let at = DecisionContext { count: self.next.len(), limit: self.max_tasks, now: self.now, next: seq };
         let decision = operation.decide(existing.as_ref().map(|entry| &*entry.task), at);
         let refused = |refusal| Error::Refused { refusal, seq: self.next.seq(), current: None, operation: 0 };
         let decision = decision.map_err(refused)?;
         match decision {
             Decision::Create(task) | Decision::Replace(task) => {
-                let entry = Arc::new(Entry::new(task, self.who.subject()));
+                let entry = Arc::new(TaskEntry::new(task, self.who.subject()));
                 let shown = entry.shown();
                 changes.push((id, Change::Put(Arc::clone(&entry.task))));
                 self.next.put(entry);
@@ -181,9 +181,9 @@ impl Plan {
 pub(crate) fn replay(
     record: &KeyRecord,
     key: &IdempotencyKey,
-    answer: impl FnOnce() -> Option<Answer>,
+    answer: impl FnOnce() -> Option<WriteReply>,
     seq: Seq,
-) -> Result<Answer, Error> {
+) -> Result<WriteReply, Error> {
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused { seq });
     }

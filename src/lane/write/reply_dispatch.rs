@@ -9,47 +9,47 @@ use std::cell::OnceCell;
 use actix::Arbiter;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-type Errand = Box<dyn FnOnce() + Send>;
+type Delivery = Box<dyn FnOnce() + Send>;
 
 /// Errands run in one go at the most, before other tasks of the thread get their turn.
 const AT_ONCE: usize = 64;
 
 thread_local! {
-    static HERE: OnceCell<Home> = const { OnceCell::new() };
+    static CURRENT: OnceCell<ReplyDispatch> = const { OnceCell::new() };
 }
 
-/// A thread on which errands can be run; without one, they are run where they come up.
+/// A thread on which deliveries can be run; without one, they are run where they come up.
 ///
-/// What waits is bounded by what was let in: each errand answers one write.
+/// What waits is bounded by what was let in: each delivery answers one write.
 #[derive(Clone)]
-pub(crate) struct Home(Option<UnboundedSender<Errand>>);
+pub(crate) struct ReplyDispatch(Option<UnboundedSender<Delivery>>);
 
-impl Home {
+impl ReplyDispatch {
     /// The present thread, if it runs an arbiter.
-    pub(crate) fn here() -> Self {
+    pub(crate) fn of_current_thread() -> Self {
         let found = || {
             Arbiter::try_current()?;
-            let (errands, waiting) = mpsc::unbounded_channel();
+            let (deliveries, waiting) = mpsc::unbounded_channel();
             actix::spawn(run(waiting));
-            Some(errands)
+            Some(deliveries)
         };
-        HERE.with(|here| here.get_or_init(|| Self(found())).clone())
+        CURRENT.with(|of_current_thread| of_current_thread.get_or_init(|| Self(found())).clone())
     }
 
-    /// Has that thread run an errand, soon. It must neither wait nor take long.
-    pub(crate) fn run(&self, errand: impl FnOnce() + Send + 'static) {
-        let Some(errands) = &self.0 else { return errand() };
-        if let Err(refused) = errands.send(Box::new(errand)) {
+    /// Has that thread run a delivery soon. It must neither wait nor take long.
+    pub(crate) fn run(&self, delivery: impl FnOnce() + Send + 'static) {
+        let Some(deliveries) = &self.0 else { return delivery() };
+        if let Err(refused) = deliveries.send(Box::new(delivery)) {
             // The thread is ending.
             (refused.0)();
         }
     }
 }
 
-async fn run(mut waiting: UnboundedReceiver<Errand>) {
-    let mut errands = Vec::with_capacity(AT_ONCE);
-    while waiting.recv_many(&mut errands, AT_ONCE).await > 0 {
-        errands.drain(..).for_each(|errand| errand());
+async fn run(mut waiting: UnboundedReceiver<Delivery>) {
+    let mut deliveries = Vec::with_capacity(AT_ONCE);
+    while waiting.recv_many(&mut deliveries, AT_ONCE).await > 0 {
+        deliveries.drain(..).for_each(|delivery| delivery());
     }
 }
 
@@ -61,14 +61,14 @@ mod tests {
 
     use super::*;
 
-    /// Has another thread send errands home; they tell their number and where they were run.
-    fn send(home: &Home, count: usize) -> UnboundedReceiver<(usize, thread::ThreadId)> {
+    /// Has another thread send deliveries here; they tell their number and where they were run.
+    fn send(dispatch: &ReplyDispatch, count: usize) -> UnboundedReceiver<(usize, thread::ThreadId)> {
         let (note, noted) = unbounded_channel();
-        let home = home.clone();
+        let dispatch = dispatch.clone();
         let sender = thread::spawn(move || {
             for number in 0..count {
                 let note = note.clone();
-                home.run(move || note.send((number, thread::current().id())).unwrap());
+                dispatch.run(move || note.send((number, thread::current().id())).unwrap());
             }
         });
         sender.join().unwrap();
@@ -77,16 +77,16 @@ mod tests {
 
     #[test]
     fn errands_are_run_at_home_in_their_order_and_those_for_a_thread_that_ended_where_they_are() {
-        let home = actix::System::new().block_on(async {
-            let home = Home::here();
-            let mut noted = send(&home, 3 * AT_ONCE + 1);
+        let dispatch = actix::System::new().block_on(async {
+            let dispatch = ReplyDispatch::of_current_thread();
+            let mut noted = send(&dispatch, 3 * AT_ONCE + 1);
             for number in 0..=3 * AT_ONCE {
                 assert_eq!(noted.recv().await, Some((number, thread::current().id())));
             }
             assert_eq!(noted.recv().await, None);
-            home
+            dispatch
         });
-        let mut noted = send(&home, 1);
+        let mut noted = send(&dispatch, 1);
         let (number, place) = noted.try_recv().unwrap();
         assert_eq!(number, 0);
         assert_ne!(place, thread::current().id());
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn without_an_arbiter_an_errand_is_run_at_once() {
-        let mut noted = send(&Home::here(), 2);
+        let mut noted = send(&ReplyDispatch::of_current_thread(), 2);
         assert_eq!([noted.try_recv().unwrap().0, noted.try_recv().unwrap().0], [0, 1]);
     }
 }

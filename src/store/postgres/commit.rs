@@ -13,8 +13,8 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::connection::connect::Connector;
-use super::connection::error::{Fault, Kind};
-use super::task_row::{Keys, Tasks, Tombstones};
+use super::connection::error::{Kind, PostgresError};
+use super::task_row::{KeyColumns, TaskColumns, TombstoneColumns};
 use crate::domain::Change;
 use crate::store::{Batch, Outcome};
 
@@ -42,7 +42,7 @@ const KNOWN: &str = include_str!("sql/known.sql");
 const NEVER: i64 = -1;
 
 /// Commits, on a connection of its own: a commit never waits behind reads for one.
-pub(super) struct Committer {
+pub(super) struct CommitConnection {
     connector: Connector,
     answer_timeout: Duration,
     /// Kept between commits and dropped at any error: a new connection has no past.
@@ -63,7 +63,7 @@ struct Applied {
     /// The users who passed the fence.
     passed: HashSet<Uuid>,
     /// Of the others, which batch made their seq.
-    known: Result<HashMap<Uuid, Option<Uuid>>, Fault>,
+    known: Result<HashMap<Uuid, Option<Uuid>>, PostgresError>,
 }
 
 impl Applied {
@@ -84,12 +84,12 @@ impl Applied {
 /// Why a statement did not go through.
 enum Failure {
     /// It was never sent.
-    NotSent(Fault),
+    NotSent(PostgresError),
     /// It was sent; the fault's kind says what is left open.
-    Sent(Fault),
+    Sent(PostgresError),
 }
 
-impl Committer {
+impl CommitConnection {
     pub(super) fn new(connector: Connector, answer_timeout: Duration) -> Self {
         Self { connector, answer_timeout, kept: Mutex::default(), closed: AtomicBool::new(false) }
     }
@@ -169,13 +169,13 @@ impl Committer {
 
     /// Sends the statement for `batches`, and asks about those that did not pass.
     async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<Applied, Failure> {
-        let lineage = self.connector.lineage();
-        let usable = |link: &Link| !link.client.is_closed() && !lineage.is_outdated(link.made);
+        let failover = self.connector.failover();
+        let usable = |link: &Link| !link.client.is_closed() && !failover.is_outdated(link.made);
         let link = match kept.take().filter(usable) {
             Some(link) => link,
             None => self.open().await.map_err(Failure::NotSent)?,
         };
-        let group = Group::of(batches, lineage.epoch());
+        let group = Group::of(batches, failover.epoch());
         let erase = if batches[0].erase {
             Some(self.prepare(&link.client, ERASE).await.map_err(Failure::NotSent)?)
         } else {
@@ -184,7 +184,7 @@ impl Committer {
         let statement = erase.as_ref().unwrap_or(&link.advance);
         let rows = self.ask(&link, statement, &group.params()).await.map_err(Failure::Sent)?;
         let passed = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<_>, _>>();
-        let passed = passed.map_err(|error| Failure::Sent(Fault::of(&error)))?;
+        let passed = passed.map_err(|error| Failure::Sent(PostgresError::of(&error)))?;
         let known = if passed.len() < batches.len() {
             let users = group.users.into_iter().filter(|user| !passed.contains(user)).collect();
             self.known(&link, users).await
@@ -198,10 +198,14 @@ impl Committer {
     }
 
     /// Which batch made each user's seq.
-    async fn known(&self, link: &Link, users: Vec<Uuid>) -> Result<HashMap<Uuid, Option<Uuid>>, Fault> {
+    async fn known(
+        &self,
+        link: &Link,
+        users: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, Option<Uuid>>, PostgresError> {
         let rows = self.ask(link, &link.known, &[&users]).await?;
         let known = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        known.collect::<Result<_, _>>().map_err(|error| Fault::of(&error))
+        known.collect::<Result<_, _>>().map_err(|error| PostgresError::of(&error))
     }
 
     async fn ask(
@@ -209,23 +213,25 @@ impl Committer {
         link: &Link,
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Fault> {
+    ) -> Result<Vec<Row>, PostgresError> {
         // A commit is never cancelled: giving up on the answer drops the connection, no more.
         let answer = tokio::select! {
             biased;
             // The answer of a server that was left behind would be worth nothing.
-            () = self.connector.lineage().outdated(link.made) => return Err(Fault::left_behind()),
+            () = self.connector.failover().outdated(link.made) => return Err(PostgresError::left_behind()),
             answer = timeout(self.answer_timeout, link.client.query(statement, params)) => answer,
         };
-        answer.map_err(|_| Fault::no_answer(self.answer_timeout))?.map_err(|error| Fault::of(&error))
+        answer
+            .map_err(|_| PostgresError::no_answer(self.answer_timeout))?
+            .map_err(|error| PostgresError::of(&error))
     }
 
-    async fn open(&self) -> Result<Link, Fault> {
+    async fn open(&self) -> Result<Link, PostgresError> {
         if self.closed.load(Ordering::Relaxed) {
-            return Err(Fault::unfit("the store is closed".to_owned()));
+            return Err(PostgresError::unfit("the store is closed".to_owned()));
         }
         let (mut made, mut client) = (std::time::Instant::now(), self.connector.open().await?);
-        if self.connector.lineage().is_outdated(made) {
+        if self.connector.failover().is_outdated(made) {
             // It was the first to tell of another server, or came too early for that one.
             (made, client) = (std::time::Instant::now(), self.connector.open().await?);
         }
@@ -235,11 +241,11 @@ impl Committer {
     }
 
     /// Has the server prepare a statement, once for each connection.
-    async fn prepare(&self, client: &ClientWrapper, sql: &str) -> Result<Statement, Fault> {
+    async fn prepare(&self, client: &ClientWrapper, sql: &str) -> Result<Statement, PostgresError> {
         timeout(self.answer_timeout, client.prepare_cached(sql))
             .await
-            .map_err(|_| Fault::no_answer(self.answer_timeout))?
-            .map_err(|error| Fault::of(&error))
+            .map_err(|_| PostgresError::no_answer(self.answer_timeout))?
+            .map_err(|error| PostgresError::of(&error))
     }
 }
 
@@ -273,9 +279,9 @@ struct Group<'a> {
     expected: Vec<i64>,
     reached: Vec<i64>,
     batches: Vec<Uuid>,
-    put: Tasks<'a>,
-    gone: Tombstones,
-    keys: Keys<'a>,
+    put: TaskColumns<'a>,
+    gone: TombstoneColumns,
+    keys: KeyColumns<'a>,
 }
 
 impl<'a> Group<'a> {

@@ -12,10 +12,10 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::cluster::peers;
-use super::connection::error::Fault;
+use super::connection::error::PostgresError;
 use super::read::{Unreadable, instant, key_record, task};
-use super::task_row::{Keys, Tasks, Tombstones};
-use super::{Inner, PostgresStore, on};
+use super::task_row::{KeyColumns, TaskColumns, TombstoneColumns};
+use super::{PostgresInner, PostgresStore, on};
 use crate::domain::{Seq, TaskId, UserId};
 use crate::store::copy::{GROUP, TOMBSTONE, Transfer, WholeUser, weight_of_key, weight_of_task};
 use crate::store::{KeyRecord, StoreError};
@@ -81,14 +81,14 @@ impl Transfer for PostgresStore {
     }
 }
 
-impl Inner {
+impl PostgresInner {
     async fn restore(&self, users: &[WholeUser]) -> Result<(), StoreError> {
-        let failed = |fault: &Fault| StoreError(format!("PostgreSQL: {fault}"));
-        let mut client = self.pool.get().await.map_err(|error| failed(&Fault::of_pool(&error)))?;
+        let failed = |fault: &PostgresError| StoreError(format!("PostgreSQL: {fault}"));
+        let mut client = self.pool.get().await.map_err(|error| failed(&PostgresError::of_pool(&error)))?;
         let made = make(&mut client, users).await;
         made.map_err(|error| {
             drop(Object::take(client));
-            failed(&Fault::of(&error))
+            failed(&PostgresError::of(&error))
         })
     }
 }
@@ -132,9 +132,9 @@ async fn make_users(transaction: &Transaction<'_>, users: &[WholeUser]) -> Resul
 /// Rows that wait to be written together.
 #[derive(Default)]
 struct Rows<'a> {
-    tasks: Tasks<'a>,
-    tombstones: Tombstones,
-    keys: Keys<'a>,
+    tasks: TaskColumns<'a>,
+    tombstones: TombstoneColumns,
+    keys: KeyColumns<'a>,
     weight: usize,
 }
 

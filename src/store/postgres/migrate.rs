@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connection::connect::Connector;
-use super::connection::error::{Fault, Kind};
+use super::connection::error::{Kind, PostgresError};
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -27,7 +27,7 @@ pub(super) async fn migrate(
     connector: &Connector,
     patience: Duration,
     allow_unsafe: bool,
-) -> Result<(), Fault> {
+) -> Result<(), PostgresError> {
     let deadline = Instant::now() + patience;
     let mut told = false;
     loop {
@@ -47,7 +47,7 @@ pub(super) async fn migrate(
     }
 }
 
-async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), Fault> {
+async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), PostgresError> {
     let mut client = connector.open().await?;
     inspect(&client, allow_unsafe).await?;
     // refinery takes no lock of its own. This one belongs to the connection: it goes with it, however it
@@ -55,12 +55,14 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), F
     client
         .batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'")
         .await
-        .map_err(|error| Fault::of(&error))?;
+        .map_err(|error| PostgresError::of(&error))?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(|error| {
         if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
-            return Fault::unfit("another process has been migrating the database for a minute".to_owned());
+            return PostgresError::unfit(
+                "another process has been migrating the database for a minute".to_owned(),
+            );
         }
-        Fault::of(&error)
+        PostgresError::of(&error)
     })?;
     // A process of this version may start again while the next one is brought in: that has only added to the tables
     // (CONTRIBUTING.md: expand, then contract).
@@ -73,7 +75,10 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), F
         tracing::warn!(applied = applied.version(), known = newest, "a later version has changed the tables");
     }
     runner.run_async(&mut *client).await.map_err(|error| of_migration(&error))?;
-    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await.map_err(|error| Fault::of(&error))?;
+    client
+        .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
+        .await
+        .map_err(|error| PostgresError::of(&error))?;
     Ok(())
 }
 
@@ -82,7 +87,7 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), F
 const SAFE: [&str; 2] = ["fsync", "full_page_writes"];
 
 /// Looks for what would make the service wrong or unsafe on this server.
-async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), Fault> {
+async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), PostgresError> {
     let row = client
         .query_one(
             "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
@@ -90,13 +95,16 @@ async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), Fault> {
             &[&SAFE[0], &SAFE[1]],
         )
         .await
-        .map_err(|error| Fault::of(&error))?;
+        .map_err(|error| PostgresError::of(&error))?;
     let (version, encoding): (i32, &str) = (row.get(0), row.get(1));
     if version < 130_000 {
-        return Err(Fault::unfit(format!("version 13 or later is needed, this is {}", version / 10_000)));
+        return Err(PostgresError::unfit(format!(
+            "version 13 or later is needed, this is {}",
+            version / 10_000
+        )));
     }
     if encoding != "UTF8" {
-        return Err(Fault::unfit(format!("the database's encoding must be UTF8, it is {encoding}")));
+        return Err(PostgresError::unfit(format!("the database's encoding must be UTF8, it is {encoding}")));
     }
     let off = SAFE.iter().enumerate().filter(|(place, _)| row.get::<_, &str>(2 + place) == "off");
     let off: Vec<_> = off.map(|(_, name)| format!("{name} = off")).collect();
@@ -107,19 +115,19 @@ async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), Fault> {
     let danger = format!("it runs with {off}: a crash of its machine loses acknowledged writes");
     if !allow_unsafe {
         let remedy = "turn it on, or set ALLOW_UNSAFE_STORE=true if losing them is no matter";
-        return Err(Fault::unfit(format!("{danger}; {remedy}")));
+        return Err(PostgresError::unfit(format!("{danger}; {remedy}")));
     }
     tracing::warn!(off, "PostgreSQL: a crash of its machine loses acknowledged writes");
     Ok(())
 }
 
-fn of_migration(error: &refinery::Error) -> Fault {
+fn of_migration(error: &refinery::Error) -> PostgresError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-            return Fault::of(error);
+            return PostgresError::of(error);
         }
         cause = error.source();
     }
-    Fault::unfit(error.to_string())
+    PostgresError::unfit(error.to_string())
 }

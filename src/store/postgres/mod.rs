@@ -25,10 +25,10 @@ use tokio_postgres::types::ToSql;
 use super::{Batch, Hint, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use crate::domain::{Seq, Timestamp, UserId};
 use cluster::notify::Hints;
-use commit::Committer;
+use commit::CommitConnection;
 use connection::connect::Connector;
-use connection::error::{Fault, Kind};
-use connection::thread_connections::{OwnConnections, Params};
+use connection::error::{Kind, PostgresError};
+use connection::thread_connections::{Params, ThreadConnections};
 
 mod check;
 mod cluster;
@@ -107,14 +107,14 @@ impl fmt::Debug for PostgresOptions {
 
 /// A [`Store`] in a PostgreSQL database.
 pub struct PostgresStore {
-    inner: Arc<Inner>,
+    inner: Arc<PostgresInner>,
     runtime: Handle,
 }
 
-struct Inner {
+struct PostgresInner {
     pool: Pool,
-    own: Arc<OwnConnections>,
-    committer: Committer,
+    own: Arc<ThreadConnections>,
+    committer: CommitConnection,
     connector: Connector,
     answer_timeout: Duration,
     /// What other processes are to be told; set where there are any.
@@ -143,7 +143,7 @@ impl PostgresStore {
             migrate::migrate(&connector, options.startup_patience, options.allow_unsafe)
                 .await
                 .map_err(|fault| StoreError(format!("PostgreSQL at {}: {fault}", connector.hosts())))?;
-            Inner::new(connector, &options)
+            PostgresInner::new(connector, &options)
         };
         let inner = on(&runtime, work).await??;
         let store = Self { inner: Arc::new(inner), runtime };
@@ -183,7 +183,7 @@ impl PostgresStore {
     }
 }
 
-impl Inner {
+impl PostgresInner {
     fn new(connector: Connector, options: &PostgresOptions) -> Result<Self, StoreError> {
         // Fast looks whether the connection is closed and asks no question; a read that meets one that
         // closed just then is tried again.
@@ -193,7 +193,7 @@ impl Inner {
         // The committer has one; of the others half may be threads' own, if two are left for everybody.
         let readers = options.pool_size.saturating_sub(1).max(1);
         let own = readers.saturating_sub(2).min(readers / 2);
-        let lineage = Arc::clone(connector.lineage());
+        let failover = Arc::clone(connector.failover());
         let pool = Pool::builder(Manager::from_connect(config, connector.clone(), recycling))
             .max_size(readers - own)
             .wait_timeout(Some(options.wait_timeout))
@@ -202,7 +202,7 @@ impl Inner {
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
                 // A connection to a server that was left behind may still be open.
-                if lineage.is_outdated(metrics.created) {
+                if failover.is_outdated(metrics.created) {
                     Err(HookError::message("outdated"))
                 } else {
                     Ok(())
@@ -211,8 +211,8 @@ impl Inner {
             .build()
             .map_err(|error| StoreError(format!("PostgreSQL: {error}")))?;
         let (answer_timeout, hints, tasks) = (options.answer_timeout, OnceLock::new(), Mutex::default());
-        let committer = Committer::new(connector.clone(), answer_timeout);
-        let own = OwnConnections::new(own, threads);
+        let committer = CommitConnection::new(connector.clone(), answer_timeout);
+        let own = ThreadConnections::new(own, threads);
         Ok(Self { pool, own, committer, connector, answer_timeout, hints, tasks })
     }
 
@@ -221,7 +221,8 @@ impl Inner {
     async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let mut retried = false;
         loop {
-            let client = self.pool.get().await.map_err(|error| StoreError::from(Fault::of_pool(&error)))?;
+            let client =
+                self.pool.get().await.map_err(|error| StoreError::from(PostgresError::of_pool(&error)))?;
             let failed = match self.send(&client, sql, params).await {
                 Ok(rows) => return Ok(rows),
                 Err(failed) => failed,
@@ -248,23 +249,25 @@ impl Inner {
         match timeout(self.answer_timeout, query).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
-                let fault = Fault::of(&error);
+                let fault = PostgresError::of(&error);
                 Err(Unanswered { was_closed: fault.kind == Kind::Broken, fault })
             }
-            Err(_) => Err(Unanswered { was_closed: false, fault: Fault::no_answer(self.answer_timeout) }),
+            Err(_) => {
+                Err(Unanswered { was_closed: false, fault: PostgresError::no_answer(self.answer_timeout) })
+            }
         }
     }
 }
 
 /// Why a read has no answer.
 struct Unanswered {
-    fault: Fault,
+    fault: PostgresError,
     /// Whether the connection turned out to be closed: another one may do.
     was_closed: bool,
 }
 
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
+impl From<PostgresError> for StoreError {
+    fn from(fault: PostgresError) -> Self {
         Self(format!("PostgreSQL: {fault}"))
     }
 }
@@ -335,7 +338,7 @@ impl Store for PostgresStore {
     }
 
     fn epoch(&self) -> u64 {
-        self.inner.connector.lineage().epoch()
+        self.inner.connector.failover().epoch()
     }
 
     fn pool(&self) -> PoolState {

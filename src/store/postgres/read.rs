@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use super::Inner;
+use super::PostgresInner;
 use super::connection::error;
 use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
 use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
@@ -35,7 +35,7 @@ impl From<Unreadable> for StoreError {
     }
 }
 
-impl Inner {
+impl PostgresInner {
     pub(super) async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
         let users: Vec<_> = users.iter().map(|user| user.as_uuid()).collect();
         let rows = self.query(SEQS, &[&users]).await?;

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Inner;
+use super::PostgresInner;
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 
-impl Inner {
+impl PostgresInner {
     pub(crate) async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError> {
         let tombstones =
             self.purge_all(include_str!("sql/purge_tombstones.sql"), tombstones.to_datetime()).await?;

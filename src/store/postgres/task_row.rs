@@ -12,7 +12,7 @@ use crate::store::{KeyRecord, json_of_tags};
 
 /// Rows of tasks.
 #[derive(Default)]
-pub(crate) struct Tasks<'a> {
+pub(crate) struct TaskColumns<'a> {
     users: Vec<Uuid>,
     ids: Vec<Uuid>,
     titles: Vec<&'a str>,
@@ -28,7 +28,7 @@ pub(crate) struct Tasks<'a> {
     positions: Vec<Option<&'a str>>,
 }
 
-impl<'a> Tasks<'a> {
+impl<'a> TaskColumns<'a> {
     pub(crate) fn push(&mut self, user: Uuid, task: &'a Task) {
         self.users.push(user);
         self.ids.push(task.id.as_uuid());
@@ -68,14 +68,14 @@ impl<'a> Tasks<'a> {
 
 /// Rows of tombstones.
 #[derive(Default)]
-pub(crate) struct Tombstones {
+pub(crate) struct TombstoneColumns {
     users: Vec<Uuid>,
     ids: Vec<Uuid>,
     seqs: Vec<i64>,
     at: Vec<DateTime<Utc>>,
 }
 
-impl Tombstones {
+impl TombstoneColumns {
     pub(crate) fn push(&mut self, user: Uuid, id: TaskId, seq: Seq, at: Timestamp) {
         self.users.push(user);
         self.ids.push(id.as_uuid());
@@ -91,7 +91,7 @@ impl Tombstones {
 
 /// Rows of idempotency keys.
 #[derive(Default)]
-pub(crate) struct Keys<'a> {
+pub(crate) struct KeyColumns<'a> {
     users: Vec<Uuid>,
     names: Vec<&'a str>,
     fingerprints: Vec<&'a [u8]>,
@@ -99,7 +99,7 @@ pub(crate) struct Keys<'a> {
     at: Vec<DateTime<Utc>>,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> KeyColumns<'a> {
     pub(crate) fn push(&mut self, user: Uuid, record: &'a KeyRecord) {
         self.users.push(user);
         self.names.push(&record.key);

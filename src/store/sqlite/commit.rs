@@ -23,7 +23,7 @@ pub(super) const PUT_TASK: &str =
 /// Applies the batches and says what became of each, in the order given.
 pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
     let mut damaged: Vec<Option<Outcome>> = vec![None; batches.len()];
-    let mut step: Step = |transaction, batch| apply(transaction, batch);
+    let mut step: ApplyBatch = |transaction, batch| apply(transaction, batch);
     let mut alone = false;
     // Each turn but the last takes one batch out, or is the one after which each has a savepoint.
     let applied = loop {
@@ -57,7 +57,7 @@ pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Out
 }
 
 /// How one batch is applied.
-type Step = fn(&mut Transaction<'_>, &Batch) -> Result<Outcome>;
+type ApplyBatch = fn(&mut Transaction<'_>, &Batch) -> Result<Outcome>;
 
 /// Applies by `step` the batches that have no outcome yet, not committed yet. An error, with the place of the batch
 /// that met it, rolls all of them back.
@@ -65,7 +65,7 @@ fn apply_all<'c>(
     connection: &'c Connection,
     batches: &[Arc<Batch>],
     known: &[Option<Outcome>],
-    step: Step,
+    step: ApplyBatch,
 ) -> Result<(Transaction<'c>, Vec<Outcome>), (Option<usize>, rusqlite::Error)> {
     let mut transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
         .map_err(|error| (None, error))?;

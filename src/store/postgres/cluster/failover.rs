@@ -14,25 +14,25 @@ pub(crate) const TIMELINE: &str =
     "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint";
 
 /// A server's system identifier and timeline.
-pub(crate) type Identity = (i64, i64);
+pub(crate) type ServerIdentity = (i64, i64);
 
 /// What is known of the server.
 #[derive(Default)]
-pub(crate) struct Lineage {
+pub(crate) struct FailoverDetector {
     epoch: watch::Sender<u64>,
     met: Mutex<Option<Met>>,
     /// Of several servers, those that take writes, by their places in the connection string.
-    seen: Mutex<BTreeMap<usize, Identity>>,
+    seen: Mutex<BTreeMap<usize, ServerIdentity>>,
 }
 
 #[derive(Clone, Copy)]
 struct Met {
-    identity: Identity,
+    identity: ServerIdentity,
     /// Since when it has been another one than before.
     since: Option<Instant>,
 }
 
-impl Lineage {
+impl FailoverDetector {
     /// How often it has become another one.
     pub(crate) fn epoch(&self) -> u64 {
         *self.epoch.borrow()
@@ -65,7 +65,7 @@ impl Lineage {
 
     /// Notes whether one of several servers takes writes, and as whom. One on a later timeline than that of our
     /// connections has been promoted in the place of theirs.
-    pub(crate) fn saw(&self, place: usize, primary: Option<Identity>) {
+    pub(crate) fn saw(&self, place: usize, primary: Option<ServerIdentity>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((system, timeline)) = primary else {
             seen.remove(&place);
@@ -84,7 +84,7 @@ impl Lineage {
         seen.iter().max_by_key(|(_, (_, timeline))| *timeline).map(|(place, _)| *place)
     }
 
-    fn meet(&self, identity: Identity) {
+    fn meet(&self, identity: ServerIdentity) {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *met {
             None => *met = Some(Met { identity, since: None }),
@@ -115,31 +115,31 @@ mod tests {
 
     #[test]
     fn another_timeline_or_another_system_begins_an_epoch_and_outdates_connections() {
-        let lineage = Lineage::default();
+        let failover = FailoverDetector::default();
         let before = Instant::now();
         for (identity, epoch) in
             [((1, 1), 0), ((1, 1), 0), ((1, 2), 1), ((1, 2), 1), ((2, 2), 2), ((2, 1), 3)]
         {
-            lineage.meet(identity);
-            assert_eq!(lineage.epoch(), epoch);
-            assert_eq!(lineage.is_outdated(before), epoch > 0);
+            failover.meet(identity);
+            assert_eq!(failover.epoch(), epoch);
+            assert_eq!(failover.is_outdated(before), epoch > 0);
         }
-        assert!(!lineage.is_outdated(Instant::now()));
+        assert!(!failover.is_outdated(Instant::now()));
     }
 
     #[test]
     fn of_several_servers_that_on_the_latest_timeline_is_the_primary() {
-        let lineage = Lineage::default();
-        lineage.meet((1, 4));
-        assert_eq!(lineage.primary(), None);
-        lineage.saw(2, Some((1, 4)));
-        lineage.saw(0, Some((1, 3)));
-        assert_eq!((lineage.primary(), lineage.epoch()), (Some(2), 0));
-        lineage.saw(1, Some((1, 5)));
-        assert_eq!((lineage.primary(), lineage.epoch()), (Some(1), 1), "promoted, and nobody had met it");
-        lineage.saw(1, None);
-        assert_eq!((lineage.primary(), lineage.epoch()), (Some(2), 1));
-        lineage.saw(3, Some((2, 9)));
-        assert_eq!(lineage.epoch(), 1, "a stranger");
+        let failover = FailoverDetector::default();
+        failover.meet((1, 4));
+        assert_eq!(failover.primary(), None);
+        failover.saw(2, Some((1, 4)));
+        failover.saw(0, Some((1, 3)));
+        assert_eq!((failover.primary(), failover.epoch()), (Some(2), 0));
+        failover.saw(1, Some((1, 5)));
+        assert_eq!((failover.primary(), failover.epoch()), (Some(1), 1), "promoted, and nobody had met it");
+        failover.saw(1, None);
+        assert_eq!((failover.primary(), failover.epoch()), (Some(2), 1));
+        failover.saw(3, Some((2, 9)));
+        assert_eq!(failover.epoch(), 1, "a stranger");
     }
 }

@@ -8,9 +8,9 @@ use deadpool_postgres::ClientWrapper;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use super::failover::{Identity, TIMELINE};
+use super::failover::{ServerIdentity, TIMELINE};
 use crate::store::postgres::connection::connect::Connector;
-use crate::store::postgres::connection::error::Fault;
+use crate::store::postgres::connection::error::PostgresError;
 
 /// How often each server is asked: as long as this, and a connection takes, what is read may be from a server that was left
 /// behind and that nobody has stopped.
@@ -38,7 +38,7 @@ async fn look(connector: &Connector, place: usize) -> Infallible {
             }
             Err(_) => None,
         };
-        connector.lineage().saw(place, primary);
+        connector.failover().saw(place, primary);
         sleep(EVERY).await;
     }
 }
@@ -48,7 +48,7 @@ async fn ask(
     connector: &Connector,
     place: usize,
     kept: &mut Option<ClientWrapper>,
-) -> Result<Option<Identity>, Fault> {
+) -> Result<Option<ServerIdentity>, PostgresError> {
     let link = match kept.take().filter(|link| !link.is_closed()) {
         Some(link) => link,
         None => connector.open_at(place).await?,
@@ -58,7 +58,8 @@ async fn ask(
             WHERE current_setting('transaction_read_only') = 'off'"
     );
     let row = timeout(ANSWER, link.query_opt(&sql, &[])).await;
-    let row = row.map_err(|_| Fault::no_answer(ANSWER))?.map_err(|error| Fault::of(&error))?;
+    let row =
+        row.map_err(|_| PostgresError::no_answer(ANSWER))?.map_err(|error| PostgresError::of(&error))?;
     *kept = Some(link);
     Ok(row.and_then(|row| Some((row.get(0), row.get::<_, Option<i64>>(1)?))))
 }

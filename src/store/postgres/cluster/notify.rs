@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::domain::{Seq, UserId};
 use crate::store::Hint;
 use crate::store::postgres::connection::connect::Connector;
-use crate::store::postgres::connection::error::Fault;
+use crate::store::postgres::connection::error::PostgresError;
 use crate::telemetry::metrics;
 
 /// What they are told by.
@@ -70,7 +70,7 @@ impl Hints {
                     break;
                 }
                 let sent = timeout(within, notify(connector, &mut link, &payload(&hints))).await;
-                match sent.unwrap_or_else(|_| Err(Fault::no_answer(within))) {
+                match sent.unwrap_or_else(|_| Err(PostgresError::no_answer(within))) {
                     Ok(()) => {
                         metrics().hints_sent(hints.len());
                         pause = PAUSE;
@@ -88,21 +88,25 @@ impl Hints {
     }
 }
 
-async fn notify(connector: &Connector, kept: &mut Option<ClientWrapper>, payload: &str) -> Result<(), Fault> {
+async fn notify(
+    connector: &Connector,
+    kept: &mut Option<ClientWrapper>,
+    payload: &str,
+) -> Result<(), PostgresError> {
     let link = if let Some(link) = kept.take().filter(|link| !link.is_closed()) {
         link
     } else {
         let link = connector.open().await?;
         // A notification writes to the log; nobody needs it after a crash.
         let relax = link.batch_execute("SET synchronous_commit = off").await;
-        relax.map_err(|error| Fault::of(&error))?;
+        relax.map_err(|error| PostgresError::of(&error))?;
         link
     };
     let told = async {
         let statement = link.prepare_cached("SELECT pg_notify($1, $2)").await?;
         link.execute(&statement, &[&CHANNEL, &payload]).await
     };
-    told.await.map_err(|error| Fault::of(&error))?;
+    told.await.map_err(|error| PostgresError::of(&error))?;
     *kept = Some(link);
     Ok(())
 }

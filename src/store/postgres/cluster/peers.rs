@@ -7,7 +7,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio::time::sleep;
 
 use crate::store::postgres::connection::connect::Connector;
-use crate::store::postgres::connection::error::Fault;
+use crate::store::postgres::connection::error::PostgresError;
 use crate::telemetry::metrics;
 
 /// The lock: an arbitrary number, the same in every version. It is the database's own.
@@ -22,7 +22,7 @@ const MOMENT: Duration = Duration::from_millis(250);
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Takes the lock alone, once, for whoever must not have company; `None` if others hold it.
-pub(crate) async fn take(connector: &Connector) -> Result<Option<ClientWrapper>, Fault> {
+pub(crate) async fn take(connector: &Connector) -> Result<Option<ClientWrapper>, PostgresError> {
     let link = connector.open().await?;
     for _ in 0..PATIENCE {
         if try_lock(&link, false).await? {
@@ -34,10 +34,10 @@ pub(crate) async fn take(connector: &Connector) -> Result<Option<ClientWrapper>,
 }
 
 /// Asks for the lock, shared or alone, and waits for nobody.
-async fn try_lock(link: &ClientWrapper, shared: bool) -> Result<bool, Fault> {
+async fn try_lock(link: &ClientWrapper, shared: bool) -> Result<bool, PostgresError> {
     let take = if shared { "pg_try_advisory_lock_shared" } else { "pg_try_advisory_lock" };
     let row = link.query_one(&format!("SELECT {take}($1)"), &[&LOCK]).await;
-    row.map(|row| row.get(0)).map_err(|error| Fault::of(&error))
+    row.map(|row| row.get(0)).map_err(|error| PostgresError::of(&error))
 }
 
 /// Holds the lock, or tries to, for ever.
@@ -64,7 +64,7 @@ struct Company {
 
 impl Company {
     /// Takes the lock, when it is to be had, and keeps it until the connection breaks.
-    async fn hold(&mut self, link: &ClientWrapper) -> Result<(), Fault> {
+    async fn hold(&mut self, link: &ClientWrapper) -> Result<(), PostgresError> {
         while !try_lock(link, self.shared).await? {
             self.refused();
             sleep(if self.refusals < PATIENCE { MOMENT } else { EVERY }).await;

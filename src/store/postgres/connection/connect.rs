@@ -15,10 +15,10 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Socket};
 
-use super::error::{Fault, describe};
+use super::error::{PostgresError, describe};
 use super::tls::{Tls, tls};
 use crate::store::postgres::PostgresOptions;
-use crate::store::postgres::cluster::failover::Lineage;
+use crate::store::postgres::cluster::failover::FailoverDetector;
 
 /// How long what was sent may stay unacknowledged by the server's machine, however patient the caller.
 const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
@@ -37,7 +37,7 @@ pub(crate) struct Connector {
     wants_primary: bool,
     setup: String,
     create_timeout: Duration,
-    lineage: Arc<Lineage>,
+    failover: Arc<FailoverDetector>,
 }
 
 impl Connector {
@@ -67,7 +67,7 @@ impl Connector {
             tls,
             wants_primary,
             setup: setup(options),
-            lineage: Arc::default(),
+            failover: Arc::default(),
             // Every host gets its turn, then there is time to shake hands.
             create_timeout: options.connect_timeout.saturating_mul(hosts.saturating_add(1)),
         })
@@ -84,8 +84,8 @@ impl Connector {
     }
 
     /// What is known of the server that connections lead to.
-    pub(crate) const fn lineage(&self) -> &Arc<Lineage> {
-        &self.lineage
+    pub(crate) const fn failover(&self) -> &Arc<FailoverDetector> {
+        &self.failover
     }
 
     /// How long a connection may take to come about.
@@ -106,24 +106,24 @@ impl Connector {
     }
 
     /// Makes a connection outside the pool. Its task is spawned on the present runtime, and ends with it.
-    pub(crate) async fn open(&self) -> Result<ClientWrapper, Fault> {
+    pub(crate) async fn open(&self) -> Result<ClientWrapper, PostgresError> {
         self.open_for(None).await
     }
 
     /// Makes a connection to one of several servers, whether or not it takes writes.
-    pub(crate) async fn open_at(&self, place: usize) -> Result<ClientWrapper, Fault> {
+    pub(crate) async fn open_at(&self, place: usize) -> Result<ClientWrapper, PostgresError> {
         match timeout(self.create_timeout, self.dial_at(&self.each[place], None)).await {
             Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
-            Ok(Err(error)) => Err(Fault::of_connecting(&error)),
-            Err(_) => Err(Fault::no_connection(self.create_timeout)),
+            Ok(Err(error)) => Err(PostgresError::of_connecting(&error)),
+            Err(_) => Err(PostgresError::no_connection(self.create_timeout)),
         }
     }
 
-    async fn open_for(&self, told: Option<mpsc::Sender<String>>) -> Result<ClientWrapper, Fault> {
+    async fn open_for(&self, told: Option<mpsc::Sender<String>>) -> Result<ClientWrapper, PostgresError> {
         match timeout(self.create_timeout, self.dial(told)).await {
             Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
-            Ok(Err(error)) => Err(Fault::of_connecting(&error)),
-            Err(_) => Err(Fault::no_connection(self.create_timeout)),
+            Ok(Err(error)) => Err(PostgresError::of_connecting(&error)),
+            Err(_) => Err(PostgresError::no_connection(self.create_timeout)),
         }
     }
 
@@ -131,16 +131,16 @@ impl Connector {
     pub(crate) async fn listen(
         &self,
         channel: &str,
-    ) -> Result<(ClientWrapper, mpsc::Receiver<String>), Fault> {
+    ) -> Result<(ClientWrapper, mpsc::Receiver<String>), PostgresError> {
         let (told, payloads) = mpsc::channel(TOLD);
         let link = self.open_for(Some(told)).await?;
         let listening = link.batch_execute(&format!("LISTEN {channel}")).await;
-        listening.map_err(|error| Fault::of(&error))?;
+        listening.map_err(|error| PostgresError::of(&error))?;
         Ok((link, payloads))
     }
 
     async fn dial(&self, told: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Error> {
-        let known = self.lineage.primary().filter(|_| self.wants_primary).map(|place| &self.each[place]);
+        let known = self.failover.primary().filter(|_| self.wants_primary).map(|place| &self.each[place]);
         // It may be gone by now; then any that takes writes.
         let first = match known {
             Some(config) => self.dial_at(config, told.clone()).await.ok(),
@@ -151,7 +151,7 @@ impl Connector {
             None => self.dial_at(&self.config, told).await?,
         };
         client.batch_execute(&self.setup).await?;
-        self.lineage.ask(&client).await?;
+        self.failover.ask(&client).await?;
         // Ends the work of a client that is gone. Servers before 14 and some systems do not know it.
         match client.batch_execute("SET client_connection_check_interval = '5s'").await {
             Err(error) if client.is_closed() => Err(error),

@@ -10,7 +10,7 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// An error, classed by what it says of the statement that met it.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct PostgresError {
     pub(crate) kind: Kind,
     text: String,
 }
@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     Broken,
 }
 
-impl Fault {
+impl PostgresError {
     /// An answer that did not come in time; the server may still be at it.
     pub(crate) fn no_answer(within: std::time::Duration) -> Self {
         Self { kind: Kind::Broken, text: format!("no answer within {within:?}") }
@@ -87,7 +87,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for PostgresError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }

@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::store::StoreError;
-use crate::store::postgres::cluster::failover::Lineage;
+use crate::store::postgres::cluster::failover::FailoverDetector;
 use crate::store::postgres::{PostgresStore, on};
 
 /// The parameters of a statement that is sent from another task.
@@ -26,7 +26,7 @@ pub(crate) type Params = Vec<Box<dyn ToSql + Sync + Send>>;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The connections of attached threads.
-pub(crate) struct OwnConnections {
+pub(crate) struct ThreadConnections {
     /// How many there may be in all, and of one thread.
     most: usize,
     most_of_thread: usize,
@@ -58,7 +58,7 @@ struct Own {
 
 /// A thread's connection at work, or the place of one that is being opened. It goes back when this is dropped.
 struct Loan {
-    of: Arc<OwnConnections>,
+    of: Arc<ThreadConnections>,
     thread: ThreadId,
     /// `None`: there is none yet, or none any more.
     own: Option<Own>,
@@ -82,7 +82,7 @@ impl Drop for Loan {
     }
 }
 
-impl OwnConnections {
+impl ThreadConnections {
     /// So many in all at the most, for about so many threads.
     pub(crate) fn new(most: usize, threads: usize) -> Arc<Self> {
         let most_of_thread = most.div_ceil(threads);
@@ -109,12 +109,12 @@ impl OwnConnections {
     }
 
     /// One of the present thread's that is free, or the place for one that is to be opened.
-    fn lend(self: &Arc<Self>, lineage: &Lineage) -> Option<Loan> {
+    fn lend(self: &Arc<Self>, failover: &FailoverDetector) -> Option<Loan> {
         let (here, mut threads) = (thread::current().id(), self.threads());
         let threads = threads.as_mut()?;
         // Of all threads, since one that has ended leaves its own behind.
         for thread in threads.values_mut() {
-            thread.idle.retain(|own| !own.client.is_closed() && !lineage.is_outdated(own.made));
+            thread.idle.retain(|own| !own.client.is_closed() && !failover.is_outdated(own.made));
         }
         let of_all: usize = threads.values().map(Thread::all).sum();
         let thread = threads.get_mut(&here)?;
@@ -144,7 +144,7 @@ impl PostgresStore {
     }
 
     fn lend(&self) -> Option<Loan> {
-        self.inner.own.lend(self.inner.connector.lineage())
+        self.inner.own.lend(self.inner.connector.failover())
     }
 
     /// Opens the connection of which this is the place. Its task runs on the present thread.

@@ -50,7 +50,7 @@ pub(crate) fn tls(mode: Option<&str>, roots: Option<&str>) -> Result<Tls, String
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let chain = if check == Check::Nothing { None } else { Some(verifier(roots, &provider)?) };
-    let verifier = Verifier { chain, check, provider: Arc::clone(&provider) };
+    let verifier = ChainVerifier { chain, check, provider: Arc::clone(&provider) };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
@@ -105,13 +105,13 @@ fn verifier(
 /// Looks at a certificate as closely as asked for. The handshake's signature is always verified: the
 /// server has the key of the certificate it shows.
 #[derive(Debug)]
-struct Verifier {
+struct ChainVerifier {
     chain: Option<Arc<WebPkiServerVerifier>>,
     check: Check,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for ChainVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
