@@ -1,13 +1,13 @@
-//! One user's lane in the map, and what those hold who use it: as long as one of them lives, it stays.
+//! One user's lane, as the map holds it.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
-use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit, watch};
+use tokio::sync::{Mutex, OnceCell};
 
-use super::Snapshot;
-use super::view::{News, View};
+use super::permits::LaneUse;
+use super::view::View;
 use super::write::actor::UserActor;
 use crate::domain::Identity;
 
@@ -20,50 +20,8 @@ pub(super) struct Lane {
     pub(super) actor: OnceLock<Addr<UserActor>>,
     /// Held while a batch of this user is on its way to the store.
     pub(super) commit_lock: Arc<Mutex<()>>,
-    pub(super) waiting: AtomicUsize,
-    pub(super) followers: AtomicUsize,
-    /// The registry's clock at the last use.
-    pub(super) used: AtomicU32,
-}
-
-/// The right to have one write waiting. It keeps the lane in the map.
-pub(super) struct WritePermit {
-    pub(super) lane: Arc<Lane>,
-    pub(super) _of_all: OwnedSemaphorePermit,
-}
-
-impl Drop for WritePermit {
-    fn drop(&mut self) {
-        self.lane.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Follows a user's changes. While it lives, the user's lane stays in memory.
-pub struct Subscription {
-    pub(super) lane: Arc<Lane>,
-    pub(super) view: Arc<View>,
-    pub(super) news: watch::Receiver<News>,
-    pub(super) _of_all: OwnedSemaphorePermit,
-}
-
-impl Subscription {
-    /// The newest snapshot.
-    #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.view.snapshot()
-    }
-
-    /// Waits for a newer snapshot than any seen so far. `false`: this subscription has come to its end, and
-    /// another one has to take its place.
-    pub async fn changed(&mut self) -> bool {
-        self.news.changed().await.is_ok() && *self.news.borrow_and_update() != News::Ended
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.lane.followers.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Cloned only from a lane that is held: who has neither lane nor this cannot come by it any more.
+    pub(super) usage: Arc<LaneUse>,
 }
 
 impl Lane {
@@ -74,17 +32,17 @@ impl Lane {
             view: OnceCell::new(),
             actor: OnceLock::new(),
             commit_lock: Arc::default(),
-            waiting: AtomicUsize::new(0),
-            followers: AtomicUsize::new(0),
-            used: AtomicU32::new(0),
+            usage: Arc::default(),
         }
     }
 
-    /// Notes the time of use. It writes only when the second has changed, to leave the cache line alone.
-    pub(super) fn touch(&self, clock: &AtomicU32) {
-        let now = clock.load(Ordering::Relaxed);
-        if self.used.load(Ordering::Relaxed) != now {
-            self.used.store(now, Ordering::Relaxed);
+    /// Whether the map alone holds it. To be asked under the map's lock: then nobody can begin to use it.
+    pub(super) fn is_unused(self: &Arc<Self>) -> bool {
+        if Arc::strong_count(self) > 1 {
+            return false;
         }
+        // Whoever took a permit did so before letting go of the lane; this makes it visible here.
+        fence(Ordering::Acquire);
+        Arc::strong_count(&self.usage) == 1
     }
 }

@@ -3,18 +3,22 @@
 //! [`Registry`] is the only door: reading takes the lane's newest [`Snapshot`], writing submits a
 //! [`Command`](crate::domain::Command) and waits until it is durable.
 
-mod cluster;
 mod eviction;
+mod follow;
+mod freshness;
 #[expect(clippy::module_inception, reason = "it is what the folder is named for")]
 mod lane;
+mod lane_map;
 mod limits;
+mod permits;
 mod read;
 mod registry;
+mod submission;
 mod view;
 mod write;
 
-pub use lane::Subscription;
 pub use limits::{LaneLimits, Reads};
+pub use permits::Subscription;
 pub use read::page::{Page, Query, cursor, parse_cursor};
 pub use read::snapshot::{Changes, Event, Snapshot};
 pub use read::summary::Summary;

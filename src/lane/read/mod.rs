@@ -3,9 +3,11 @@
 //! - [`snapshot`]: one committed state, immutable
 //! - [`task_entry`]: a task in it, with its JSON
 //! - [`task_json`]: the one place where a task becomes JSON
+//! - [`list_json`]: the JSON around a list's tasks
 //! - [`page`]: lists, filtered, sorted and cut into pages
 //! - [`summary`] counts them
 
+pub(crate) mod list_json;
 pub(crate) mod page;
 pub(crate) mod snapshot;
 pub(crate) mod summary;

@@ -1,7 +1,6 @@
 //! A part of a list: filtered, sorted, cut into pages.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -10,9 +9,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::list_json::ListJson;
+use super::snapshot::Snapshot;
 use super::task_entry::{Age, TaskEntry};
 use crate::domain::{CursorPosition, Field, Filter, Sort, SortKey, TaskId, Timestamp};
-use crate::lane::Snapshot;
 
 /// What is asked of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,10 +40,6 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    pub(crate) fn whole(snapshot: &'a Snapshot) -> Self {
-        Self::cut(snapshot.newest_first().collect(), snapshot.len(), Sort::default(), false)
-    }
-
     fn cut(entries: Vec<&'a Arc<TaskEntry>>, total: usize, sort: Sort, more: bool) -> Self {
         let next = entries.last().filter(|_| more).map(|last| sort.position_of(&last.task));
         Self { entries, total, next, sort }
@@ -61,7 +57,7 @@ impl<'a> Page<'a> {
     /// Never: a cursor is plain text.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        let mut frame = Frame::new(self.entries.iter().map(|entry| entry.json.len() + 1).sum());
+        let mut frame = ListJson::new(self.entries.iter().map(|entry| entry.json.len() + 1).sum());
         for entry in &self.entries {
             frame.add(|body| body.extend_from_slice(&entry.json));
         }
@@ -69,44 +65,15 @@ impl<'a> Page<'a> {
     }
 }
 
-/// A list's body in the making.
-pub(crate) struct Frame {
-    body: Vec<u8>,
-    count: usize,
-}
-
-impl Frame {
-    /// With room for so many bytes of tasks.
-    pub(crate) fn new(size: usize) -> Self {
-        let mut body = Vec::with_capacity(size + 96);
-        body.extend_from_slice(b"{\"tasks\":[");
-        Self { body, count: 0 }
-    }
-
-    /// Has one more task written; returns where it stands in the body.
-    pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
-        if self.count > 0 {
-            self.body.push(b',');
-        }
-        self.count += 1;
-        let start = self.body.len();
-        write(&mut self.body);
-        start..self.body.len()
-    }
-
-    /// The body, of a list that has `total` tasks and goes on at `next`.
-    pub(crate) fn close(self, total: usize, next: Option<&str>) -> Bytes {
-        let Self { mut body, count } = self;
-        body.extend_from_slice(format!("],\"count\":{count},\"total\":{total},\"next_cursor\":").as_bytes());
-        serde_json::to_writer(&mut body, &next).expect("text is always valid JSON");
-        body.push(b'}');
-        body.shrink_to_fit();
-        body.into()
+impl Snapshot {
+    /// The tasks a query asks for.
+    #[must_use]
+    pub fn select(&self, query: &Query) -> Page<'_> {
+        select(self, query)
     }
 }
 
-/// Keeps only what a query asks for.
-pub(crate) fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
+fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
     let limit = query.limit.unwrap_or(usize::MAX);
     // The usual list is kept in its order: a page of it costs what the page holds, not what the user has.
     if query.sort == Sort::default() && query.filter.is_open() {

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
 
-use super::page::{self, Frame, Page, Query};
+use super::list_json::ListJson;
 use super::task_entry::{Age, ByAge, ById, ByVersion, TaskEntry};
 use super::task_json::render;
 use crate::domain::{Seq, Task, TaskId};
@@ -103,9 +103,9 @@ impl Snapshot {
     /// it, so that it is in memory once.
     fn fill(&mut self, mut tasks: Vec<Task>, subject: &str) {
         tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
-        let mut frame = Frame::new(tasks.len() * 512);
-        let places: Vec<_> = tasks.iter().map(|task| frame.add(|json| render(json, task, subject))).collect();
-        let list = frame.close(tasks.len(), None);
+        let mut list = ListJson::new(tasks.len() * 512);
+        let places: Vec<_> = tasks.iter().map(|task| list.add(|json| render(json, task, subject))).collect();
+        let list = list.close(tasks.len(), None);
         let entries = tasks.into_iter().zip(places);
         let entries: Vec<_> = entries
             .map(|(task, place)| Arc::new(TaskEntry { task: Arc::new(task), json: list.slice(place) }))
@@ -174,13 +174,14 @@ impl Snapshot {
 
     /// The body of the whole list, made by the first reader who asks and kept with this state.
     pub fn list(&self) -> Bytes {
-        self.list.get_or_init(|| Page::whole(self).body()).clone()
-    }
-
-    /// The tasks a query asks for.
-    #[must_use]
-    pub fn select(&self, query: &Query) -> Page<'_> {
-        page::select(self, query)
+        let render = || {
+            let mut list = ListJson::new(self.newest_first().map(|entry| entry.json.len() + 1).sum());
+            for entry in self.newest_first() {
+                list.add(|body| body.extend_from_slice(&entry.json));
+            }
+            list.close(self.len(), None)
+        };
+        self.list.get_or_init(render).clone()
     }
 
     /// What changed after `since`, `limit` changes at the most; `None` if that cannot be told: it lies
@@ -271,6 +272,7 @@ impl Snapshot {
 mod tests {
     use super::*;
     use crate::domain::{NewTask, Timestamp, Title};
+    use crate::lane::Query;
 
     #[test]
     fn a_loaded_users_json_is_in_memory_once_within_the_body_that_any_reader_would_make() {
@@ -290,7 +292,7 @@ mod tests {
             };
             let snapshot = Snapshot::of_stored(Some(stored), "ann", 0);
             let list = snapshot.list();
-            assert_eq!(list, Page::whole(&snapshot).body());
+            assert_eq!(list, snapshot.select(&Query::default()).body());
             for entry in snapshot.newest_first() {
                 let (outer, inner) = (list.as_ptr_range(), entry.json.as_ptr_range());
                 assert!(outer.start <= inner.start && inner.end <= outer.end);

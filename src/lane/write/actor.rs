@@ -14,13 +14,13 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::cancellation::Cancellation;
 use super::command::{Write, WriteReply};
-use super::idempotency::RecentKeys;
-use super::plan::{Plan, Planned, replay};
+use super::idempotency::{KeyState, RecentKeys, replay};
+use super::plan::{Plan, Planned};
 use super::reply_dispatch::ReplyDispatch;
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
-use crate::lane::cluster::freshness::Freshness;
-use crate::lane::lane::WritePermit;
+use crate::lane::freshness::Freshness;
+use crate::lane::permits::WritePermit;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::view::View;
 use crate::store::group_commit::{CommitTiming, GroupCommitter, Settled};
@@ -178,14 +178,16 @@ impl UserActor {
             }
             submit.planned = true;
             if let Some(key) = &submit.write.key {
-                if let Some(record) = self.keys.get(&key.key) {
-                    let answer = replay(record, key, || WriteReply::from_record(&record.answer), plan.seq());
-                    submit.answer(answer);
-                    continue;
-                }
-                if !self.keys.completes(submit.looked_up) {
-                    unsure.push(submit);
-                    continue;
+                match self.keys.look_up(key, submit.looked_up, plan.seq()) {
+                    KeyState::New => {}
+                    KeyState::Known(reply) => {
+                        submit.answer(reply);
+                        continue;
+                    }
+                    KeyState::Unsure => {
+                        unsure.push(submit);
+                        continue;
+                    }
                 }
             }
             let answer = plan.run(&submit.write, submit.who.email());
@@ -224,7 +226,7 @@ impl UserActor {
     fn recalled(&mut self, mut submit: Submit, recalled: Result<Recalled, Error>, ctx: &mut Context<Self>) {
         match (recalled, &submit.write.key) {
             (Ok(Recalled { seq, record: Some(record) }), Some(key)) => {
-                let answer = replay(&record, key, || WriteReply::from_record(&record.answer), seq);
+                let answer = replay(&record, key, seq);
                 submit.answer(answer);
             }
             (Ok(Recalled { seq, .. }), _) => {

@@ -1,15 +1,23 @@
-//! The idempotency keys that a lane has committed lately.
+//! Idempotency: a write that is sent again under the same key is carried out once and gets the first reply.
 //!
-//! A write is looked up in the store before it is queued. What this lane commits between that look-up and the
-//! plan is found here; what is not kept here any more makes a write be looked up once more.
+//! A key is looked up in the store before its write is queued. What this lane commits between that look-up and
+//! the plan is found in [`RecentKeys`]; a key that [`RecentKeys`] has forgotten is looked up once more. What a
+//! batch decides is kept in [`BatchKeys`], and goes to the store with the batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use crate::domain::Seq;
+use super::command::{Effect, IdempotencyKey, WriteReply};
+use crate::domain::{Seq, TaskId, Timestamp};
+use crate::error::Error;
+use crate::lane::read::task_entry::ShownTask;
 use crate::store::{Batch, KeyRecord};
 
 /// How long a key is kept. Writes are queued for less time than this.
@@ -34,14 +42,22 @@ impl RecentKeys {
         Self { known: HashMap::new(), since }
     }
 
-    /// What was kept under a key.
-    pub(crate) fn get(&self, key: &str) -> Option<&KeyRecord> {
+    /// What is known of a write's key, which was not in the store at `looked_up`; `seq` is that of the plan.
+    pub(crate) fn look_up(&self, key: &IdempotencyKey, looked_up: Option<Seq>, seq: Seq) -> KeyState {
+        match self.get(&key.key) {
+            Some(record) => KeyState::Known(replay(record, key, seq)),
+            None if self.covers(looked_up) => KeyState::New,
+            None => KeyState::Unsure,
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&KeyRecord> {
         self.known.get(key).map(|(_, record)| record)
     }
 
-    /// Whether a key that the store did not know at this seq, and that is not here, is new. `None`: the store
-    /// has to be asked again. (Two processes at one seq are told apart by the store itself.)
-    pub(crate) fn completes(&self, looked_up: Option<Seq>) -> bool {
+    /// True if a lookup at `looked_up`, together with this cache, covers every committed key. (The store itself
+    /// tells two processes at one seq apart.)
+    fn covers(&self, looked_up: Option<Seq>) -> bool {
         looked_up >= Some(self.since)
     }
 
@@ -66,6 +82,128 @@ impl RecentKeys {
             self.forget(batch.reached);
         }
         self.known.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), (now, record.clone()))));
+    }
+}
+
+/// What is known of a write's key before the write is planned.
+#[derive(Debug)]
+pub(crate) enum KeyState {
+    /// The write was carried out before: this is its reply, or the refusal of another request under its key.
+    Known(Result<WriteReply, Error>),
+    /// No write had this key.
+    New,
+    /// The store has to be asked again.
+    Unsure,
+}
+
+/// The keys of a batch that is being planned.
+#[derive(Default)]
+pub(crate) struct BatchKeys(HashMap<Arc<str>, (KeyRecord, WriteReply)>);
+
+impl BatchKeys {
+    /// The reply to a write whose key an earlier write of the batch had.
+    pub(crate) fn replay(&self, key: &IdempotencyKey, seq: Seq) -> Option<Result<WriteReply, Error>> {
+        let (record, reply) = self.0.get(&key.key)?;
+        Some(same_request(record, key, seq).map(|()| WriteReply { replayed: true, ..reply.clone() }))
+    }
+
+    /// Keeps a reply under its key.
+    pub(crate) fn keep(&mut self, key: &IdempotencyKey, reply: &WriteReply, at: Timestamp) {
+        let (name, fingerprint) = (Arc::clone(&key.key), key.fingerprint);
+        let record = KeyRecord { key: Arc::clone(&name), fingerprint, answer: reply.to_record(), at };
+        self.0.insert(name, (record, reply.clone()));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// What goes to the store.
+    pub(crate) fn into_records(self) -> Vec<KeyRecord> {
+        self.0.into_values().map(|(record, _)| record).collect()
+    }
+}
+
+/// The reply to a write that was carried out before under the same key.
+///
+/// # Errors
+/// [`Error::KeyReused`] if that was another request; [`Error::Internal`] if the record cannot be read.
+pub(crate) fn replay(record: &KeyRecord, key: &IdempotencyKey, seq: Seq) -> Result<WriteReply, Error> {
+    same_request(record, key, seq)?;
+    let unreadable = || Error::Internal("the reply kept under an idempotency key cannot be read".into());
+    WriteReply::from_record(&record.answer).ok_or_else(unreadable)
+}
+
+fn same_request(record: &KeyRecord, key: &IdempotencyKey, seq: Seq) -> Result<(), Error> {
+    if record.fingerprint == key.fingerprint { Ok(()) } else { Err(Error::KeyReused { seq }) }
+}
+
+/// An answer as the store keeps it under an idempotency key.
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    seq: i64,
+    #[serde(borrow)]
+    effects: Vec<EffectRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EffectRecord<'a> {
+    #[serde(borrow)]
+    Created(ShownTaskRecord<'a>),
+    Imported,
+    #[serde(borrow)]
+    Exists(ShownTaskRecord<'a>),
+    #[serde(borrow)]
+    Updated(ShownTaskRecord<'a>),
+    Deleted,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShownTaskRecord<'a>(Uuid, i64, #[serde(borrow)] &'a RawValue);
+
+impl WriteReply {
+    /// The answer as the store is to keep it.
+    ///
+    /// # Panics
+    /// Never: ids, numbers and what is JSON already are valid JSON.
+    #[must_use]
+    fn to_record(&self) -> Bytes {
+        fn shown(shown: &ShownTask) -> ShownTaskRecord<'_> {
+            let json = serde_json::from_slice(&shown.json).expect("a task's JSON is JSON");
+            ShownTaskRecord(shown.id.as_uuid(), shown.version.get(), json)
+        }
+        let effects = self.effects.iter().map(|effect| match effect {
+            Effect::Created(task) => EffectRecord::Created(shown(task)),
+            Effect::Imported => EffectRecord::Imported,
+            Effect::Exists(task) => EffectRecord::Exists(shown(task)),
+            Effect::Updated(task) => EffectRecord::Updated(shown(task)),
+            Effect::Deleted => EffectRecord::Deleted,
+        });
+        let record = Record { seq: self.seq.get(), effects: effects.collect() };
+        serde_json::to_vec(&record).expect("a record is always valid JSON").into()
+    }
+
+    /// An answer the store kept; `None` if it cannot be read.
+    #[must_use]
+    fn from_record(record: &[u8]) -> Option<Self> {
+        fn shown(ShownTaskRecord(id, version, json): ShownTaskRecord<'_>) -> ShownTask {
+            let json = Bytes::copy_from_slice(json.get().as_bytes());
+            ShownTask { id: TaskId::from_uuid(id), version: Seq::new(version), json }
+        }
+        let record: Record<'_> = serde_json::from_slice(record).ok()?;
+        let effects = record.effects.into_iter().map(|effect| match effect {
+            EffectRecord::Created(task) => Effect::Created(shown(task)),
+            EffectRecord::Imported => Effect::Imported,
+            EffectRecord::Exists(task) => Effect::Exists(shown(task)),
+            EffectRecord::Updated(task) => Effect::Updated(shown(task)),
+            EffectRecord::Deleted => Effect::Deleted,
+        });
+        Some(Self { seq: Seq::new(record.seq), effects: effects.collect(), replayed: true })
     }
 }
 
@@ -101,13 +239,13 @@ mod tests {
     #[test]
     fn a_key_is_known_for_a_minute_and_one_that_came_before_has_to_be_asked_for() {
         let mut keys = RecentKeys::new(Seq::new(7));
-        assert!(keys.completes(Some(Seq::new(7))));
-        assert!(!keys.completes(Some(Seq::new(6))) && !keys.completes(None));
+        assert!(keys.covers(Some(Seq::new(7))));
+        assert!(!keys.covers(Some(Seq::new(6))) && !keys.covers(None));
         keys.keep(&batch(8, 2, 10));
         assert!(keys.get("8/1").is_some() && keys.get("8/2").is_none());
-        assert!(keys.completes(Some(Seq::new(7))), "what came after it is here");
+        assert!(keys.covers(Some(Seq::new(7))), "what came after it is here");
         keys.forget(Seq::new(9));
-        assert!(keys.get("8/1").is_none() && !keys.completes(Some(Seq::new(8))));
+        assert!(keys.get("8/1").is_none() && !keys.covers(Some(Seq::new(8))));
     }
 
     #[test]
@@ -124,14 +262,28 @@ mod tests {
                     keys.known.len()
                 );
                 assert!(keys.get(&format!("{seq}/0")).is_some(), "the newest is always here");
-                asked_again += usize::from(!keys.completes(Some(Seq::new(seq - 1))));
+                asked_again += usize::from(!keys.covers(Some(Seq::new(seq - 1))));
                 // Whatever is forgotten makes those be asked for anew that were looked up before it was stored.
                 for old in 1..seq {
                     let forgotten = keys.get(&format!("{old}/0")).is_none();
-                    assert!(!forgotten || !keys.completes(Some(Seq::new(old - 1))), "{old} at {seq}");
+                    assert!(!forgotten || !keys.covers(Some(Seq::new(old - 1))), "{old} at {seq}");
                 }
             }
             assert!((1..=100).contains(&asked_again), "{asked_again}");
         }
+    }
+
+    #[test]
+    fn an_answer_comes_back_from_its_record_letter_by_letter() {
+        let json = Bytes::from_static(br#"{"title":"\u00e4 \"x\"","version":7}"#);
+        let shown = ShownTask { id: TaskId::generate(), version: Seq::new(7), json };
+        let effects =
+            vec![Effect::Created(shown.clone()), Effect::Imported, Effect::Deleted, Effect::Updated(shown)];
+        let answer = WriteReply { seq: Seq::new(9), effects, replayed: false };
+        assert_eq!(
+            WriteReply::from_record(&answer.to_record()),
+            Some(WriteReply { replayed: true, ..answer })
+        );
+        assert_eq!(WriteReply::from_record(b"{}"), None);
     }
 }

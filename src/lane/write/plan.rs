@@ -1,19 +1,20 @@
 //! Planning: queued writes run, in order, against a working copy of the user's state. Pure: it neither
 //! waits nor sends.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::command::{Effect, IdempotencyKey, Work, Write, WriteReply};
+use super::command::{Effect, Work, Write, WriteReply};
+use super::idempotency::BatchKeys;
 use crate::domain::{
     Change, Command, Decision, DecisionContext, Identity, Operation, Seq, Task, TaskId, Timestamp,
 };
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::TaskEntry;
-use crate::store::{Batch, KeyRecord};
+use crate::store::Batch;
 
 /// A working copy of a user's state, with what made it differ from the committed one.
 pub(crate) struct Plan {
@@ -23,7 +24,7 @@ pub(crate) struct Plan {
     base: Arc<Snapshot>,
     next: Snapshot,
     changes: BTreeMap<TaskId, Change<Arc<Task>>>,
-    keys: HashMap<Arc<str>, (KeyRecord, WriteReply)>,
+    keys: BatchKeys,
     email: Option<Arc<str>>,
     erase: bool,
 }
@@ -39,7 +40,7 @@ pub(crate) struct Planned {
 impl Plan {
     pub(crate) fn new(who: Identity, base: Arc<Snapshot>, max_tasks: usize, now: Timestamp) -> Self {
         let next = (*base).clone();
-        let (changes, keys) = (BTreeMap::new(), HashMap::new());
+        let (changes, keys) = (BTreeMap::new(), BatchKeys::default());
         Self { who, max_tasks, now, base, next, changes, keys, email: None, erase: false }
     }
 
@@ -55,15 +56,9 @@ impl Plan {
 
     /// Runs one write, wholly or not at all. `email` is the writer's address, by the newest token.
     pub(crate) fn run(&mut self, write: &Write, email: Option<&Arc<str>>) -> Result<WriteReply, Error> {
-        if let Some(key) = &write.key
-            && let Some((record, answer)) = self.keys.get(&key.key)
-        {
-            return replay(
-                record,
-                key,
-                || Some(WriteReply { replayed: true, ..answer.clone() }),
-                self.next.seq(),
-            );
+        let replayed = write.key.as_ref().and_then(|key| self.keys.replay(key, self.next.seq()));
+        if let Some(reply) = replayed {
+            return reply;
         }
         let before = self.next.seq();
         let effects = match &write.work {
@@ -76,9 +71,7 @@ impl Plan {
         let answer = WriteReply { seq: self.next.seq(), effects, replayed: false };
         // Also of a create that found its task: carried out anew, it would bring the task back once it is gone.
         if let Some(key) = &write.key {
-            let (name, fingerprint) = (Arc::clone(&key.key), key.fingerprint);
-            let record = KeyRecord { key: name, fingerprint, answer: answer.to_record(), at: self.now };
-            self.keys.insert(Arc::clone(&key.key), (record, answer.clone()));
+            self.keys.keep(key, &answer, self.now);
         }
         if answer.seq != before && !self.erase && email.is_some() && email != self.next.email() {
             self.email = email.cloned();
@@ -171,21 +164,8 @@ impl Plan {
             reached: self.next.seq(),
             erase: self.erase,
             changes: self.changes.into_values().collect(),
-            keys: self.keys.into_values().map(|(record, _)| record).collect(),
+            keys: self.keys.into_records(),
         };
         Planned { batch, next: self.next }
     }
-}
-
-/// The answer to a write that was carried out before under the same key.
-pub(crate) fn replay(
-    record: &KeyRecord,
-    key: &IdempotencyKey,
-    answer: impl FnOnce() -> Option<WriteReply>,
-    seq: Seq,
-) -> Result<WriteReply, Error> {
-    if record.fingerprint != key.fingerprint {
-        return Err(Error::KeyReused { seq });
-    }
-    answer().ok_or_else(|| Error::Internal("the answer kept under an idempotency key cannot be read".into()))
 }

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::domain::UserId;
-use crate::lane::lane::Lane;
-use crate::lane::registry::RegistryInner;
+use super::lane::Lane;
+use super::lane_map::LaneMap;
+use crate::error::Error;
 use crate::store::Hint;
 
 /// How often followed lanes are asked about: how late an event is at the most when hints are lost.
@@ -19,9 +19,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Lanes that hints bring up to date at once. What is beyond that waits for the next question.
 const AT_ONCE: usize = 64;
 
-/// Works until the registry is gone.
-pub(crate) async fn follow(registry: Weak<RegistryInner>, mut hints: mpsc::Receiver<Hint>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+/// Works until the map is gone.
+pub(super) async fn follow(map: Weak<LaneMap>, mut hints: mpsc::Receiver<Hint>) {
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -30,39 +30,38 @@ pub(crate) async fn follow(registry: Weak<RegistryInner>, mut hints: mpsc::Recei
             Some(hint) = hints.recv() => Some(hint),
             _ = ticks.tick() => None,
         };
-        let Some(registry) = registry.upgrade() else { return };
+        let Some(map) = map.upgrade() else { return };
         if let Some(hint) = hint {
-            if let Some(lane) = registry.heard(hint)
-                && let Ok(place) = Arc::clone(&places).try_acquire_owned()
+            if let Some(lane) = map.heard(hint)
+                && let Ok(permit) = Arc::clone(&permits).try_acquire_owned()
             {
                 tokio::spawn(async move {
-                    bring_up(&registry, &lane, hint).await;
-                    drop(place);
+                    bring_up(&map, &lane, hint).await;
+                    drop(permit);
                 });
             }
             continue;
         }
         // All at once, so that one query asks about them all.
-        let lanes = registry.followed();
-        let asked = join_all(lanes.iter().map(|lane| validate(&registry, lane))).await;
+        let lanes = map.followed();
+        let asked = join_all(lanes.iter().map(|lane| validate(&map, lane))).await;
         if let Some(error) = asked.into_iter().find_map(Result::err) {
             tracing::debug!(%error, "followed users cannot be brought up to date for now");
         }
     }
 }
 
-async fn bring_up(registry: &RegistryInner, lane: &Lane, hint: Hint) {
+async fn bring_up(map: &LaneMap, lane: &Lane, hint: Hint) {
     let Some(view) = lane.view.get() else { return };
-    let caught_up = registry.freshness().catch_up(&lane.who, view, |shown| shown.seq() >= hint.seq).await;
-    if let Err(error) = caught_up {
-        let user: UserId = hint.user;
-        tracing::debug!(%error, %user, "a hint could not be followed");
+    let freshness = &map.context.freshness;
+    if let Err(error) = freshness.catch_up(&lane.who, view, |shown| shown.seq() >= hint.seq).await {
+        tracing::debug!(%error, user = %hint.user, "a hint could not be followed");
     }
 }
 
-async fn validate(registry: &RegistryInner, lane: &Lane) -> Result<(), crate::error::Error> {
+async fn validate(map: &LaneMap, lane: &Lane) -> Result<(), Error> {
     match lane.view.get() {
-        Some(view) => registry.freshness().newest(&lane.who, view).await.map(drop),
+        Some(view) => map.context.freshness.newest(&lane.who, view).await.map(drop),
         None => Ok(()),
     }
 }

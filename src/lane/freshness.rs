@@ -12,11 +12,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::Snapshot;
+use super::limits::Reads;
+use super::view::View;
 use crate::domain::{Identity, Seq, UserId};
 use crate::error::Error;
-use crate::lane::Snapshot;
-use crate::lane::limits::Reads;
-use crate::lane::view::View;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
 
@@ -42,7 +42,7 @@ struct Question {
 }
 
 /// What brings lanes up to date.
-pub(crate) struct Freshness {
+pub(super) struct Freshness {
     store: Arc<dyn Store>,
     reads: Reads,
     questions: mpsc::Sender<Question>,
@@ -52,7 +52,7 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     /// Starts the task that asks, on `runtime`; it ends with the value this returns.
-    pub(crate) fn start(store: Arc<dyn Store>, reads: Reads, runtime: &Handle) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, reads: Reads, runtime: &Handle) -> Self {
         let (questions, asked) = mpsc::channel(WAITING);
         let start = Instant::now();
         runtime.spawn(ask(Arc::clone(&store), asked, start));
@@ -60,22 +60,22 @@ impl Freshness {
     }
 
     /// The time by the lanes' clock, never 0.
-    pub(crate) fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         millis_since(self.start)
     }
 
     /// Whether other processes may write, too.
-    pub(crate) fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         self.reads != Reads::Own
     }
 
     /// Whether what a snapshot shows is of a store that is not the one it was.
-    pub(crate) fn is_outdated(&self, snapshot: &Snapshot) -> bool {
+    pub(super) fn is_outdated(&self, snapshot: &Snapshot) -> bool {
         snapshot.epoch() != self.store.epoch()
     }
 
     /// Whether a snapshot of this view, which should be of `least` or later, needs no question.
-    pub(crate) fn vouches(&self, view: &View, snapshot: &Snapshot, least: Seq) -> bool {
+    pub(super) fn vouches(&self, view: &View, snapshot: &Snapshot, least: Seq) -> bool {
         snapshot.seq() >= least
             && !self.is_outdated(snapshot)
             && match self.reads {
@@ -92,7 +92,7 @@ impl Freshness {
     ///
     /// # Errors
     /// [`Error::SeqAhead`] when the store has not come to `least`; as [`Freshness::newest`].
-    pub(crate) async fn current(
+    pub(super) async fn current(
         &self,
         who: &Identity,
         view: &View,
@@ -110,7 +110,7 @@ impl Freshness {
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`], [`Error::Overloaded`], [`Error::ForeignSubject`].
-    pub(crate) async fn newest(&self, who: &Identity, view: &View) -> Result<Arc<Snapshot>, Error> {
+    pub(super) async fn newest(&self, who: &Identity, view: &View) -> Result<Arc<Snapshot>, Error> {
         let newest = timeout(PATIENCE, self.look(who, view)).await;
         newest
             .map_err(|_| Error::StoreUnavailable("the user could not be brought up to date in time".into()))?
@@ -121,7 +121,7 @@ impl Freshness {
     ///
     /// # Errors
     /// As [`Freshness::newest`].
-    pub(crate) async fn reach(&self, who: &Identity, view: &View, seq: Seq) -> Result<(), Error> {
+    pub(super) async fn reach(&self, who: &Identity, view: &View, seq: Seq) -> Result<(), Error> {
         if view.snapshot().seq() < seq {
             self.newest(who, view).await?;
         }
@@ -133,7 +133,7 @@ impl Freshness {
     ///
     /// # Errors
     /// As [`Freshness::newest`].
-    pub(crate) async fn was_newest(&self, who: &Identity, view: &View, seq: Seq) -> Result<bool, Error> {
+    pub(super) async fn was_newest(&self, who: &Identity, view: &View, seq: Seq) -> Result<bool, Error> {
         let timeline = view.snapshot().timeline();
         let newest = self.newest(who, view).await?;
         let unmoved = newest.timeline() == timeline && newest.seq() >= seq;
@@ -173,7 +173,7 @@ impl Freshness {
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`], [`Error::ForeignSubject`].
-    pub(crate) async fn catch_up(
+    pub(super) async fn catch_up(
         &self,
         who: &Identity,
         view: &View,
@@ -224,7 +224,7 @@ impl Freshness {
     ///
     /// # Errors
     /// As [`Freshness::catch_up`].
-    pub(crate) async fn load(&self, who: &Identity) -> Result<Snapshot, Error> {
+    pub(super) async fn load(&self, who: &Identity) -> Result<Snapshot, Error> {
         // Asked before the load: should it change meanwhile, the user is read again.
         let epoch = self.store.epoch();
         let stored = self.store.load(who.user()).await.map_err(unavailable)?;

@@ -1,0 +1,41 @@
+//! The JSON around a list's tasks.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+/// A list's body in the making: `{"tasks":[…],"count":n,"total":n,"next_cursor":…}`.
+pub(crate) struct ListJson {
+    body: Vec<u8>,
+    count: usize,
+}
+
+impl ListJson {
+    /// With room for so many bytes of tasks.
+    pub(crate) fn new(size: usize) -> Self {
+        let mut body = Vec::with_capacity(size + 96);
+        body.extend_from_slice(b"{\"tasks\":[");
+        Self { body, count: 0 }
+    }
+
+    /// Has one more task written; returns where it stands in the body.
+    pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        if self.count > 0 {
+            self.body.push(b',');
+        }
+        self.count += 1;
+        let start = self.body.len();
+        write(&mut self.body);
+        start..self.body.len()
+    }
+
+    /// The body, of a list that has `total` tasks and goes on at `next`.
+    pub(crate) fn close(self, total: usize, next: Option<&str>) -> Bytes {
+        let Self { mut body, count } = self;
+        body.extend_from_slice(format!("],\"count\":{count},\"total\":{total},\"next_cursor\":").as_bytes());
+        serde_json::to_writer(&mut body, &next).expect("text is always valid JSON");
+        body.push(b'}');
+        body.shrink_to_fit();
+        body.into()
+    }
+}

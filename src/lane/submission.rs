@@ -1,0 +1,174 @@
+//! The way of a write to its user's actor, and of the reply back.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use actix::dev::SendError;
+use actix::dev::channel::channel;
+use actix::{Addr, ArbiterHandle, Context};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::lane::Lane;
+use super::lane_map::LaneMap;
+use super::permits::WritePermit;
+use super::view::View;
+use super::write::actor::{Submit, UserActor};
+use super::write::cancellation::Cancellation;
+use super::write::command::{Effect, Write, WriteReply};
+use super::write::idempotency::replay;
+use super::write::reply_dispatch::ReplyDispatch;
+use crate::domain::{Identity, Seq};
+use crate::error::Error;
+
+/// How often a write without effect is carried out again because another process wrote meanwhile.
+const DOUBTS: u32 = 5;
+
+/// Where a caller hears what became of its write.
+type Reply = oneshot::Receiver<Result<WriteReply, Error>>;
+
+/// What writes need beside the map.
+pub(super) struct Submission {
+    map: Arc<LaneMap>,
+    pub(super) admission: Arc<Semaphore>,
+    arbiters: Vec<ArbiterHandle>,
+    /// Spreads users over arbiters.
+    spread: RandomState,
+}
+
+impl Submission {
+    /// Actors run on `arbiters`, of which there is at least one.
+    pub(super) fn new(map: Arc<LaneMap>, arbiters: Vec<ArbiterHandle>) -> Self {
+        assert!(!arbiters.is_empty(), "lanes need an arbiter to run on");
+        let admission = Arc::new(Semaphore::new(map.limits.waiting));
+        Self { map, admission, arbiters, spread: RandomState::new() }
+    }
+
+    /// The lane's actor, started by the first write.
+    fn actor<'a>(&self, lane: &'a Lane, view: &Arc<View>) -> &'a Addr<UserActor> {
+        lane.actor.get_or_init(|| {
+            let (context, view, commit_lock) =
+                (Arc::clone(&self.map.context), Arc::clone(view), Arc::clone(&lane.commit_lock));
+            let actor = UserActor::new(lane.who.clone(), context, view, commit_lock);
+            // As many places as permits: the channel is made here because the usual start gives the
+            // mailbox 16 places until its actor runs for the first time.
+            let (sender, receiver) = channel(self.map.limits.waiting_per_user);
+            let place = usize::try_from(self.spread.hash_one(lane.who.user())).unwrap_or(0);
+            self.arbiters[place % self.arbiters.len()].spawn_fn(move || {
+                actix::spawn(Context::with_receiver(receiver).into_future(actor));
+            });
+            Addr::new(sender)
+        })
+    }
+
+    fn admit(&self, lane: &Lane) -> Result<WritePermit, Error> {
+        let of_all = Arc::clone(&self.admission).try_acquire_owned();
+        let of_all = of_all.map_err(|_| Error::Overloaded("too many writes are waiting"))?;
+        let permit = WritePermit::new(&lane.usage, self.map.limits.waiting_per_user, of_all);
+        permit.ok_or(Error::Overloaded("too many writes of this user are waiting"))
+    }
+
+    /// Carries out a write. The caller may give up: `cancellation` tells who wins.
+    ///
+    /// # Errors
+    /// As `Registry::submit`, but for its time-out.
+    pub(super) async fn write(
+        &self,
+        who: &Identity,
+        write: Write,
+        cancellation: Cancellation,
+    ) -> Result<WriteReply, Error> {
+        let looked_up = match &write.key {
+            None => Seq::ZERO,
+            Some(key) => {
+                let recalled = self.map.context.store.recall(who.user(), &key.key).await;
+                let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
+                if let Some(record) = recalled.record {
+                    // No read after this answer may show less than it says.
+                    let lane = self.map.living(who).await?;
+                    self.map
+                        .context
+                        .freshness
+                        .reach(who, self.map.view(&lane).await?.0, recalled.seq)
+                        .await?;
+                    return replay(&record, key, recalled.seq);
+                }
+                recalled.seq
+            }
+        };
+        if !self.map.context.freshness.is_shared() {
+            return self.carry_out(who, write, looked_up, cancellation).await?.1;
+        }
+        for _ in 0..=DOUBTS {
+            let (lane, answer) = self.carry_out(who, write.clone(), looked_up, cancellation.clone()).await?;
+            let Some(seq) = without_effect(&answer) else { return answer };
+            // No fence has told whether the state it was decided on was the newest: nothing was written.
+            cancellation.reopen();
+            let (view, _) = self.map.view(&lane).await?;
+            if self.map.context.freshness.was_newest(who, view, seq).await? {
+                return answer;
+            }
+        }
+        Err(Error::StoreUnavailable("other processes keep writing for this user".into()))
+    }
+
+    /// Has the lane carry out a write, once.
+    async fn carry_out(
+        &self,
+        who: &Identity,
+        write: Write,
+        looked_up: Seq,
+        cancellation: Cancellation,
+    ) -> Result<(Arc<Lane>, Result<WriteReply, Error>), Error> {
+        let (lane, answer) = self.dispatch(who, write, looked_up, cancellation).await?;
+        if let Ok(answer) = answer.await {
+            return Ok((lane, answer));
+        }
+        // The actor died with the command planned or not, perhaps on its way to the store.
+        self.map.retire(lane).await;
+        Err(Error::OutcomeUnknown)
+    }
+
+    /// Puts a command into the mailbox of the lane's actor; should the actor have died, into that of
+    /// its successor.
+    async fn dispatch(
+        &self,
+        who: &Identity,
+        write: Write,
+        looked_up: Seq,
+        cancellation: Cancellation,
+    ) -> Result<(Arc<Lane>, Reply), Error> {
+        let lane = self.map.living(who).await?;
+        let (reply, answer) = oneshot::channel();
+        let permit = self.admit(&lane)?;
+        let (who_asks, looked_up, dispatch) =
+            (who.clone(), Some(looked_up), ReplyDispatch::of_current_thread());
+        let submit =
+            Submit { who: who_asks, write, looked_up, cancellation, reply, dispatch, planned: false, permit };
+        let (view, _) = self.map.view(&lane).await?;
+        let submit = match self.actor(&lane, view).try_send(submit) {
+            Ok(()) => return Ok((lane, answer)),
+            Err(SendError::Full(_)) => return Err(Error::Overloaded("this user's lane is full")),
+            Err(SendError::Closed(submit)) => submit,
+        };
+        self.map.retire(lane).await;
+        let lane = self.map.lane(who)?;
+        let submit = Submit { permit: self.admit(&lane)?, ..submit };
+        let (view, _) = self.map.view(&lane).await?;
+        match self.actor(&lane, view).try_send(submit) {
+            Ok(()) => Ok((lane, answer)),
+            Err(_) => Err(Error::Overloaded("this user's lane is being made anew")),
+        }
+    }
+}
+
+/// The seq at which an answer is true that tells of no change.
+fn without_effect(answer: &Result<WriteReply, Error>) -> Option<Seq> {
+    match answer {
+        Err(Error::Refused { seq, .. }) => Some(*seq),
+        Ok(answer) => {
+            let found = |effect: &Effect| matches!(effect, Effect::Exists(_));
+            (!answer.effects.is_empty() && answer.effects.iter().all(found)).then_some(answer.seq)
+        }
+        Err(_) => None,
+    }
+}
