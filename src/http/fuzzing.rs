@@ -1,20 +1,21 @@
-//! The edge's parsers, for the fuzz targets under `fuzz/`; compiled for those only.
+//! The edge's parsers, for the fuzz targets under `fuzz/`; compiled with the tests, too, so that it keeps up.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
+use super::handlers::{account, batch, changes, events};
 use super::request::conditional::{EntityTag, if_match, min_seq};
 use super::request::header_names::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ};
-use super::{batch, caller, events, forms, idempotency, list_query, sync, transfer};
+use super::request::{caller, idempotency_key, list_query, task_body};
 use crate::domain::{Match, NewTask, Patch, Seq};
 use crate::lane::cursor;
 
 /// Reads a body in every way there is.
 pub fn body(bytes: &[u8]) {
-    let _ = forms::parse::<NewTask>(bytes);
-    let _ = forms::parse::<Patch>(bytes);
-    let _ = forms::parse::<forms::Completed>(bytes);
+    let _ = task_body::parse::<NewTask>(bytes);
+    let _ = task_body::parse::<Patch>(bytes);
+    let _ = task_body::parse::<task_body::Completed>(bytes);
     let _ = batch::parse(bytes);
-    let _ = transfer::parse(bytes);
+    let _ = account::parse(bytes);
 }
 
 /// Reads a line of every header whose value has a form of its own.
@@ -39,10 +40,10 @@ pub fn headers(bytes: &[u8]) {
         assert_eq!(EntityTag::strong(seq).is_named_in(&headers), EntityTag::weak(seq).is_named_in(&headers));
     }
     let _ = caller::bearer(&headers);
-    let _ = idempotency::key(&headers);
+    let _ = idempotency_key::key(&headers);
     let _ = min_seq(&headers);
     let _ = events::since(&headers, "");
-    let _ = transfer::confirms(&headers, "ann");
+    let _ = account::confirms(&headers, "ann");
 }
 
 /// Reads a query string as each that asks for one, and a path.
@@ -56,7 +57,7 @@ pub fn path_and_query(text: &str) {
         let again = format!("sort={}&cursor={}", query.sort.name(), cursor(query.sort, place));
         assert_eq!(list_query::parse(&again).ok().and_then(|query| query.after).as_ref(), Some(place));
     }
-    let _ = sync::changes_query(text);
+    let _ = changes::changes_query(text);
     let _ = events::since(&HeaderMap::new(), text);
     let _ = caller::user_segment(text).map(|named| caller::names(named, "ann"));
 }

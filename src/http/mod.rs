@@ -6,7 +6,7 @@
 
 mod demo;
 pub mod docs;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handlers;
 mod middleware;
