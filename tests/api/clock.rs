@@ -1,9 +1,8 @@
 //! A clock set wrong: it decides when tokens and tickets end, and nothing else. The seq orders.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
+use crate::needs::faketime;
 use crate::support::{Server, Store, User, id, on_both_stores, tokens};
 
 on_both_stores!(
@@ -11,21 +10,12 @@ on_both_stores!(
     a_clock_that_jumps_while_the_service_runs_loses_and_reorders_nothing,
 );
 
-/// Debian's and Ubuntu's libfaketime, which answers the system's calls for the time.
-fn library() -> String {
-    let places = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
-        .map(|kind| format!("/usr/lib/{kind}/faketime/libfaketime.so.1"));
-    let found = places.into_iter().find(|place| Path::new(place).exists());
-    found.expect("this test sets a server's clock with libfaketime: install it, or run scripts/test")
-}
-
 /// A server whose clock is off by what the file says, such as `-1d`; it is read at every look at the clock.
 fn server(store: &Store, off: &str) -> Server {
     let file = store.dir().join("clock");
     std::fs::write(&file, off).unwrap();
-    let library = library();
     let settings = [
-        ("LD_PRELOAD", &*library),
+        ("LD_PRELOAD", faketime().unwrap()),
         ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
         ("FAKETIME_NO_CACHE", "1"),
         // What waits and measures goes on as ever: no machine's monotonic clock is ever set.
@@ -83,6 +73,7 @@ fn day(task: &Value) -> String {
 }
 
 async fn restarts_under_a_clock_a_day_back_and_a_day_ahead_lose_and_reorder_nothing(store: Store) {
+    needs!(Faketime);
     let mut kept: Vec<(Value, String)> = Vec::new();
     for (round, off) in (1..).zip(["+0", "-1d", "+1d", "+0"]) {
         let server = server(&store, off);
@@ -101,6 +92,7 @@ async fn restarts_under_a_clock_a_day_back_and_a_day_ahead_lose_and_reorder_noth
 }
 
 async fn a_clock_that_jumps_while_the_service_runs_loses_and_reorders_nothing(store: Store) {
+    needs!(Faketime);
     let server = server(&store, "+0");
     let ann = user(&server);
     let mut days = Vec::new();

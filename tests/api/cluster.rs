@@ -27,6 +27,7 @@ async fn read(user: &User, path: &str, header: (&str, &str)) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_read_shows_what_another_process_has_acknowledged_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
@@ -59,6 +60,7 @@ async fn every_read_shows_what_another_process_has_acknowledged_on_postgres() {
 /// Replicas share the secret, and with it tickets: each takes a ticket in once, whoever gave it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_of_one_process_opens_a_stream_at_another_once_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let one = servers[0].user("ann");
@@ -93,6 +95,7 @@ async fn a_ticket_of_one_process_opens_a_stream_at_another_once_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_rests_on_what_another_process_has_acknowledged_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
@@ -110,6 +113,7 @@ async fn a_refusal_rests_on_what_another_process_has_acknowledged_on_postgres() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_may_show_an_older_state_where_that_is_configured_but_not_one_before_its_own_writes_on_postgres()
  {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let writer = Server::with(&store, &[CLUSTER]);
     let reader = Server::with(&store, &[CLUSTER, ("READ_MAX_STALENESS", "1m")]);
@@ -133,6 +137,7 @@ async fn a_read_may_show_an_older_state_where_that_is_configured_but_not_one_bef
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_seq_that_the_store_has_not_come_to_is_refused_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     refuses_what_is_ahead(&Server::with(&store, &[CLUSTER])).await;
 }
@@ -161,6 +166,7 @@ async fn refuses_what_is_ahead(server: &Server) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_was_stopped_shows_nothing_old_and_overwrites_nothing_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let [one, zombie] = [servers[0].user("ann"), servers[1].user("ann")];
@@ -192,6 +198,7 @@ async fn a_process_that_was_stopped_shows_nothing_old_and_overwrites_nothing_on_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_was_put_back_is_followed_and_clients_are_told_to_start_anew_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let users = servers.each_ref().map(|server| server.user("ann"));
@@ -223,6 +230,7 @@ async fn a_store_that_was_put_back_is_followed_and_clients_are_told_to_start_ane
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_follows_what_another_process_writes_also_when_hints_are_lost_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
@@ -250,6 +258,7 @@ async fn a_stream_follows_what_another_process_writes_also_when_hints_are_lost_o
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_expects_no_other_tells_of_one_and_of_its_end_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let first = Server::start(&store);
     first.user("ann").create("one").await;
@@ -275,6 +284,7 @@ async fn a_process_that_expects_no_other_tells_of_one_and_of_its_end_on_postgres
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_expect_one_another_warn_of_nothing_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let stranger = Server::start(&store);
@@ -287,6 +297,7 @@ async fn processes_that_expect_one_another_warn_of_nothing_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_promotion_nothing_is_served_from_the_memory_of_before_on_postgres() {
+    needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
     for mode in ["sole", "cluster"] {

@@ -83,6 +83,7 @@ async fn settle(store: &Store) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_sqlite_to_postgres_and_back_clients_see_what_they_saw() {
     const USERS: [&str; 4] = ["ann", "bob", "auth0|7 x", "cy"];
+    needs!(Postgres);
     let stores =
         [Store::new(Kind::Sqlite).await, Store::new(Kind::Postgres).await, Store::new(Kind::Sqlite).await];
     settle(&stores[0]).await;
@@ -186,6 +187,7 @@ async fn copy_held_up(from: &Store, to: &Store, ids: &[Uuid]) -> (Process, Clien
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_to_postgres_killed_in_the_middle_is_taken_up_by_the_same_command() {
+    needs!(Postgres);
     let (from, to) = (Store::new(Kind::Sqlite).await, Store::new(Kind::Postgres).await);
     let ids = crowd(&from, 60);
     let (mut copying, holder, arrived) = copy_held_up(&from, &to, &ids).await;
@@ -237,6 +239,7 @@ async fn a_copy_to_sqlite_killed_in_the_middle_is_taken_up_by_the_same_command()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_is_written_meanwhile_makes_the_copy_fail_and_say_what_to_do() {
+    needs!(Postgres);
     let (from, between) = (Store::new(Kind::Sqlite).await, Store::new(Kind::Postgres).await);
     let ids = crowd(&from, 60);
     copied(&from, &between, &[]);
@@ -255,6 +258,7 @@ async fn a_source_that_is_written_meanwhile_makes_the_copy_fail_and_say_what_to_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_served_is_copied_neither_from_nor_to() {
+    needs!(Postgres);
     let (file, database) = (Store::new(Kind::Sqlite).await, Store::new(Kind::Postgres).await);
     crowd(&file, 1);
     for mode in ["sole", "cluster"] {
@@ -282,6 +286,7 @@ async fn a_database_that_is_served_is_copied_neither_from_nor_to() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_went_its_own_way_is_refused_and_left_as_it_is() {
+    needs!(Postgres);
     for (one, other) in [(Kind::Sqlite, Kind::Postgres), (Kind::Postgres, Kind::Sqlite)] {
         let (from, to) = (Store::new(one).await, Store::new(other).await);
         settle(&from).await;
@@ -328,6 +333,7 @@ async fn a_file_that_is_served_is_neither_read_nor_written() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_copied_is_refused_in_a_sentence_without_a_password() {
+    needs!(Postgres);
     let (file, empty, nobody) =
         (Store::new(Kind::Sqlite).await, Store::new(Kind::Postgres).await, Store::new(Kind::Sqlite).await);
     settle(&file).await;

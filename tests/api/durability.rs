@@ -33,10 +33,6 @@ async fn trace(no_sync: bool) -> String {
         ("DATABASE_URL", store.url()),
         ("BETTER_AUTH_SECRET", tokens::SECRET),
     ];
-    assert!(
-        std::process::Command::new("strace").arg("-V").output().is_ok(),
-        "this test needs strace and eatmydata: install them, or run scripts/test"
-    );
     let server = Server::of(Process::start_under(&runner, store.dir(), &[], &variables));
     let ann = server.user("ann");
     for number in 0..WRITES {
@@ -66,6 +62,7 @@ fn synced(trace: &str) -> Vec<bool> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_disk_has_a_write_before_its_answer_leaves_on_sqlite() {
+    needs!(Strace);
     let trace = trace(false).await;
     assert_eq!(synced(&trace), [true; WRITES], "{trace}");
 }
@@ -73,12 +70,14 @@ async fn the_disk_has_a_write_before_its_answer_leaves_on_sqlite() {
 /// The test above can fail: a server that syncs nothing is found out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_syncs_nothing_is_found_out_on_sqlite() {
+    needs!(Strace, Eatmydata);
     let trace = trace(true).await;
     assert_eq!(synced(&trace), [false; WRITES], "{trace}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_forgets_is_refused_in_production_and_warned_of_in_development_on_postgres() {
+    needs!(Postgres);
     for setting in ["fsync", "full_page_writes"] {
         let off = format!("{setting}=off");
         let cluster = Cluster::with(&[&off]);
@@ -112,6 +111,7 @@ async fn a_database_that_forgets_is_refused_in_production_and_warned_of_in_devel
 /// The commit's connection turns on for itself what a server, database or role has off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_are_synchronous_whatever_the_servers_default_on_postgres() {
+    needs!(Postgres);
     let cluster = Cluster::with(&["synchronous_commit=off", "wal_writer_delay=10s"]);
     let store = Store::at(&cluster.url);
     let server = Server::with(&store, &[("ENVIRONMENT", "production")]);

@@ -13,6 +13,7 @@ use crate::support::{Events, Kind, Server, Store, User, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_breathe_tickets_go_stale_and_who_does_not_read_is_cut_while_others_are_served() {
+    needs!(Postgres);
     let on = async |kind| {
         let store = Store::new(kind).await;
         // Two streams for each user.

@@ -78,6 +78,7 @@ async fn its_tokens_are_what_it_expects(store: Store) {
 }
 
 async fn the_greetings_lines_work_as_printed(store: Store) {
+    needs!(Curl);
     let server = newcomers(&store);
     let lines = greeting(&server);
     // A line to paste starts with a command, and goes on while lines end in a backslash.

@@ -288,6 +288,7 @@ async fn what_is_no_key_is_422(store: Store) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_known_to_every_process_and_done_once_by_all_of_them_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let mut servers = [Server::start(&store), Server::start(&store)];
     let users = [servers[0].user("ann"), servers[1].user("ann")];

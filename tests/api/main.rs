@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[macro_use]
+#[path = "support/needs.rs"]
+mod needs;
 mod support;
 
 mod abuse;

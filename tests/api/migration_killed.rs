@@ -51,6 +51,8 @@ async fn goes_on(store: &Store, migrations: &Runner) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_killed_in_the_middle_of_a_migration_is_made_up_for_by_the_next_on_postgres() {
     const MOMENT: std::time::Duration = std::time::Duration::from_millis(5);
+
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let (mut holder, connection) = tokio_postgres::connect(store.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -80,6 +82,7 @@ async fn a_start_killed_in_the_middle_of_a_migration_is_made_up_for_by_the_next_
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_killed_at_any_write_of_a_migration_is_made_up_for_by_the_next_on_sqlite() {
+    needs!(Strace);
     let path = std::env::var("PATH").unwrap();
     for (killed, write) in (1..400).step_by(4).enumerate() {
         let store = Store::new(Kind::Sqlite).await;

@@ -36,6 +36,7 @@ fn assert_unavailable(answer: Answer) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
+    needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
     let server = Server::with(&store, &[("ENVIRONMENT", "production")]);
@@ -86,6 +87,7 @@ async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_restarted_while_nobody_asks_is_not_noticed_on_postgres() {
+    needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
     let server = Server::start(&store);
@@ -103,6 +105,7 @@ async fn a_database_restarted_while_nobody_asks_is_not_noticed_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_while_the_database_is_dead_comes_to_its_end_on_postgres() {
+    needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
     let mut server = Server::with(&store, &[("SHUTDOWN_TIMEOUT", "3")]);
@@ -167,6 +170,8 @@ async fn client(user: User, number: usize, stop: Arc<AtomicBool>) -> HashMap<Str
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_killed_under_load_loses_nothing_acknowledged_on_postgres() {
     const USERS: usize = 6;
+
+    needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
     let server = Server::start(&store);

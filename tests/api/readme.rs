@@ -27,6 +27,7 @@ fn steady(text: &str) -> Vec<String> {
 }
 
 async fn the_readmes_tour_works_as_printed(store: Store) {
+    needs!(Curl);
     let server = Server::start(&store);
     let tour = blocks("```sh").concat();
     assert_eq!(tour.matches("\ncurl ").count(), 5, "{tour}");

@@ -53,6 +53,7 @@ fn titles(list: &Answer) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_is_never_used_and_once_promoted_has_all_that_was_acknowledged_on_postgres() {
+    needs!(Postgres);
     let primary = Cluster::start();
     let standby = primary.standby();
     for sql in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
@@ -81,6 +82,7 @@ async fn a_standby_is_never_used_and_once_promoted_has_all_that_was_acknowledged
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_postgres() {
+    needs!(Postgres);
     let primary = Cluster::start();
     let standby = primary.standby();
     let store = store_at(&primary, &standby);
@@ -115,6 +117,7 @@ async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_post
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_was_left_behind_and_goes_on_is_left_by_those_too_who_only_read_on_postgres() {
+    needs!(Postgres);
     let old = Cluster::start();
     let standby = old.standby();
     // Named first: who asks for one that takes writes meets the old one.
@@ -137,6 +140,7 @@ async fn a_primary_that_was_left_behind_and_goes_on_is_left_by_those_too_who_onl
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_start_anew_on_postgres() {
+    needs!(Postgres);
     let primary = Cluster::start();
     let standby = primary.standby();
     let store = store_at(&primary, &standby);
@@ -179,6 +183,7 @@ async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_is_not_acknowledged_before_the_standby_has_it_though_the_wait_was_cut_short_on_postgres() {
+    needs!(Postgres);
     let waited_for = |then: &str| {
         format!(
             "DO $$ DECLARE waiter int; BEGIN FOR i IN 1..1200 LOOP

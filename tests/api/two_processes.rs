@@ -28,6 +28,8 @@ async fn insist(user: &User, method: Method, path: &str, body: Option<&Value>) -
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_number_one_users_writes_without_gap_or_repeat_on_postgres() {
     const EACH: usize = 20;
+
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = [Server::start(&store), Server::start(&store)];
     let writers = (0..16).map(|writer| {
@@ -59,6 +61,8 @@ async fn two_processes_number_one_users_writes_without_gap_or_repeat_on_postgres
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_that_change_one_task_lose_no_change_on_postgres() {
     const EACH: usize = 15;
+
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = [Server::start(&store), Server::start(&store)];
     let task = servers[0].user("ann").create("a").await;
@@ -84,6 +88,7 @@ async fn two_processes_that_change_one_task_lose_no_change_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_learns_of_the_others_writes_by_its_next_own_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = [Server::start(&store), Server::start(&store)];
     let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
@@ -105,6 +110,7 @@ async fn a_process_learns_of_the_others_writes_by_its_next_own_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_chosen_id_in_two_processes_makes_one_task_on_postgres() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = [Server::start(&store), Server::start(&store)];
     for round in 0..20 {

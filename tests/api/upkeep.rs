@@ -72,6 +72,7 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it_on_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_postgres_is_left_to_its_own_tools() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let refused = command(&store, &["backup", "copy.db"]);
     assert!(refused.code != 0 && refused.stderr.contains("pg_dump"), "{refused:?}");
@@ -80,6 +81,7 @@ async fn a_backup_of_postgres_is_left_to_its_own_tools() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_waits_for_a_lock_longer_than_a_request_would() {
+    needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     assert_eq!(command(&store, &["migrate"]).code, 0);
     let (holder, connection) = tokio_postgres::connect(store.url(), tokio_postgres::NoTls).await.unwrap();

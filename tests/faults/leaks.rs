@@ -103,5 +103,6 @@ async fn a_hundred_thousand_lanes_leave_nothing_behind_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the long form: started by tests/faults/run"]
 async fn a_hundred_thousand_lanes_leave_nothing_behind_on_postgres() {
+    needs!(Postgres);
     nothing_leaks(Kind::Postgres, 20_000, 100_000).await;
 }

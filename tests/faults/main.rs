@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[macro_use]
+#[path = "../api/support/needs.rs"]
+mod needs;
 #[path = "../lane/history.rs"]
 mod history;
 #[allow(dead_code, reason = "shared with tests/store")]

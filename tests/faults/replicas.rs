@@ -12,6 +12,7 @@ macro_rules! scripts {
     ($($name:ident: $service:ident, [$($fault:ident),+], $rounds:literal, $seed:literal;)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
+            needs!(Postgres);
             let service = (Kind::Postgres, Service::$service);
             let figures = trial(service, &[$(Fault::$fault),+], $rounds, $seed).await;
             println!("{figures:?}; violations: 0");
@@ -34,6 +35,7 @@ scripts! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the long form: a minute and more"]
 async fn replicas_asleep_for_a_minute_wake_and_are_not_behind() {
+    needs!(Postgres);
     let service = (Kind::Postgres, Service::Replicas);
     let figures = trial(service, &[Fault::PauseServerForAMinute], 1, 25).await;
     println!("{figures:?}; violations: 0");
@@ -44,6 +46,7 @@ async fn replicas_asleep_for_a_minute_wake_and_are_not_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the long form: for as long as wanted"]
 async fn replicas_under_all_faults_mixed_lose_nothing_for_a_long_time() {
+    needs!(Postgres);
     for_a_long_time(async |seed| {
         let service = if seed % 4 == 0 { Service::TwoAlone } else { Service::Replicas };
         let figures = trial((Kind::Postgres, service), &shuffled(&OF_SEVERAL, seed), 9, seed).await;

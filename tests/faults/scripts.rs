@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 
 use crate::fault::{Fault, OF_POSTGRES, OF_SEVERAL, OF_SQLITE};
 use crate::field::Service;
+use crate::needs::{Need, is_missing};
 use crate::support::Kind;
 use crate::trial::{Figures, trial};
 
@@ -16,6 +17,9 @@ macro_rules! scripts {
     ($($name:ident: $kind:ident, [$($fault:ident),+], $rounds:literal, $seed:literal;)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
+            if needed(Kind::$kind, &[$(Fault::$fault),+]).any(is_missing) {
+                return;
+            }
             let figures = trial((Kind::$kind, Service::One), &[$(Fault::$fault),+], $rounds, $seed).await;
             println!("{figures:?}; violations: 0");
         }
@@ -39,6 +43,13 @@ scripts! {
     connections_used_up_and_rows_locked_lose_nothing: Postgres, [UseUpConnections, LockUser], 3, 9;
 }
 
+/// What a run of these faults needs.
+fn needed(kind: Kind, faults: &[Fault]) -> impl Iterator<Item = Need> {
+    let of_disks = [Fault::FillDisk, Fault::FillLog];
+    let disk = faults.iter().any(|fault| of_disks.contains(fault)).then_some(Need::Mount);
+    (kind == Kind::Postgres).then_some(Need::Postgres).into_iter().chain(disk)
+}
+
 /// Whatever was carried out when the server was told to stop has been answered.
 async fn stop_under_load(kind: Kind, seed: u64) {
     let figures = trial((kind, Service::One), &[Fault::StopServer], 4, seed).await;
@@ -52,6 +63,7 @@ async fn a_stop_under_load_answers_all_it_carried_out_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_under_load_answers_all_it_carried_out_on_postgres() {
+    needs!(Postgres);
     stop_under_load(Kind::Postgres, 12).await;
 }
 
@@ -66,6 +78,7 @@ pub fn shuffled(faults: &[Fault], seed: u64) -> Vec<Fault> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the long form: started by tests/faults/run"]
 async fn all_faults_mixed_lose_nothing_for_a_long_time() {
+    needs!(Postgres);
     for_a_long_time(async |seed| {
         let (service, faults) = match seed % 5 {
             0 | 1 => ((Kind::Postgres, Service::One), shuffled(&OF_POSTGRES, seed)),

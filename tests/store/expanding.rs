@@ -116,6 +116,7 @@ impl Catalogue {
 
 #[test]
 fn after_each_migration_the_version_before_it_goes_on_working() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let mut client = database.client();
     let broken = on_store_runtime(async move {
@@ -164,6 +165,7 @@ fn a_migration_that_breaks_the_version_before_it_is_seen() {
         "ALTER TABLE tasks DROP CONSTRAINT tasks_title_length",
         "CREATE TABLE labels (user_id uuid PRIMARY KEY REFERENCES users (id)); CREATE INDEX ON tasks (user_id, created_at)",
     ];
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let mut client = database.client();
     on_store_runtime(async move {
@@ -186,6 +188,7 @@ fn a_migration_that_breaks_the_version_before_it_is_seen() {
 /// A process of this version may have to start again while the next one is being brought in.
 #[test]
 fn a_database_that_a_later_version_has_expanded_is_opened() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     crate::fixture::run(database.connect(|_| ()));
     let client = database.client();

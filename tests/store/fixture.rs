@@ -88,7 +88,7 @@ pub struct PostgresDatabase {
 }
 
 fn server() -> String {
-    std::env::var("TEST_POSTGRES_URL").expect("set TEST_POSTGRES_URL, or run scripts/test")
+    std::env::var("TEST_POSTGRES_URL").expect("a test on PostgreSQL begins with `needs!(Postgres)`")
 }
 
 fn url_of(database: &str) -> String {

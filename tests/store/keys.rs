@@ -80,6 +80,7 @@ async fn a_key_that_another_batch_has_stored_is_a_conflict(database: Database) {
 /// the same key out. Whoever comes first, the key is one's only.
 #[test]
 fn one_key_in_two_processes_at_one_seq_is_carried_out_once_on_postgres() {
+    needs!(Postgres);
     crate::fixture::run(async {
         let database = Database::postgres();
         let stores = [database.open().await, database.open().await];

@@ -3,6 +3,10 @@
 // A panic is a test's way to fail, in shared code too.
 #![allow(clippy::unwrap_used)]
 
+#[macro_use]
+#[path = "../api/support/needs.rs"]
+mod needs;
+
 /// Runs each case on every store.
 macro_rules! on_both_stores {
     ($($case:ident)*) => {
@@ -10,7 +14,10 @@ macro_rules! on_both_stores {
             $(#[test] fn $case() { crate::fixture::run(super::$case(crate::fixture::Database::sqlite())); })*
         }
         mod on_postgres {
-            $(#[test] fn $case() { crate::fixture::run(super::$case(crate::fixture::Database::postgres())); })*
+            $(#[test] fn $case() {
+                needs!(Postgres);
+                crate::fixture::run(super::$case(crate::fixture::Database::postgres()));
+            })*
         }
     };
 }

@@ -126,6 +126,7 @@ fn sqlite_keeps_what_the_first_version_wrote() {
 
 #[test]
 fn postgres_keeps_what_the_first_version_wrote() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let old = Old::new();
     let mut client = database.client();
@@ -141,6 +142,7 @@ fn postgres_keeps_what_the_first_version_wrote() {
 
 #[test]
 fn a_postgres_process_of_the_first_version_goes_on_beside_this_one() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|_| ()));
     let (old, client) = (Old::new(), database.client());

@@ -213,5 +213,6 @@ fn sqlite_agrees_with_the_model_on_random_groups() {
 
 #[test]
 fn postgres_agrees_with_the_model_on_random_groups() {
+    needs!(Postgres);
     agrees_with_the_model(&Database::postgres());
 }

@@ -27,6 +27,7 @@ fn loopback() -> TcpListener {
 
 #[test]
 fn stores_that_start_at_once_migrate_once() {
+    needs!(Postgres);
     let database = Arc::new(PostgresDatabase::create());
     let starting: Vec<_> = (0..6)
         .map(|_| {
@@ -48,6 +49,8 @@ fn stores_that_start_at_once_migrate_once() {
 fn killed_connections_leave_outcomes_open_and_sending_again_settles_each_batch_once() {
     const BATCHES: i64 = 150;
     const USERS: usize = 4;
+
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|_| ()));
     let client = database.client();
@@ -121,6 +124,7 @@ fn killed_connections_leave_outcomes_open_and_sending_again_settles_each_batch_o
 
 #[test]
 fn an_answer_that_never_comes_is_unknown_and_the_batch_was_applied_once() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let proxy = Proxy::start(loopback(), database.host_and_port());
     let store = run(database.connect(|options| {
@@ -141,6 +145,7 @@ fn an_answer_that_never_comes_is_unknown_and_the_batch_was_applied_once() {
 
 #[test]
 fn a_batch_of_another_epoch_is_not_applied_and_one_applied_before_is_known_again() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|_| ()));
     let user = User::new();
@@ -159,6 +164,7 @@ fn a_batch_of_another_epoch_is_not_applied_and_one_applied_before_is_known_again
 
 #[test]
 fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let proxy = Proxy::start(loopback(), database.host_and_port());
     let store = run(database.connect(|options| options.url = database.url_via(proxy.port)));
@@ -178,6 +184,7 @@ fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
 
 #[test]
 fn a_connection_killed_at_work_leaves_the_outcome_open() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
     let user = User::new();
@@ -203,6 +210,7 @@ fn a_connection_killed_at_work_leaves_the_outcome_open() {
 
 #[test]
 fn a_row_somebody_else_holds_makes_its_user_unavailable_and_no_other() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_millis(100)));
     let users = [User::new(), User::new(), User::new()];
@@ -230,6 +238,8 @@ fn a_row_somebody_else_holds_makes_its_user_unavailable_and_no_other() {
 #[test]
 fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
     const ROUNDS: usize = 60;
+
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let users: Vec<_> = (0..40).map(|_| User::new()).collect();
     let round = Arc::new(Barrier::new(2));
@@ -289,6 +299,7 @@ fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
 
 #[test]
 fn an_address_two_processes_give_away_at_once_fails_neither_for_good() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|_| ()));
     let (existing, new) = (User::new(), User::new());
@@ -335,6 +346,7 @@ fn an_address_two_processes_give_away_at_once_fails_neither_for_good() {
 
 #[test]
 fn a_server_that_is_still_starting_is_waited_for() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let closed = loopback();
     let port = closed.local_addr().unwrap().port();
@@ -368,6 +380,7 @@ fn a_server_that_is_not_there_is_named_without_the_password() {
 
 #[test]
 fn of_several_hosts_the_one_that_answers_is_used() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let closed = loopback();
     let port = closed.local_addr().unwrap().port();
@@ -381,6 +394,7 @@ fn of_several_hosts_the_one_that_answers_is_used() {
 
 #[test]
 fn a_connection_is_set_up_as_promised() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.pool_size = 3));
     assert_eq!(run(commit(&store, first_batch(&User::new()))), Outcome::Committed);
@@ -398,6 +412,7 @@ fn a_connection_is_set_up_as_promised() {
 
 #[test]
 fn a_purge_passes_by_whom_a_commit_holds_and_waits_for_nobody() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
     let users = [User::new(), User::new(), User::new()];
@@ -424,6 +439,7 @@ fn a_purge_passes_by_whom_a_commit_holds_and_waits_for_nobody() {
 
 #[test]
 fn a_tombstone_that_is_renewed_while_a_purge_is_at_work_stays() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
     let (user, id) = (User::new(), TaskId::generate());

@@ -57,6 +57,7 @@ fn send_beside(
 
 #[test]
 fn it_is_known_again_once_the_first_sending_has_come_through() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
     let user = User::new();
@@ -70,6 +71,7 @@ fn it_is_known_again_once_the_first_sending_has_come_through() {
 
 #[test]
 fn it_is_applied_when_the_first_sending_comes_to_nothing() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
     let users = [User::new(), User::new()];
@@ -86,6 +88,7 @@ fn it_is_applied_when_the_first_sending_comes_to_nothing() {
 
 #[test]
 fn so_is_the_first_batch_of_a_user_known_again() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
     let user = User::new();
@@ -98,6 +101,7 @@ fn so_is_the_first_batch_of_a_user_known_again() {
 
 #[test]
 fn one_of_keys_alone_is_known_again_though_it_leaves_the_seq_as_it_is() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
     let user = User::new();
@@ -111,6 +115,7 @@ fn one_of_keys_alone_is_known_again_though_it_leaves_the_seq_as_it_is() {
 
 #[test]
 fn one_of_an_earlier_epoch_waits_for_its_first_sending_too() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
     let user = User::new();

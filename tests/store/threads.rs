@@ -159,6 +159,7 @@ fn a_caller_that_goes_away_leaves_the_connection_to_the_next() {
 
 #[test]
 fn a_thread_that_is_attached_twice_or_ends_takes_no_place_from_others() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     let user = stored_user(&database);
     as_a_worker(async {
@@ -184,6 +185,7 @@ fn a_thread_that_is_attached_twice_or_ends_takes_no_place_from_others() {
 
 #[test]
 fn a_store_that_is_closed_leaves_none_behind() {
+    needs!(Postgres);
     let database = PostgresDatabase::create();
     as_a_worker(async {
         for opened in [true, false] {

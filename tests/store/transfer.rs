@@ -14,15 +14,16 @@ use crate::fixture::{
 /// Runs each case from each kind of store to each.
 macro_rules! on_every_pair {
     ($($case:ident)*) => {
-        on_every_pair!(@pair sqlite_to_sqlite, sqlite, sqlite, $($case)*);
-        on_every_pair!(@pair sqlite_to_postgres, sqlite, postgres, $($case)*);
-        on_every_pair!(@pair postgres_to_sqlite, postgres, sqlite, $($case)*);
-        on_every_pair!(@pair postgres_to_postgres, postgres, postgres, $($case)*);
+        on_every_pair!(@pair sqlite_to_sqlite, sqlite, sqlite, {}, $($case)*);
+        on_every_pair!(@pair sqlite_to_postgres, sqlite, postgres, { needs!(Postgres); }, $($case)*);
+        on_every_pair!(@pair postgres_to_sqlite, postgres, sqlite, { needs!(Postgres); }, $($case)*);
+        on_every_pair!(@pair postgres_to_postgres, postgres, postgres, { needs!(Postgres); }, $($case)*);
     };
-    (@pair $pair:ident, $from:ident, $to:ident, $($case:ident)*) => {
+    (@pair $pair:ident, $from:ident, $to:ident, $needs:block, $($case:ident)*) => {
         mod $pair {
             $(#[test] fn $case() {
                 use crate::fixture::Database;
+                $needs
                 crate::fixture::run(super::$case(Database::$from(), Database::$to()));
             })*
         }
@@ -259,6 +260,7 @@ fn a_patient_audit_outlasts_the_time_outs_of_requests_on_postgres() {
     use tasklane::store::check::Audit;
     use tasklane::store::postgres::PostgresOptions;
 
+    needs!(Postgres);
     let database = crate::fixture::PostgresDatabase::create();
     let hasty = |options: &mut PostgresOptions| {
         options.statement_timeout = Duration::from_millis(100);

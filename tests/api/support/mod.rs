@@ -32,6 +32,7 @@ macro_rules! on_both_stores {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_postgres() {
+                needs!(Postgres);
                 super::$test(Store::new(Kind::Postgres).await).await;
             }
         }

@@ -35,10 +35,8 @@ impl Store {
                 Self { kind, url, dir, _database: None }
             }
             Kind::Postgres => {
-                let admin = std::env::var("TEST_POSTGRES_URL").expect(
-                    "this test needs PostgreSQL: set TEST_POSTGRES_URL to a superuser's URL of a throw-away \
-                     cluster, or run scripts/test",
-                );
+                let admin = std::env::var("TEST_POSTGRES_URL")
+                    .expect("a test on PostgreSQL begins with `needs!(Postgres)`");
                 let database = Database::create(admin).await;
                 Self { kind, url: database.url(), dir, _database: Some(database) }
             }
