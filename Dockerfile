@@ -7,8 +7,8 @@ COPY . .
 # The caches keep the compiled dependencies between builds; what is not copied out of them is not in the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin tasklane \
-    && cp target/release/tasklane /tasklane
+    cargo build --profile dist --locked --bin tasklane \
+    && cp target/dist/tasklane /tasklane
 
 FROM debian:bookworm-slim
 # The roots of trust, for PostgreSQL and identity providers over TLS.

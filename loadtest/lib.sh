@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the load tests share: the release build, a server of its own on each store, and their end. Sourced, never run.
+# What the load tests share: the build, a server of its own on each store, and their end. Sourced, never run.
 # The settings are those of production, on a free port of the loopback interface.
 
 # shellcheck source=scripts/lib.sh
@@ -25,11 +25,11 @@ chmod 711 "$work"
 # The tokens of this run are signed with it.
 secret=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
 
-# Sets $bin, the binary to be measured: TASKLANE_BIN, else the release build, made now.
+# need_binary PROFILE: sets $bin, the binary to be tested: TASKLANE_BIN, else a build with this profile, made now.
 need_binary() {
-    bin=${TASKLANE_BIN:-$(cargo build --release --locked --message-format=json-render-diagnostics |
+    bin=${TASKLANE_BIN:-$(cargo build --profile "$1" --locked --bin tasklane --message-format=json-render-diagnostics |
         sed -n 's/.*"executable":"\([^"]*\/tasklane\)".*/\1/p')}
-    [ -x "$bin" ] || fail "there is no release build"
+    [ -x "$bin" ] || fail "there is no build of the profile $1"
 }
 
 # A token of USER, made by the command that operators use.
