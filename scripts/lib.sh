@@ -60,6 +60,19 @@ target_dir() {
     cargo metadata --format-version 1 --no-deps --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
+# The packages and features of every debug build of scripts/test: with others, cargo compiles most dependencies again.
+# shellcheck disable=SC2034 # used by those who source this
+one_build=(--locked --workspace --features tasklane/otlp)
+
+# The binary to test: the one that TASKLANE_BIN names, else a debug build made now.
+debug_build() {
+    if [ -z "${TASKLANE_BIN:-}" ]; then
+        cargo build --quiet --locked --bin tasklane >&2 && printf '%s/debug/tasklane\n' "$(target_dir)"
+    else
+        printf '%s\n' "$TASKLANE_BIN"
+    fi
+}
+
 # with_postgres COMMAND…: runs it with a throw-away PostgreSQL in TEST_POSTGRES_URL and stops that
 # after it. The working folder is the project's.
 with_postgres() {
