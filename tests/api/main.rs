@@ -1,8 +1,24 @@
 //! The HTTP contract, checked from outside: every test starts the real binary on a port of its own,
 //! with a store of its own, and talks to it over sockets. Nothing here knows the service's inside.
 //!
+//! A rule is found by its URL:
+//!
+//! | folder | URL |
+//! |---|---|
+//! | `tasks/` | `/api/{user_id}/tasks`, `/tasks/{id}`, `/tasks/{id}/complete`, `/summary` |
+//! | `batch/` | `/api/{user_id}/batch` |
+//! | `sync/` | `/api/{user_id}/changes`, `/events`, `/events/ticket`; `seq` and `ETag` everywhere |
+//! | `account/` | `/api/{user_id}/export`, `/import`, `DELETE /api/{user_id}` |
+//! | `auth/` | `Authorization` and the user in the path; tokens, key sets, one user's tasks against another's |
+//! | `every_route/` | what holds for each of them: errors, limits, `Idempotency-Key`, hostile requests |
+//! | `docs/` | `/docs`, `/redoc`, `/openapi.json`, `/demo`; the README, the guide, the greeting at the start |
+//! | `operations/` | `/health`, `/ready`, `/metrics`; commands, settings, logs, CORS, TLS, traces |
+//! | `faults/` | none: crowds, kills, restarts, several processes, damage, overload |
+//!
+//! Each folder's `mod.rs` says what its files are about. `support/` is what the tests stand on.
+//!
 //! A test written once runs on both stores: `on_both_stores!` lists the tests of a module, and each
-//! becomes `<module>::<test>::on_sqlite` and `<module>::<test>::on_postgres`.
+//! becomes `<folder>::<module>::<test>::on_sqlite` and `<folder>::<module>::<test>::on_postgres`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -11,67 +27,12 @@
 mod needs;
 mod support;
 
-mod abuse;
-mod abuse_load;
-mod bad_input;
+mod account;
+mod auth;
 mod batch;
-mod changes;
-mod chosen_ids;
-#[cfg(target_os = "linux")]
-mod clock;
-mod cluster;
-mod commands;
-mod conditional_reads;
-mod conditional_writes;
-mod configuration;
-mod configuration_refused;
-mod copy;
-mod cors;
-mod damaged_file;
-mod demo;
-mod documentation;
-#[cfg(target_os = "linux")]
-mod durability;
-mod error_form;
-mod events;
-mod events_in_time;
-mod following;
-mod foreign;
-mod greeting;
-mod guide;
-mod health;
-mod idempotency;
-mod identity;
-mod identity_paths;
-mod isolation;
-mod jwks;
-mod jwks_trouble;
-mod limits;
-mod list;
-mod list_pages;
-mod list_queries;
-mod logs;
-mod many_writers;
-mod metrics;
-mod migration_killed;
-mod model;
-mod overload;
-mod postgres_killed;
-mod quota;
-mod readme;
-mod restart;
-mod seq_and_etags;
-mod server_timing;
-mod standby;
-mod summary;
-mod task_create;
-mod task_fields;
-mod task_text;
-mod task_update;
-mod tls;
-mod token_attacks;
-#[cfg(feature = "otlp")]
-mod tracing;
-mod transfer;
-mod two_processes;
-mod upkeep;
+mod docs;
+mod every_route;
+mod faults;
+mod operations;
+mod sync;
+mod tasks;

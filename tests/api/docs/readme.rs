@@ -11,7 +11,7 @@ const PRINTED: &str = "http://127.0.0.1:8000";
 
 /// The text of the README's blocks of one kind.
 fn blocks(fence: &str) -> Vec<String> {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     let fence = format!("\n{fence}\n");
     let starts = readme.match_indices(&fence).map(|(place, _)| place + fence.len());
     starts.map(|start| readme[start..].split("\n```").next().unwrap().to_owned()).collect()

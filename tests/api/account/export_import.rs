@@ -1,10 +1,10 @@
-//! Export, import, and the removal of all a user has.
+//! Export and import: what was taken out can be put in, here or elsewhere, and is the same.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Answer, Server, Store, User, id, keys, on_both_stores, send, timestamp};
+use super::{bare, fill, import};
+use crate::support::{Server, Store, id, keys, on_both_stores, timestamp};
 
 on_both_stores!(
     what_is_exported_can_be_imported_elsewhere_and_is_the_same,
@@ -12,39 +12,7 @@ on_both_stores!(
     an_import_lists_every_wrong_field,
     an_import_keeps_to_the_limits,
     four_imports_at_once_and_the_writes_of_others_all_succeed,
-    all_of_a_users_data_goes_when_confirmed_and_nobody_elses,
-    an_erasure_is_for_good_and_the_seq_goes_on,
 );
-
-async fn import(user: &User, body: &Value) -> Answer {
-    user.call(Method::POST, "/import", Some(body)).await
-}
-
-/// A user with tasks of every kind, some of them changed and some gone.
-async fn fill(user: &User, count: usize) {
-    let create = |number: usize| {
-        json!({"op": "create", "task": {"title": format!("{number} 🦀 \"\\"), "description": "ä\n\u{2028}".repeat(number % 50),
-            "completed": number.is_multiple_of(3), "priority": (["low", "high"][number % 2]), "tags": ["b", "a"],
-            "due_date": "2026-03-01T18:00:00.5+01:00", "position": "a0"}})
-    };
-    let operations: Vec<_> = (0..count).map(create).collect();
-    user.call(Method::POST, "/batch", Some(&json!({"operations": operations}))).await.expect(200);
-    for task in user.list().await.iter().step_by(10) {
-        user.complete(id(task), None).await.expect(200);
-    }
-    user.delete(id(&user.create("gone").await)).await.expect(204);
-}
-
-/// Tasks without what an import gives anew.
-fn bare(tasks: &[Value]) -> Vec<Value> {
-    let mut tasks = tasks.to_vec();
-    for task in &mut tasks {
-        let fields = task.as_object_mut().unwrap();
-        fields.remove("version");
-        fields.remove("user_id");
-    }
-    tasks
-}
 
 async fn what_is_exported_can_be_imported_elsewhere_and_is_the_same(store: Store) {
     let server = Server::start(&store);
@@ -205,71 +173,4 @@ async fn four_imports_at_once_and_the_writes_of_others_all_succeed(store: Store)
     };
     let (imported, ()) = tokio::join!(futures_util::future::join_all(imports), writes);
     assert_eq!(imported, vec![json!(1500); 4]);
-}
-
-async fn all_of_a_users_data_goes_when_confirmed_and_nobody_elses(store: Store) {
-    let server = Server::start(&store);
-    let (ann, bob) = (server.user_with_email("ann", "ann@example.com"), server.user("bob"));
-    fill(&ann, 20).await;
-    fill(&bob, 20).await;
-    let keyed =
-        ann.request(Method::POST, "/tasks").header("idempotency-key", "k").json(&json!({"title": "k"}));
-    send(keyed.try_clone().unwrap()).await.expect(201);
-    let (seq, bobs) = (ann.seq().await, bob.get("/tasks").await.body);
-    for confirmation in ["", "me", "Ann", "true", "bob"] {
-        let request = ann.request(Method::DELETE, "").header("x-confirm-delete", confirmation);
-        let refused = send(request).await.expect_error(428, "PRECONDITION_REQUIRED");
-        assert_eq!(refused.seq(), seq, "{confirmation}");
-    }
-    ann.call(Method::DELETE, "", None).await.expect_error(428, "PRECONDITION_REQUIRED");
-    let twice =
-        ann.request(Method::DELETE, "").header("x-confirm-delete", "ann").header("x-confirm-delete", "ann");
-    send(twice).await.expect_error(428, "PRECONDITION_REQUIRED");
-    // Another user's path is not a thing to confirm.
-    let foreign =
-        server.request(Method::DELETE, "/api/bob").bearer_auth(&ann.token).header("x-confirm-delete", "bob");
-    send(foreign).await.expect_error(401, "UNAUTHORIZED");
-    assert_eq!(ann.seq().await, seq);
-
-    let erased = ann.erase().await.expect(204);
-    assert_eq!((erased.seq(), erased.body.len()), (seq + 1, 0));
-    assert_eq!((ann.list().await, ann.seq().await), (vec![], seq + 1));
-    assert_eq!(ann.get("/export").await.expect(200).json()["tasks"], json!([]));
-    assert_eq!(ann.get("/summary").await.expect(200).json()["completed"], 0);
-    assert_eq!(bob.get("/tasks").await.body, bobs);
-    // The e-mail address is free for another, and the key is forgotten.
-    server.user_with_email("new", "ann@example.com").create("a").await;
-    let again = send(keyed).await.expect(201);
-    assert_eq!((again.seq(), again.header("idempotent-replayed")), (seq + 2, None));
-    // A user whose id is no plain ASCII confirms it as in a path.
-    let zoe = server.user("zoë 1");
-    zoe.create("a").await;
-    let request = zoe.request(Method::DELETE, "").header("x-confirm-delete", "zo%C3%AB%201");
-    assert_eq!(send(request).await.expect(204).seq(), 2);
-    // One who has nothing may go as well.
-    assert_eq!(server.user("nobody").erase().await.expect(204).seq(), 1);
-}
-
-async fn an_erasure_is_for_good_and_the_seq_goes_on(store: Store) {
-    let mut server = Server::start(&store);
-    let ann = server.user("ann");
-    fill(&ann, 20).await;
-    let export = ann.get("/export").await.expect(200).json();
-    let seq = ann.seq().await;
-    ann.erase().await.expect(204);
-    server.kill();
-    let mut server = Server::start(&store);
-    let ann = server.user("ann");
-    // A write first, before anything is read.
-    assert_eq!(ann.create("new").await["version"], seq + 2);
-    assert_eq!(ann.list().await.len(), 1);
-    ann.erase().await.expect(204);
-    server.kill();
-    let server = Server::start(&store);
-    let ann = server.user("ann");
-    assert_eq!((ann.list().await, ann.seq().await), (vec![], seq + 3));
-    // Only the user's own copy brings it back.
-    let back = import(&ann, &export).await.expect(200).json();
-    assert_eq!(back, json!({"imported": 20, "unchanged": 0, "seq": seq + 23}));
-    assert_eq!(json!(bare(&ann.list().await)), json!(bare(export["tasks"].as_array().unwrap())));
 }

@@ -34,7 +34,7 @@ const HOLD: [(usize, &str); 10] = [
 async fn the_guides_calls_answer_as_described(store: Store) {
     needs!(Curl);
     let server = Server::start(&store);
-    let guide = include_str!("../../docs/api.md");
+    let guide = include_str!("../../../docs/api.md");
     let blocks = guide.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
     let script: String = blocks.flat_map(|block| [block, "\n"]).collect();
     let script = script.replace("http://127.0.0.1:8000", server.origin());

@@ -1,0 +1,26 @@
+//! What whoever runs the service sees and sets.
+//!
+//! - `health`: `/health` and `/ready`
+//! - `metrics`: `/metrics`
+//! - `logs`: what a log line holds, and what none holds
+//! - `server_timing`: `Server-Timing` on answers to writes
+//! - `tracing`: what a collector is told (feature `otlp`)
+//! - `cors`: calls from other origins
+//! - `tls`: HTTPS without a proxy
+//! - `configuration`: settings, right and wrong
+//! - `commands`: the command line
+//! - `backup_and_check`: `tasklane backup` and `tasklane check`
+//! - `copy`: `tasklane copy`
+
+mod backup_and_check;
+mod commands;
+mod configuration;
+mod copy;
+mod cors;
+mod health;
+mod logs;
+mod metrics;
+mod server_timing;
+mod tls;
+#[cfg(feature = "otlp")]
+mod tracing;
