@@ -129,7 +129,8 @@ fn an_answer_that_never_comes_is_unknown_and_the_batch_was_applied_once() {
     let proxy = Proxy::start(loopback(), database.host_and_port());
     let store = run(database.connect(|options| {
         options.url = database.url_via(proxy.port);
-        options.answer_timeout = Duration::from_millis(500);
+        // Long enough for the answers that do come, on a busy machine too.
+        options.answer_timeout = Duration::from_secs(2);
     }));
     let user = User::new();
     assert_eq!(run(commit(&store, first_batch(&user))), Outcome::Committed);
@@ -285,7 +286,7 @@ fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
     let client = database.client();
     let deadlocks: i64 = on_store_runtime(async move {
         let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
-        for _ in 0..1000 {
+        for _ in 0..3000 {
             if client.query_one(connections, &[]).await.unwrap().get::<_, i64>(0) == 1 {
                 break;
             }
@@ -324,9 +325,12 @@ fn an_address_two_processes_give_away_at_once_fails_neither_for_good() {
         let outcome = run(commit(&store, batch));
         assert!(matches!(outcome, Outcome::Unavailable(_)), "waits for the lock: {outcome:?}");
     }
+    let watcher = database.client();
     let committing = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(300));
-        on_store_runtime(async move { other.batch_execute("COMMIT").await.unwrap() });
+        on_store_runtime(async move {
+            waiter(&watcher).await;
+            other.batch_execute("COMMIT").await.unwrap();
+        });
     });
     for user in [&existing, &new] {
         let expected = i64::from(user.id == existing.id);
@@ -402,12 +406,18 @@ fn a_connection_is_set_up_as_promised() {
     assert_eq!(store.pool().size, 2, "the committer's and a reader's");
     let client = database.client();
     let name = database.name().to_owned();
-    let count: i64 = on_store_runtime(async move {
+    on_store_runtime(async move {
         let sql =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'tasklane'";
-        client.query_one(sql, &[&name]).await.unwrap().get(0)
+        // The one that brought the tables up to date may be on its way out.
+        for _ in 0..3000 {
+            if client.query_one(sql, &[&name]).await.unwrap().get::<_, i64>(0) == 2 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never two connections");
     });
-    assert_eq!(count, 2);
 }
 
 #[test]

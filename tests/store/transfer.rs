@@ -263,8 +263,9 @@ fn a_patient_audit_outlasts_the_time_outs_of_requests_on_postgres() {
     needs!(Postgres);
     let database = crate::fixture::PostgresDatabase::create();
     let hasty = |options: &mut PostgresOptions| {
-        options.statement_timeout = Duration::from_millis(100);
-        options.answer_timeout = Duration::from_millis(200);
+        // Not so short that a busy machine could not even connect.
+        options.statement_timeout = Duration::from_secs(1);
+        options.answer_timeout = Duration::from_secs(2);
     };
     let patient = run(database.connect(|options| {
         hasty(options);

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use reqwest::Method;
 
-use crate::support::command::run;
+use crate::support::command::{PATIENCE, run};
 use crate::support::{Kind, Server, Store, User, on_both_stores, send, tokens};
 
 on_both_stores!(
@@ -25,9 +25,7 @@ fn newcomers(store: &Store) -> Server {
 
 fn greeting(server: &Server) -> Vec<String> {
     // The token may stand after the address: wait for it.
-    let found = server
-        .output()
-        .wait_for(std::time::Duration::from_secs(10), |line| line.text().contains("eyJ").then_some(()));
+    let found = server.output().wait_for(PATIENCE, |line| line.text().contains("eyJ").then_some(()));
     assert!(found.is_some(), "no token: {:#?}", server.output().lines());
     server.output().stdout()
 }

@@ -91,8 +91,11 @@ async fn an_address_that_sends_many_wrong_tokens_is_told_to_wait_and_right_ones_
     for number in 0..60 {
         told.push(ask(wrong(number)).await);
     }
+    // More than twenty get in where the sixty take longer than a second.
+    let tried = told.iter().filter(|answer| answer.status == 401).count();
     assert!(told[..20].iter().all(|answer| answer.status == 401));
-    let refused = told.pop().unwrap().expect_error(429, "RATE_LIMITED");
+    let refused = told.into_iter().find(|answer| answer.status == 429).expect("never told to wait");
+    let refused = refused.expect_error(429, "RATE_LIMITED");
     assert!(refused.header("ratelimit").is_none(), "it is about no user");
     // Whoever is right, or merely late, or has not signed in, is told as ever.
     server.user("ann").get("/tasks").await.expect(200);
@@ -104,7 +107,8 @@ async fn an_address_that_sends_many_wrong_tokens_is_told_to_wait_and_right_ones_
         "Missing authentication token",
     );
     // The log is not flooded either.
-    assert!(server.output().stderr().iter().filter(|line| line.contains("status=401")).count() <= 40);
+    let lines = server.output().stderr().iter().filter(|line| line.contains("status=401")).count();
+    assert!(lines <= tried + 20, "{lines} lines of {tried} that were looked at");
     let mut status = 429;
     for number in 60..80 {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -124,10 +128,16 @@ async fn no_more_connections_are_open_than_allowed_and_the_others_wait_their_tur
     let idle = server.open_files();
     let sockets =
         join_all((0..200).map(|_| async { TcpStream::connect(server.address()).await.unwrap() })).await;
+    let open = || server.open_files().saturating_sub(idle);
+    for _ in 0..600 {
+        if open() >= 20 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let open = server.open_files() - idle;
     // A worker may accept a few more before it says that it is full.
-    assert!((20..100).contains(&open), "{open} connections are open");
+    assert!((20..100).contains(&open()), "{} connections are open", open());
     drop(sockets);
     for _ in 0..20 {
         server.get("/health").await.expect(200);

@@ -231,7 +231,7 @@ async fn one_user_gets_a_hundred_tickets_in_half_a_minute() {
 
 /// Asks again and again, not for ever, until it is so.
 async fn until(mut so: impl AsyncFnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if so().await {
             return;
         }

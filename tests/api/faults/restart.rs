@@ -169,12 +169,12 @@ async fn a_stop_answers_the_request_in_flight(store: Store) {
     let mut server = Server::start(&store);
     let ann = server.user("ann");
     ann.create("a").await;
-    // Half a request: its head is there, and so it is accepted; its body comes after the signal.
+    // Half a request: its head is there, which the server says; its body comes after the signal.
     let body = r#"{"title":"in flight"}"#;
     let (first, second) = body.split_at(8);
     let head = format!(
         "POST /api/ann/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{first}",
+         Content-Length: {}\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n",
         ann.token,
         body.len()
     );
@@ -182,12 +182,13 @@ async fn a_stop_answers_the_request_in_flight(store: Store) {
     let socket = tokio::task::spawn_blocking(move || {
         let mut socket = TcpStream::connect(address).unwrap();
         socket.write_all(head.as_bytes()).unwrap();
+        let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        socket.read_exact(&mut go_on).unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&go_on));
+        socket.write_all(first.as_bytes()).unwrap();
         socket
     });
     let mut socket = socket.await.unwrap();
-    // The server has the head for certain once it has answered a later request.
-    ann.list().await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     server.terminate();
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let second = second.to_owned();
@@ -230,7 +231,7 @@ async fn a_stop_does_not_wait_for_connections_that_ask_nothing(store: Store) {
 }
 
 async fn a_stop_with_drain_time_says_not_ready_and_serves_new_connections_all_the_same(store: Store) {
-    let mut server = Server::with(&store, &[("DRAIN_TIME", "3")]);
+    let mut server = Server::with(&store, &[("DRAIN_TIME", "8")]);
     server.get("/ready").await.expect(200);
     server.signal("TERM");
     // Each on a connection of its own, since every answer closes it.

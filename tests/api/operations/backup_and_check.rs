@@ -89,6 +89,13 @@ async fn a_check_waits_for_a_lock_longer_than_a_request_would() {
     holder.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let (dir, settings) = (store.dir(), [("DATABASE_URL", store.url())]);
     let mut check = Process::start(dir, &["check"], &settings);
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tasks'::regclass";
+    for _ in 0..6000 {
+        if holder.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     // A request's lock time-out is two seconds.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(check.runs(), "{:?}", check.output.lines());

@@ -121,7 +121,7 @@ async fn what_is_measured_is_what_happened(store: Store) {
     };
     // Gauges may be taken every few seconds only.
     let mut text = String::new();
-    for _ in 0..100 {
+    for _ in 0..600 {
         text = server.get("/metrics").await.expect(200).text();
         if measured(&text, "tasklane_lanes ") > 0.0 && measured(&text, "tasklane_store_connections ") > 0.0 {
             break;

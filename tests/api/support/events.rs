@@ -1,7 +1,5 @@
 //! A reader of event streams that takes them as bytes: it may break off in the middle of anything.
 
-use std::time::Duration;
-
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -105,7 +103,7 @@ impl Events {
     /// Waits for a comment.
     pub async fn comment(&mut self) {
         let before = self.comments;
-        let waited = timeout(Duration::from_secs(30), async {
+        let waited = timeout(PATIENCE, async {
             while self.comments == before {
                 assert!(self.response_chunk().await, "the stream ended");
             }

@@ -268,7 +268,7 @@ async fn streams_are_limited_per_user_and_in_all(store: Store) {
     }
     // One that goes leaves its place, as soon as it would have been sent something.
     streams.truncate(29);
-    for _ in 0..200 {
+    for _ in 0..1200 {
         server.user("user 9").create("a").await;
         if let Ok(stream) = open("one more").await {
             streams.push(stream);

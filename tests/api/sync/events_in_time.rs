@@ -35,7 +35,7 @@ async fn quiet_streams(server: &Server) {
         assert_eq!(stream.comments, expected);
     }
     let mut again = Err(());
-    for _ in 0..200 {
+    for _ in 0..1200 {
         again = Events::open(user.request(Method::GET, "/events")).await.map_err(drop);
         if again.is_ok() {
             break;

@@ -266,7 +266,7 @@ async fn a_follower_from_any_point_with_any_disconnects_ends_with_the_list(store
     let runtime = tokio::runtime::Handle::current();
     let outcome = tokio::task::block_in_place(|| {
         TestRunner::new(config).run(&case(), |case| {
-            let played = timeout(Duration::from_secs(30), play(&server, &case));
+            let played = timeout(Duration::from_mins(2), play(&server, &case));
             let played = runtime.block_on(played);
             let (ends, truth) = played.map_err(|_| TestCaseError::fail("a follower never got to the end"))?;
             for (follower, end) in case.followers.iter().zip(ends) {
