@@ -14,7 +14,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tasklane::auth::{Signer, Verifier};
 use tasklane::config::{Expected, Secret};
 use tasklane::domain::{
-    Command, Field, Filter, Identity, NewTask, Seq, Sort, Task, TaskId, Timestamp, Title, UserId,
+    Command, Filter, Identity, NewTask, Seq, Sort, SortField, Task, TaskId, Timestamp, Title, UserId,
 };
 use tasklane::lane::{LaneLimits, Query, Registry, Snapshot, TaskEntry};
 use tasklane::store::group_commit::GroupCommitter;
@@ -62,7 +62,8 @@ fn task(place: usize) -> Task {
     let title = Title::parse(&format!("Task number {place}, with a title of the usual length")).unwrap();
     let made = Timestamp::from_micros(1_770_546_600_000_000 + i64::try_from(place).unwrap());
     let seq = Seq::new(i64::try_from(place).unwrap() + 1);
-    let new = NewTask { completed: place.is_multiple_of(3), ..NewTask::titled(TaskId::generate(), title) };
+    let mut new = NewTask::titled(TaskId::generate(), title);
+    new.content.completed = place.is_multiple_of(3);
     new.make(made, seq)
 }
 
@@ -151,7 +152,7 @@ fn lists(c: &mut Criterion) {
     });
     let large = snapshot(10_000);
     let filter = Filter { completed: Some(false), search: Some("number 99".into()), ..Filter::default() };
-    let sort = Sort { field: Field::Title, descending: false };
+    let sort = Sort { field: SortField::Title, descending: false };
     let filtered = Query { filter, sort, limit: Some(50), after: None };
     c.bench_function("query/filtered_10000", |b| b.iter(|| large.select(black_box(&filtered)).body()));
     let page = Query { limit: Some(50), ..Query::default() };

@@ -146,7 +146,7 @@ impl Operation {
                 Ok(Decision::Replace(task.patched(patch, at.now, at.next)))
             }
             (Command::CompleteTask { completed, .. }, Some(task)) => {
-                let completed = Some(completed.unwrap_or(!task.completed));
+                let completed = Some(completed.unwrap_or(!task.content.completed));
                 let patch = Patch { completed, ..Patch::default() };
                 Ok(Decision::Replace(task.patched(&patch, at.now, at.next)))
             }

@@ -1,12 +1,11 @@
 //! A task, and what may be asked of one.
 
+use super::text::fold;
 use super::{Description, DueDate, Position, Priority, Seq, Tags, TaskId, Timestamp, Title};
 
-/// One task in one state. Its owner is known from where it is kept.
+/// What a client says of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// Unique among its owner's tasks.
-    pub id: TaskId,
+pub struct TaskContent {
     /// What is to be done.
     pub title: Title,
     /// More about it; an empty text and none at all differ.
@@ -21,7 +20,16 @@ pub struct Task {
     pub due_date: Option<DueDate>,
     /// The client's own ordering key.
     pub position: Option<Position>,
-    /// Since when it has been done; set exactly while `completed` is.
+}
+
+/// One task in one state. Its owner is known from where it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Unique among its owner's tasks.
+    pub id: TaskId,
+    /// What its owner says of it.
+    pub content: TaskContent,
+    /// Since when it has been done; set exactly while it is.
     pub completed_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -31,26 +39,14 @@ pub struct Task {
     pub version: Seq,
 }
 
-/// What a client says of a task to be made.
+/// A task to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTask {
     /// The id: the client's choice, or one made for it at the edge, so that a re-run of the same
     /// command makes the same task.
     pub id: TaskId,
-    /// What is to be done.
-    pub title: Title,
-    /// More about it.
-    pub description: Option<Description>,
-    /// Whether it is done already.
-    pub completed: bool,
-    /// How much it matters.
-    pub priority: Option<Priority>,
-    /// What it is filed under.
-    pub tags: Tags,
-    /// When it is due.
-    pub due_date: Option<DueDate>,
-    /// The client's own ordering key.
-    pub position: Option<Position>,
+    /// What its owner says of it.
+    pub content: TaskContent,
 }
 
 /// What a client wants changed; what is `None` stays.
@@ -88,71 +84,156 @@ pub enum Change<T> {
     },
 }
 
+/// What a list is sorted by. Ties are broken by id; tasks without the value come last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortField {
+    /// When it was made.
+    CreatedAt,
+    /// When it last changed.
+    UpdatedAt,
+    /// When it is due.
+    DueDate,
+    /// How much it matters.
+    Priority,
+    /// Its title, folded by [`fold`].
+    Title,
+    /// The client's own key, byte by byte.
+    Position,
+}
+
+/// A value to sort by. One order only ever compares values of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SortKey {
+    /// An instant or a rank.
+    Number(i64),
+    /// A text.
+    Text(String),
+}
+
+impl SortField {
+    /// All of them, as they are listed to clients.
+    pub const ALL: [Self; 6] =
+        [Self::CreatedAt, Self::UpdatedAt, Self::DueDate, Self::Priority, Self::Title, Self::Position];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CreatedAt => "created_at",
+            Self::UpdatedAt => "updated_at",
+            Self::DueDate => "due_date",
+            Self::Priority => "priority",
+            Self::Title => "title",
+            Self::Position => "position",
+        }
+    }
+
+    /// A task's value; `None` if it has none.
+    pub(super) fn key_of(self, task: &Task) -> Option<SortKey> {
+        let time = |instant: Timestamp| SortKey::Number(instant.as_micros());
+        let content = &task.content;
+        match self {
+            Self::CreatedAt => Some(time(task.created_at)),
+            Self::UpdatedAt => Some(time(task.updated_at)),
+            Self::DueDate => content.due_date.as_ref().map(|due| time(due.order())),
+            Self::Priority => content.priority.map(|priority| SortKey::Number(priority as i64)),
+            Self::Title => Some(SortKey::Text(fold(content.title.as_str()))),
+            Self::Position => {
+                content.position.as_ref().map(|position| SortKey::Text(position.as_str().to_owned()))
+            }
+        }
+    }
+
+    /// Whether a task's value can be this.
+    #[must_use]
+    pub const fn takes(self, key: Option<&SortKey>) -> bool {
+        match key {
+            None => matches!(self, Self::DueDate | Self::Priority | Self::Position),
+            Some(SortKey::Text(_)) => matches!(self, Self::Title | Self::Position),
+            Some(SortKey::Number(_)) => !matches!(self, Self::Title | Self::Position),
+        }
+    }
+}
+
+impl TaskContent {
+    /// A title and nothing else.
+    #[must_use]
+    pub fn titled(title: Title) -> Self {
+        let (description, priority, tags, due_date, position) = (None, None, Tags::default(), None, None);
+        Self { title, description, completed: false, priority, tags, due_date, position }
+    }
+
+    /// The texts that a search looks at.
+    pub(super) fn searched(&self) -> impl Iterator<Item = &str> {
+        let tags = self.tags.as_slice().iter().map(|tag| &**tag);
+        let description = self.description.as_ref().map(Description::as_str);
+        std::iter::once(self.title.as_str()).chain(description).chain(tags)
+    }
+
+    /// Bytes of its texts in memory, with the tags' places in their list.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.title.as_str().len()
+            + self.description.as_ref().map_or(0, |text| text.as_str().len())
+            + self.tags.as_slice().iter().map(|tag| size_of::<Box<str>>() + tag.len()).sum::<usize>()
+            + self.due_date.as_ref().map_or(0, |due| due.as_str().len())
+            + self.position.as_ref().map_or(0, |position| position.as_str().len())
+    }
+
+    fn patched(&self, patch: &Patch) -> Self {
+        fn or<T: Clone>(new: Option<&T>, old: &T) -> T {
+            new.unwrap_or(old).clone()
+        }
+        Self {
+            title: or(patch.title.as_ref(), &self.title),
+            description: or(patch.description.as_ref(), &self.description),
+            completed: patch.completed.unwrap_or(self.completed),
+            priority: or(patch.priority.as_ref(), &self.priority),
+            tags: or(patch.tags.as_ref(), &self.tags),
+            due_date: or(patch.due_date.as_ref(), &self.due_date),
+            position: or(patch.position.as_ref(), &self.position),
+        }
+    }
+}
+
 impl NewTask {
     /// A task with a title and nothing else.
     #[must_use]
     pub fn titled(id: TaskId, title: Title) -> Self {
-        let (description, priority, tags, due_date, position) = (None, None, Tags::default(), None, None);
-        Self { id, title, description, completed: false, priority, tags, due_date, position }
+        Self { id, content: TaskContent::titled(title) }
     }
 
     /// The task it makes.
     #[must_use]
     pub fn make(&self, now: Timestamp, version: Seq) -> Task {
-        let Self { id, title, description, completed, priority, tags, due_date, position } = self.clone();
-        let completed_at = completed.then_some(now);
-        let (created_at, updated_at) = (now, now);
-        Task {
-            id,
-            title,
-            description,
-            completed,
-            priority,
-            tags,
-            due_date,
-            position,
-            completed_at,
-            created_at,
-            updated_at,
-            version,
-        }
+        let content = self.content.clone();
+        let completed_at = content.completed.then_some(now);
+        Task { id: self.id, content, completed_at, created_at: now, updated_at: now, version }
     }
 
     /// Whether `task` is what this create makes: the same request sent twice.
     #[must_use]
     pub fn made(&self, task: &Task) -> bool {
-        let Self { id, title, description, completed, priority, tags, due_date, position } = self;
-        (id, title, description, completed) == (&task.id, &task.title, &task.description, &task.completed)
-            && (priority, tags, due_date, position)
-                == (&task.priority, &task.tags, &task.due_date, &task.position)
+        (self.id, &self.content) == (task.id, &task.content)
     }
 }
 
 impl Task {
-    /// Ticks or unticks it. The instant it was done stays while it stays done.
-    fn set_completed(&mut self, completed: bool, now: Timestamp) {
-        self.completed = completed;
-        self.completed_at = completed.then(|| self.completed_at.unwrap_or(now));
-    }
-
-    /// This task after a change at `now` that takes `version`.
+    /// This task after a change at `now` that takes `version`. The instant it was done stays while it stays done.
     #[must_use]
     pub fn patched(&self, patch: &Patch, now: Timestamp, version: Seq) -> Self {
-        fn or<T: Clone>(new: Option<&T>, old: &T) -> T {
-            new.unwrap_or(old).clone()
-        }
-        let mut task = Self {
-            title: or(patch.title.as_ref(), &self.title),
-            description: or(patch.description.as_ref(), &self.description),
-            priority: or(patch.priority.as_ref(), &self.priority),
-            tags: or(patch.tags.as_ref(), &self.tags),
-            due_date: or(patch.due_date.as_ref(), &self.due_date),
-            position: or(patch.position.as_ref(), &self.position),
-            updated_at: now,
-            version,
-            ..*self
-        };
-        task.set_completed(patch.completed.unwrap_or(self.completed), now);
-        task
+        let content = self.content.patched(patch);
+        let completed_at = content.completed.then(|| self.completed_at.unwrap_or(now));
+        Self { content, completed_at, updated_at: now, version, ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_takes_no_more_memory_than_its_fields() {
+        assert_eq!((size_of::<TaskContent>(), size_of::<Task>()), (64, 112));
     }
 }

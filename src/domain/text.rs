@@ -101,10 +101,28 @@ impl Description {
     }
 }
 
+/// Folds case, so that texts can be compared without it: by character, to upper and then to lower case,
+/// which makes `ß` and `SS`, or the two small sigmas, the same (after Unicode, section 5.18).
+#[must_use]
+pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn folding_makes_case_irrelevant_in_every_script() {
+        assert_eq!(fold("Straße"), fold("STRASSE"));
+        assert_eq!(fold("ΟΔΥΣΣΕΥΣ"), fold("οδυσσευς"));
+        assert_eq!(fold("İstanbul"), fold("i\u{307}stanbul"));
+        assert_ne!(fold("a"), fold("á"));
+    }
 
     #[test]
     fn titles_are_trimmed_of_unicode_white_space_then_measured() {

@@ -134,7 +134,7 @@ fn faults(user: UserId, stored: &StoredUser) -> Vec<String> {
         if task.version > seq {
             faults.push(format!("task {} has version {}, past seq {seq}", task.id, task.version));
         }
-        if task.completed != task.completed_at.is_some() {
+        if task.content.completed != task.completed_at.is_some() {
             faults.push(format!("task {} is done and has no instant of it, or the reverse", task.id));
         }
     }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(count(&StoredUser { horizon: Seq::new(10), ..user(9, &[], &[]) }), 1, "the horizon");
         assert_eq!(count(&StoredUser { subject: "bob".into(), ..user(9, &[], &[]) }), 1, "the key");
         let mut done = user(9, &[1], &[]);
-        done.tasks[0].completed = true;
+        done.tasks[0].content.completed = true;
         assert_eq!(count(&done), 1, "done since never");
     }
 }

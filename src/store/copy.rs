@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::check::{Audit, Walk};
 use super::{KeyRecord, StoreError};
-use crate::domain::{Description, Seq, Task, TaskId, Timestamp, UserId};
+use crate::domain::{Seq, Task, TaskId, Timestamp, UserId};
 
 /// Everything that is kept of a user, as of one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,7 @@ pub(super) const TOMBSTONE: usize = 48;
 
 /// Bytes of a task, about.
 pub(super) fn weight_of_task(task: &Task) -> usize {
-    let description = task.description.as_ref().map_or(0, |text| Description::as_str(text).len());
-    let tags: usize = task.tags.as_slice().iter().map(|tag| tag.len()).sum();
-    200 + task.title.as_str().len() + description + tags
+    200 + task.content.text_bytes()
 }
 
 /// Bytes of a key and its answer, about.

@@ -18,7 +18,7 @@ fn a_lost_answer_is_asked_for_again_and_the_write_happens_once() {
             world.store.fail(&[fault, Fault::LoseRequest, Fault::Refuse]);
             let written = world.lanes.submit(&who, flip(id).into()).await.unwrap();
             assert_eq!(written.seq.get(), 2, "{fault:?}");
-            assert!(world.store.tasks(who.user())[0].completed, "{fault:?}: flipped once");
+            assert!(world.store.tasks(who.user())[0].content.completed, "{fault:?}: flipped once");
             world.assert_readers_see_the_store(&who).await;
         });
     }
@@ -46,7 +46,7 @@ fn a_write_overtaken_by_another_process_runs_again_on_the_newer_state() {
         let written = world.lanes.submit(&who, flip(id).into()).await.unwrap();
         assert_eq!(written.seq.get(), 5);
         // Three flips by the other process, then ours.
-        assert!(!world.store.tasks(who.user())[0].completed);
+        assert!(!world.store.tasks(who.user())[0].content.completed);
         world.assert_readers_see_the_store(&who).await;
     });
 }

@@ -215,7 +215,7 @@ fn check_flips(
     for (id, flips) in turned {
         let Some(task) = ending.tasks.get(&id).filter(|_| !unsure.contains(&id)) else { continue };
         let foreign = ending.turned.get(&id).copied().unwrap_or(0);
-        if task.completed != ((flips + foreign) % 2 == 1) {
+        if task.content.completed != ((flips + foreign) % 2 == 1) {
             return Err(format!(
                 "{id:?} was turned over {flips} times by us, {foreign} times by others: {task:?}"
             ));
@@ -237,7 +237,7 @@ mod tests {
     fn truth() -> (Vec<Operation>, Ending, TaskId, TaskId) {
         let (one, two) = (TaskId::generate(), TaskId::generate());
         let mut task = NewTask::titled(one, Title::parse("one").unwrap()).make(Timestamp::now(), Seq::new(3));
-        task.completed = true;
+        task.content.completed = true;
         let history = vec![
             done(Action::Create(one), (1, 2), 1),
             done(Action::Create(two), (3, 6), 2),
@@ -284,7 +284,7 @@ mod tests {
             .contains("still there")
         );
         assert!(
-            complaint(|_, ending, one, _| ending.tasks.get_mut(&one).unwrap().completed = false)
+            complaint(|_, ending, one, _| ending.tasks.get_mut(&one).unwrap().content.completed = false)
                 .contains("turned over")
         );
         assert!(

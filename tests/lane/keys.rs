@@ -139,7 +139,7 @@ fn a_retry_with_its_key_never_applies_twice_whatever_the_store_did() {
                 .filter(|fault| matches!(fault, Fault::Overtake | Fault::LoseAnswerThenOvertake));
             let flips = 1 + i64::try_from(overtaken.count()).unwrap();
             assert_eq!(store.seq(who.user()), 1 + flips, "{faults:?}: one write of ours");
-            assert_eq!(store.tasks(who.user())[0].completed, flips % 2 == 1, "{faults:?}");
+            assert_eq!(store.tasks(who.user())[0].content.completed, flips % 2 == 1, "{faults:?}");
         });
     }
 }

@@ -132,7 +132,8 @@ impl MemoryStore {
             next();
         }
         for task in row.tasks.values_mut() {
-            *task = Task { completed: !task.completed, version: next(), ..task.clone() };
+            task.content.completed = !task.content.completed;
+            task.version = next();
             *row.turned.entry(task.id).or_default() += 1;
         }
     }

@@ -78,10 +78,10 @@ fn readers_see_no_write_before_the_store_holds_it_and_never_wait_for_one() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let seen = world.lanes.cached(&who).expect("the lane is warm");
             assert_eq!(seen.seq().get(), 1);
-            assert!(!seen.get(id).unwrap().task.completed);
+            assert!(!seen.get(id).unwrap().task.content.completed);
         }
         write.await.unwrap().unwrap();
-        assert!(world.lanes.cached(&who).unwrap().get(id).unwrap().task.completed);
+        assert!(world.lanes.cached(&who).unwrap().get(id).unwrap().task.content.completed);
     });
 }
 

@@ -208,9 +208,9 @@ fn a_store_that_is_another_one_is_read_anew_even_where_its_seq_is_the_same() {
         world.assert_readers_see_the_store(&who).await;
         // A write does not rest on what was lost either.
         let task = world.store.tasks(writer.user())[0].clone();
-        assert!(task.completed);
+        assert!(task.content.completed);
         world.lanes.submit(&writer, flip(task.id).into()).await.unwrap();
-        assert!(!world.store.tasks(writer.user())[0].completed, "it was flipped as it was before");
+        assert!(!world.store.tasks(writer.user())[0].content.completed, "it was flipped as it was before");
         world.assert_readers_see_the_store(&writer).await;
         // It is done with: nothing is read again.
         let loads = world.store.loads.load(Ordering::SeqCst);

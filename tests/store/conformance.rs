@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tasklane::domain::{Description, DueDate, Position, Priority, Seq, Tags, Task, TaskId, Timestamp, Title};
+use tasklane::domain::{
+    Description, DueDate, Position, Priority, Seq, Tags, Task, TaskContent, TaskId, Timestamp, Title,
+};
 use tasklane::store::{Outcome, Recalled};
 
 use crate::fixture::{Database, User, commit, delete, load, put, recall, run, task, tombstones};
@@ -52,7 +54,8 @@ async fn tasks_are_made_changed_deleted_and_made_again(database: Database) {
     assert_eq!((stored.email, stored.seq), (None, Seq::new(2)));
     assert_eq!(stored.tasks, [first.clone(), second.clone()]);
 
-    let changed = Task { description: None, ..task(a, "changed", 3) };
+    let mut changed = task(a, "changed", 3);
+    changed.content.description = None;
     let batch = user.batch(2, vec![put(&changed), delete(b, 4)]);
     assert_eq!(commit(&*store, batch).await, Outcome::Committed);
     let stored = load(&*store, &user).await.unwrap();
@@ -86,8 +89,7 @@ async fn every_value_comes_back_as_it_went_in(database: Database) {
     let mut tasks = Vec::new();
     for (place, description) in descriptions.into_iter().enumerate() {
         let at = i64::try_from(place).unwrap() + 1;
-        tasks.push(Task {
-            id: TaskId::generate(),
+        let content = TaskContent {
             title: Title::parse(&title).unwrap(),
             description: description.map(|text| Description::parse(&text).unwrap()),
             completed: at % 2 == 0,
@@ -95,6 +97,10 @@ async fn every_value_comes_back_as_it_went_in(database: Database) {
             tags: Tags::from_store([vec![], tags.clone(), odd.clone(), vec!["x".to_owned()]][place].clone()),
             due_date: due[place].clone(),
             position: positions[place].clone(),
+        };
+        tasks.push(Task {
+            id: TaskId::generate(),
+            content,
             completed_at: (at % 2 == 0).then_some(Timestamp::from_micros(-1_234_567)),
             created_at: Timestamp::from_micros(-1),
             updated_at: Timestamp::from_micros(253_402_300_799_999_999),
@@ -110,23 +116,19 @@ async fn every_value_comes_back_as_it_went_in(database: Database) {
 async fn every_field_that_can_be_unset_is_unset_again(database: Database) {
     let store = database.open().await;
     let user = User::new();
-    let full = Task {
+    let mut full = task(TaskId::generate(), "full", 1);
+    full.content = TaskContent {
         priority: Some(Priority::High),
         tags: Tags::from_store(vec!["b".to_owned(), "a".to_owned()]),
         due_date: DueDate::parse("2026-02-28"),
         position: Position::parse("a0"),
         completed: true,
-        completed_at: Some(Timestamp::from_micros(7)),
-        ..task(TaskId::generate(), "full", 1)
+        ..full.content
     };
+    full.completed_at = Some(Timestamp::from_micros(7));
     let bare = Task {
-        priority: None,
-        tags: Tags::default(),
-        due_date: None,
-        position: None,
-        completed: false,
+        content: TaskContent::titled(full.content.title.clone()),
         completed_at: None,
-        description: None,
         version: Seq::new(2),
         ..full.clone()
     };

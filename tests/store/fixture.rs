@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tasklane::domain::{
-    Change, Description, DueDate, Position, Priority, Seq, Tags, Task, TaskId, Timestamp, Title, UserId,
+    Change, Description, DueDate, Position, Priority, Seq, Tags, Task, TaskContent, TaskId, Timestamp, Title,
+    UserId,
 };
 use tasklane::store::copy::Transfer;
 use tasklane::store::postgres::{PostgresOptions, PostgresStore};
@@ -191,8 +192,7 @@ pub fn task(id: TaskId, title: &str, version: i64) -> Task {
     let tags = [vec![], vec!["home", title], vec!["työ"]][pick(3)].clone();
     let updated_at = Timestamp::from_micros(1_770_000_000_000_001 + version);
     let completed = version % 2 == 0;
-    Task {
-        id,
+    let content = TaskContent {
         title: Title::from_store(title.to_owned()),
         description: Some(Description::from_store(format!("about {title}"))),
         completed,
@@ -200,6 +200,10 @@ pub fn task(id: TaskId, title: &str, version: i64) -> Task {
         tags: Tags::from_store(tags.into_iter().map(ToOwned::to_owned).collect()),
         due_date: due.map(|text| DueDate::parse(text).unwrap()),
         position: Position::parse(&"p".repeat(pick(5))),
+    };
+    Task {
+        id,
+        content,
         completed_at: completed.then_some(Timestamp::from_micros(1_769_999_999_999_999)),
         created_at: Timestamp::from_micros(1_770_000_000_000_001),
         updated_at,

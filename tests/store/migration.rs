@@ -35,18 +35,13 @@ impl Old {
             NewTask::titled(TaskId::generate(), title)
                 .make(Timestamp::from_micros(created), Seq::new(version))
         };
-        let open = Task {
-            description: Some(Description::parse("it's \"so\"").unwrap()),
-            ..made("\u{1F980} open", 1_770_000_000_000_001, 1)
-        };
+        let mut open = made("\u{1F980} open", 1_770_000_000_000_001, 1);
+        open.content.description = Some(Description::parse("it's \"so\"").unwrap());
         // Done at its last change, for all that can be known.
         let updated_at = Timestamp::from_micros(1_770_000_777_000_003);
-        let done = Task {
-            completed: true,
-            updated_at,
-            completed_at: Some(updated_at),
-            ..made("done", 1_770_000_000_000_002, 3)
-        };
+        let mut done = made("done", 1_770_000_000_000_002, 3);
+        done.content.completed = true;
+        (done.updated_at, done.completed_at) = (updated_at, Some(updated_at));
         Self { user, open, done, gone: TaskId::generate() }
     }
 
@@ -55,13 +50,14 @@ impl Old {
         let user = id(self.user.id.as_uuid());
         let task = |task: &Task| {
             let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
-            let description = task.description.as_ref().map_or("NULL".to_owned(), |it| text(it.as_str()));
+            let description =
+                task.content.description.as_ref().map_or("NULL".to_owned(), |it| text(it.as_str()));
             format!(
                 "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at, version)
                  VALUES ({user}, {}, {}, {description}, {}, {}, {}, {});",
                 id(task.id.as_uuid()),
-                text(task.title.as_str()),
-                task.completed,
+                text(task.content.title.as_str()),
+                task.content.completed,
                 instant(task.created_at),
                 instant(task.updated_at),
                 task.version.get()

@@ -95,7 +95,7 @@ fn search(given: &mut Parameters) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CursorPosition, Field, TaskId};
+    use crate::domain::{CursorPosition, SortField, TaskId};
     use crate::http::response::error::Details;
     use crate::lane::cursor;
 
@@ -129,7 +129,7 @@ mod tests {
             updated_since: Some(Seq::new(7)),
             search: Some(fold("straße")),
         };
-        let sort = Sort { field: Field::DueDate, descending: true };
+        let sort = Sort { field: SortField::DueDate, descending: true };
         assert_eq!(query, Query { filter, sort, limit: Some(500), after: None });
         assert_eq!(parse("status=pending").unwrap().filter.completed, Some(false));
         assert_eq!(parse("completed=false&status=all").unwrap().filter.completed, Some(false));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_cursor_without_a_limit_means_pages_of_100() {
-        let sort = Sort { field: Field::Position, descending: false };
+        let sort = Sort { field: SortField::Position, descending: false };
         let place = CursorPosition { key: None, id: TaskId::generate() };
         let query = format!("sort=position&cursor={}", cursor(sort, &place));
         let read = parse(&query).unwrap();

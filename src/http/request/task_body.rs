@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json_fields::{self, Faults, given, is_null, take_apart};
-use crate::domain::{NewTask, Patch, Seq, Task, TaskId};
+use crate::domain::{NewTask, Patch, Seq, Task, TaskContent, TaskId};
 use crate::http::response::error::FieldError;
 
 /// The known fields of a task in any body, as given. `null` is a value like any other here.
@@ -63,19 +63,23 @@ pub(crate) fn read<T: Form>(text: &str, faults: &mut Faults) -> Option<T> {
 impl Form for NewTask {
     fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
         let id = faults.check("id", fields.id.filter(|raw| !is_null(raw)), json_fields::id);
-        let title = faults.require("title", fields.title, json_fields::title);
-        let new = Self {
-            id: id.unwrap_or_else(TaskId::generate),
-            description: faults.check("description", fields.description, json_fields::description).flatten(),
-            completed: faults.check("completed", fields.completed, json_fields::boolean).unwrap_or(false),
-            priority: faults.check("priority", fields.priority, json_fields::priority).flatten(),
-            tags: faults.check("tags", fields.tags, json_fields::tags).unwrap_or_default(),
-            due_date: faults.check("due_date", fields.due_date, json_fields::due_date).flatten(),
-            position: faults.check("position", fields.position, json_fields::position).flatten(),
-            title: title?,
-        };
-        Some(new)
+        let (_, content) = read_content(fields, faults);
+        Some(Self { id: id.unwrap_or_else(TaskId::generate), content: content? })
     }
+}
+
+/// What a client says of a task: whether it is done, and all of it if it has a title.
+fn read_content(fields: &Fields, faults: &mut Faults) -> (bool, Option<TaskContent>) {
+    let title = faults.require("title", fields.title, json_fields::title);
+    let description = faults.check("description", fields.description, json_fields::description).flatten();
+    let completed = faults.check("completed", fields.completed, json_fields::boolean).unwrap_or(false);
+    let priority = faults.check("priority", fields.priority, json_fields::priority).flatten();
+    let tags = faults.check("tags", fields.tags, json_fields::tags).unwrap_or_default();
+    let due_date = faults.check("due_date", fields.due_date, json_fields::due_date).flatten();
+    let position = faults.check("position", fields.position, json_fields::position).flatten();
+    let content =
+        title.map(|title| TaskContent { title, description, completed, priority, tags, due_date, position });
+    (completed, content)
 }
 
 impl Form for Patch {
@@ -103,13 +107,7 @@ impl Form for Patch {
 impl Form for Task {
     fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
         let id = faults.require("id", fields.id, json_fields::id);
-        let title = faults.require("title", fields.title, json_fields::title);
-        let description = faults.check("description", fields.description, json_fields::description).flatten();
-        let completed = faults.check("completed", fields.completed, json_fields::boolean).unwrap_or(false);
-        let priority = faults.check("priority", fields.priority, json_fields::priority).flatten();
-        let tags = faults.check("tags", fields.tags, json_fields::tags).unwrap_or_default();
-        let due_date = faults.check("due_date", fields.due_date, json_fields::due_date).flatten();
-        let position = faults.check("position", fields.position, json_fields::position).flatten();
+        let (completed, content) = read_content(fields, faults);
         let completed_at = fields.completed_at.filter(|raw| !is_null(raw));
         let completed_at = faults.check("completed_at", completed_at, json_fields::instant);
         let created_at = faults.require("created_at", fields.created_at, json_fields::instant);
@@ -117,24 +115,11 @@ impl Form for Task {
         if completed_at.is_some() && !completed {
             faults.note("completed_at", "must be null unless `completed` is true");
         }
-        let (id, title, created_at, updated_at) = (id?, title?, created_at?, updated_at?);
+        let (id, content, created_at, updated_at) = (id?, content?, created_at?, updated_at?);
         // Since when a task has been done is not known of every old one: its last change is when it can
         // have been done at the latest.
         let completed_at = completed.then(|| completed_at.unwrap_or(updated_at));
-        Some(Self {
-            id,
-            title,
-            description,
-            completed,
-            priority,
-            tags,
-            due_date,
-            position,
-            completed_at,
-            created_at,
-            updated_at,
-            version: Seq::ZERO,
-        })
+        Some(Self { id, content, completed_at, created_at, updated_at, version: Seq::ZERO })
     }
 }
 
@@ -164,12 +149,15 @@ mod tests {
     fn a_create_needs_a_title_only_and_ignores_unknown_fields() {
         let new: NewTask =
             parse(r#" {"title":" a ","user_id":7,"version":[{}],"x":"\ud800"}"#.as_bytes()).unwrap();
-        assert_eq!((new.title.as_str(), new.description, new.completed), ("a", None, false));
+        assert_eq!(
+            (new.content.title.as_str(), new.content.description, new.content.completed),
+            ("a", None, false)
+        );
         let id = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
         let body = format!(r#"{{"id":"{id}","title":"a","description":"","completed":true}}"#);
         let new: NewTask = parse(body.as_bytes()).unwrap();
-        assert_eq!((new.id.to_string().as_str(), new.completed), (id, true));
-        assert_eq!(new.description.unwrap().as_str(), "");
+        assert_eq!((new.id.to_string().as_str(), new.content.completed), (id, true));
+        assert_eq!(new.content.description.unwrap().as_str(), "");
         assert!(parse::<NewTask>(br#"{"title":"a","description":null,"id":null}"#).is_ok());
     }
 
@@ -217,10 +205,10 @@ mod tests {
         let body = r#"{"title":"a","priority":"high","tags":[" x ","y","x"],"due_date":"2026-03-01",
             "position":"a0"}"#;
         let new: NewTask = parse(body.as_bytes()).unwrap();
-        assert_eq!(new.priority.unwrap().as_str(), "high");
-        assert_eq!(new.tags.as_slice().iter().map(|tag| &**tag).collect::<Vec<_>>(), ["x", "y"]);
-        assert_eq!(new.due_date.unwrap().as_str(), "2026-03-01");
-        assert_eq!(new.position.unwrap().as_str(), "a0");
+        assert_eq!(new.content.priority.unwrap().as_str(), "high");
+        assert_eq!(new.content.tags.as_slice().iter().map(|tag| &**tag).collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(new.content.due_date.unwrap().as_str(), "2026-03-01");
+        assert_eq!(new.content.position.unwrap().as_str(), "a0");
         for tags in [r#""x""#, "{}", "[null]", r#"["\ud800"]"#, r#"[" "]"#, r#"["a\u0000"]"#, "7"] {
             let body = format!(r#"{{"title":"a","tags":{tags}}}"#);
             assert_eq!(fields::<NewTask>(&body), ["tags"], "{tags}");

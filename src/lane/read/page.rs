@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::list_json::ListJson;
 use super::snapshot::Snapshot;
 use super::task_entry::{Age, TaskEntry};
-use crate::domain::{CursorPosition, Field, Filter, Sort, SortKey, TaskId, Timestamp};
+use crate::domain::{CursorPosition, Filter, Sort, SortKey, TaskId, Timestamp};
 
 /// What is asked of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub fn cursor(sort: Sort, place: &CursorPosition) -> String {
         Some(SortKey::Number(number)) => (Some(*number), None),
         Some(SortKey::Text(text)) => (None, Some(Cow::from(text))),
     };
-    let cursor = Cursor(sort.name().into(), number, text, place.id.as_uuid());
+    let cursor = Cursor(sort.to_string().into(), number, text, place.id.as_uuid());
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).expect("a cursor is always valid JSON"))
 }
 
@@ -127,33 +127,33 @@ pub fn cursor(sort: Sort, place: &CursorPosition) -> String {
 pub fn parse_cursor(sort: Sort, text: &str) -> Option<CursorPosition> {
     let json = URL_SAFE_NO_PAD.decode(text).ok()?;
     let Cursor(name, number, text, id) = serde_json::from_slice(&json).ok()?;
-    let key = match (sort.field, number, text) {
-        (Field::Title | Field::Position, None, Some(text)) => Some(SortKey::Text(text.into_owned())),
-        (Field::CreatedAt | Field::UpdatedAt | Field::DueDate | Field::Priority, Some(number), None) => {
-            Some(SortKey::Number(number))
-        }
-        (Field::DueDate | Field::Priority | Field::Position, None, None) => None,
-        _ => return None,
+    let key = match (number, text) {
+        (Some(number), None) => Some(SortKey::Number(number)),
+        (None, Some(text)) => Some(SortKey::Text(text.into_owned())),
+        (None, None) => None,
+        (Some(_), Some(_)) => return None,
     };
-    (name == sort.name()).then_some(CursorPosition { key, id: TaskId::from_uuid(id) })
+    (Sort::parse(&name) == Some(sort) && sort.field.takes(key.as_ref()))
+        .then_some(CursorPosition { key, id: TaskId::from_uuid(id) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DueDate, Filter, NewTask, Priority, Seq, Title};
+    use crate::domain::{DueDate, Filter, NewTask, Priority, Seq, SortField, TaskContent, Title};
     use proptest::prelude::*;
 
     fn snapshot(seeds: &[(u8, u8, i64)]) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for (place, (title, priority, made)) in (1..).zip(seeds) {
             let title = Title::parse(&char::from(b'a' + title % 5).to_string()).unwrap();
-            let new = NewTask {
+            let content = TaskContent {
                 priority: Priority::ALL.get(usize::from(priority % 4)).copied(),
                 due_date: DueDate::parse(&format!("2026-01-{:02}", 1 + priority % 9))
                     .filter(|_| made % 2 == 0),
-                ..NewTask::titled(TaskId::generate(), title)
+                ..TaskContent::titled(title)
             };
+            let new = NewTask { id: TaskId::generate(), content };
             let task = new.make(Timestamp::from_micros(made % 7), Seq::new(place));
             snapshot.put(Arc::new(TaskEntry::new(task, "ann")));
         }
@@ -170,9 +170,7 @@ mod tests {
             done in prop::option::of(any::<bool>()),
         ) {
             let snapshot = snapshot(&seeds);
-            let fields =
-                [Field::CreatedAt, Field::UpdatedAt, Field::DueDate, Field::Priority, Field::Title, Field::Position];
-            let sort = Sort { field: fields[field], descending };
+            let sort = Sort { field: SortField::ALL[field], descending };
             let filter = Filter { completed: done, ..Filter::default() };
             let all = Query { filter: filter.clone(), sort, ..Query::default() };
             let whole: Vec<_> = snapshot.select(&all).entries.iter().map(|entry| entry.task.id).collect();
@@ -206,6 +204,6 @@ mod tests {
         let newest = cursor(Sort::default(), &place);
         assert_eq!(parse_cursor(Sort::default(), &newest), Some(place));
         assert_eq!(parse_cursor(Sort { descending: false, ..Sort::default() }, &newest), None);
-        assert_eq!(parse_cursor(Sort { field: Field::Title, descending: true }, &newest), None);
+        assert_eq!(parse_cursor(Sort { field: SortField::Title, descending: true }, &newest), None);
     }
 }

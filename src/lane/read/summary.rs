@@ -56,22 +56,22 @@ impl Snapshot {
             seq: self.seq().get(),
         };
         for task in self.newest_first().map(|entry| &entry.task) {
-            if task.completed {
+            if task.content.completed {
                 summary.completed += 1;
                 continue;
             }
             summary.open += 1;
-            if let Some(due) = task.due_date.as_ref().map(crate::domain::DueDate::due) {
+            if let Some(due) = task.content.due_date.as_ref().map(crate::domain::DueDate::due) {
                 summary.overdue += usize::from(due.is_over(now, today));
                 summary.due_today += usize::from(due.day_in(zone) == today);
             }
-            *match task.priority {
+            *match task.content.priority {
                 Some(Priority::Low) => &mut summary.by_priority.low,
                 Some(Priority::Medium) => &mut summary.by_priority.medium,
                 Some(Priority::High) => &mut summary.by_priority.high,
                 None => &mut summary.by_priority.none,
             } += 1;
-            for tag in task.tags.as_slice() {
+            for tag in task.content.tags.as_slice() {
                 *summary.by_tag.entry(tag.to_string()).or_default() += 1;
             }
         }

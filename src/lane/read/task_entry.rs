@@ -111,13 +111,7 @@ impl TaskEntry {
         const FIXED: usize = size_of::<TaskEntry>() + size_of::<Task>() + 4 * size_of::<usize>();
         // Three sets of pointers, whose nodes are half empty at the worst, and their inner nodes.
         const IN_SETS: usize = 3 * 5 * size_of::<usize>();
-        let task = &self.task;
-        let text = task.title.as_str().len()
-            + task.description.as_ref().map_or(0, |text| text.as_str().len())
-            + task.tags.as_slice().iter().map(|tag| size_of::<Box<str>>() + tag.len()).sum::<usize>()
-            + task.due_date.as_ref().map_or(0, |due| due.as_str().len())
-            + task.position.as_ref().map_or(0, |position| position.as_str().len());
-        FIXED + IN_SETS + text + 2 * self.json.len()
+        FIXED + IN_SETS + self.task.content.text_bytes() + 2 * self.json.len()
     }
 }
 

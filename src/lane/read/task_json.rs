@@ -17,26 +17,26 @@ pub(crate) fn render(json: &mut Vec<u8>, task: &Task, subject: &str) {
     json.extend_from_slice(br#"","user_id":"#);
     text(json, subject);
     json.extend_from_slice(br#","title":"#);
-    text(json, task.title.as_str());
+    text(json, task.content.title.as_str());
     json.extend_from_slice(br#","description":"#);
-    or_null(json, task.description.as_ref().map(Description::as_str), text);
+    or_null(json, task.content.description.as_ref().map(Description::as_str), text);
     json.extend_from_slice(br#","completed":"#);
-    json.extend_from_slice(if task.completed { b"true" } else { b"false" });
+    json.extend_from_slice(if task.content.completed { b"true" } else { b"false" });
     json.extend_from_slice(br#","priority":"#);
-    or_null(json, task.priority.map(Priority::as_str), text);
+    or_null(json, task.content.priority.map(Priority::as_str), text);
     json.extend_from_slice(br#","tags":["#);
-    for (place, tag) in task.tags.as_slice().iter().enumerate() {
+    for (place, tag) in task.content.tags.as_slice().iter().enumerate() {
         if place > 0 {
             json.push(b',');
         }
         text(json, tag);
     }
     json.extend_from_slice(br#"],"due_date":"#);
-    or_null(json, task.due_date.as_ref().map(DueDate::as_str), text);
+    or_null(json, task.content.due_date.as_ref().map(DueDate::as_str), text);
     json.extend_from_slice(br#","completed_at":"#);
     or_null(json, task.completed_at, instant);
     json.extend_from_slice(br#","position":"#);
-    or_null(json, task.position.as_ref().map(Position::as_str), text);
+    or_null(json, task.content.position.as_ref().map(Position::as_str), text);
     json.extend_from_slice(br#","created_at":"#);
     instant(json, task.created_at);
     json.extend_from_slice(br#","updated_at":"#);
@@ -76,7 +76,7 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
-    use crate::domain::{Seq, Tags, TaskId, Title};
+    use crate::domain::{Seq, Tags, TaskContent, TaskId, Title};
 
     /// The same by the library.
     #[derive(Serialize)]
@@ -116,8 +116,7 @@ mod tests {
             (version, micros) in (0..i64::MAX, prop_oneof![0..4_102_444_800_000_000_i64, any::<i64>()]),
         ) {
             let title = format!("x{title}").chars().take(200).collect::<String>();
-            let task = Task {
-                id: TaskId::from_uuid(Uuid::from_u128(id)),
+            let content = TaskContent {
                 title: Title::from_store(title),
                 description: description.map(Description::from_store),
                 completed,
@@ -125,6 +124,10 @@ mod tests {
                 tags: Tags::from_store(tags),
                 due_date: due.and_then(DueDate::parse),
                 position: position.as_deref().and_then(Position::parse),
+            };
+            let task = Task {
+                id: TaskId::from_uuid(Uuid::from_u128(id)),
+                content,
                 completed_at: completed.then(|| Timestamp::from_micros(micros)),
                 created_at: Timestamp::from_micros(micros),
                 updated_at: Timestamp::from_micros(micros.saturating_add(1)),
@@ -133,14 +136,14 @@ mod tests {
             let by_library = TaskJson {
                 id: task.id.as_uuid(),
                 user_id: &subject,
-                title: task.title.as_str(),
-                description: task.description.as_ref().map(Description::as_str),
+                title: task.content.title.as_str(),
+                description: task.content.description.as_ref().map(Description::as_str),
                 completed,
-                priority: task.priority.map(Priority::as_str),
-                tags: task.tags.as_slice(),
-                due_date: task.due_date.as_ref().map(DueDate::as_str),
+                priority: task.content.priority.map(Priority::as_str),
+                tags: task.content.tags.as_slice(),
+                due_date: task.content.due_date.as_ref().map(DueDate::as_str),
                 completed_at: task.completed_at.map(Timestamp::to_rfc3339),
-                position: task.position.as_ref().map(Position::as_str),
+                position: task.content.position.as_ref().map(Position::as_str),
                 created_at: task.created_at.to_rfc3339(),
                 updated_at: task.updated_at.to_rfc3339(),
                 version,

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::PostgresInner;
 use super::connection::error;
-use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
+use crate::domain::{
+    Description, DueDate, Position, Priority, Seq, Task, TaskContent, TaskId, Timestamp, Title, UserId,
+};
 use crate::store::{KeyRecord, Recalled, StoreError, StoredUser, tags_of_json};
 
 /// Reads a user, or what changed since a seq.
@@ -70,8 +72,7 @@ pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable
 pub(super) fn task(id: Uuid, title: String, version: Seq, row: &Row) -> Result<Task, Unreadable> {
     let (completed, updated_at) = (row.try_get(3)?, instant(row, 5)?);
     let completed_at = row.try_get::<_, Option<DateTime<Utc>>>(10)?.map(Timestamp::from);
-    Ok(Task {
-        id: TaskId::from_uuid(id),
+    let content = TaskContent {
         title: Title::from_store(title),
         description: row.try_get::<_, Option<String>>(2)?.map(Description::from_store),
         completed,
@@ -79,6 +80,10 @@ pub(super) fn task(id: Uuid, title: String, version: Seq, row: &Row) -> Result<T
         tags: parsed(row, 8, tags_of_json)?.unwrap_or_default(),
         due_date: parsed(row, 9, DueDate::parse)?,
         position: parsed(row, 11, Position::parse)?,
+    };
+    Ok(Task {
+        id: TaskId::from_uuid(id),
+        content,
         // A process of the first version, beside this one, changes `completed` alone.
         completed_at: completed.then(|| completed_at.unwrap_or(updated_at)),
         created_at: instant(row, 4)?,

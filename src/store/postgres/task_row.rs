@@ -32,17 +32,17 @@ impl<'a> TaskColumns<'a> {
     pub(crate) fn push(&mut self, user: Uuid, task: &'a Task) {
         self.users.push(user);
         self.ids.push(task.id.as_uuid());
-        self.titles.push(task.title.as_str());
-        self.descriptions.push(task.description.as_ref().map(Description::as_str));
-        self.completed.push(task.completed);
+        self.titles.push(task.content.title.as_str());
+        self.descriptions.push(task.content.description.as_ref().map(Description::as_str));
+        self.completed.push(task.content.completed);
         self.created.push(task.created_at.to_datetime());
         self.updated.push(task.updated_at.to_datetime());
         self.versions.push(task.version.get());
-        self.priorities.push(task.priority.map(Priority::as_str));
-        self.tags.push(json_of_tags(&task.tags));
-        self.due_dates.push(task.due_date.as_ref().map(DueDate::as_str));
+        self.priorities.push(task.content.priority.map(Priority::as_str));
+        self.tags.push(json_of_tags(&task.content.tags));
+        self.due_dates.push(task.content.due_date.as_ref().map(DueDate::as_str));
         self.completed_at.push(task.completed_at.map(Timestamp::to_datetime));
-        self.positions.push(task.position.as_ref().map(Position::as_str));
+        self.positions.push(task.content.position.as_ref().map(Position::as_str));
     }
 
     /// User, id, title, description, completed, `created_at`, `updated_at`, version, priority, tags (as

@@ -169,17 +169,17 @@ pub(super) fn put(connection: &Connection, user: UserId, task: &Task) -> Result<
         .execute(params![
             user.as_uuid().into_bytes(),
             task.id.as_uuid().into_bytes(),
-            task.title.as_str(),
-            task.description.as_ref().map(Description::as_str),
-            task.completed,
+            task.content.title.as_str(),
+            task.content.description.as_ref().map(Description::as_str),
+            task.content.completed,
             task.created_at.as_micros(),
             task.updated_at.as_micros(),
             task.version.get(),
-            task.priority.map(Priority::as_str),
-            json_of_tags(&task.tags),
-            task.due_date.as_ref().map(DueDate::as_str),
+            task.content.priority.map(Priority::as_str),
+            json_of_tags(&task.content.tags),
+            task.content.due_date.as_ref().map(DueDate::as_str),
             task.completed_at.map(Timestamp::as_micros),
-            task.position.as_ref().map(Position::as_str),
+            task.content.position.as_ref().map(Position::as_str),
         ])
         .map(drop)
 }

@@ -4,7 +4,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
-use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, Title, UserId};
+use crate::domain::{
+    Description, DueDate, Position, Priority, Seq, Task, TaskContent, TaskId, Timestamp, Title, UserId,
+};
 use crate::store::{KeyRecord, Recalled, StoredUser, tags_of_json};
 
 pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<StoredUser>> {
@@ -71,19 +73,22 @@ pub(super) fn tasks(connection: &Connection, user: UserId) -> Result<Vec<Task>> 
 }
 
 fn task(row: &Row<'_>) -> Result<Task> {
-    Ok(Task {
-        id: task_id(row)?,
+    let content = TaskContent {
         title: Title::from_store(row.get(1)?),
         description: row.get::<_, Option<String>>(2)?.map(Description::from_store),
         completed: row.get(3)?,
-        created_at: Timestamp::from_micros(row.get(4)?),
-        updated_at: Timestamp::from_micros(row.get(5)?),
-        version: Seq::new(row.get(6)?),
         priority: parsed(row, 7, Priority::parse)?,
         tags: parsed(row, 8, tags_of_json)?.unwrap_or_default(),
         due_date: parsed(row, 9, DueDate::parse)?,
-        completed_at: row.get::<_, Option<i64>>(10)?.map(Timestamp::from_micros),
         position: parsed(row, 11, Position::parse)?,
+    };
+    Ok(Task {
+        id: task_id(row)?,
+        content,
+        created_at: Timestamp::from_micros(row.get(4)?),
+        updated_at: Timestamp::from_micros(row.get(5)?),
+        version: Seq::new(row.get(6)?),
+        completed_at: row.get::<_, Option<i64>>(10)?.map(Timestamp::from_micros),
     })
 }
 
