@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::verify::{AuthError, validation};
+use super::rules::{AuthError, validation};
 use crate::config::Expected;
 
 /// The shortest time between two fetches that unknown key ids cause.

@@ -1,13 +1,11 @@
 //! Remembers verified tokens, so that each is verified once and not at every request.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use aws_lc_rs::digest;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::verify::LEEWAY;
+use super::rules::{LEEWAY, now};
+use super::session::Session;
 use crate::domain::Identity;
 
 /// Bytes the cache may take, nearly.
@@ -21,43 +19,6 @@ type Digest = [u8; digest::SHA256_OUTPUT_LEN];
 /// Seconds after which a token is verified anew, however long it is good for: so that one signed with
 /// a key that the provider has withdrawn since does not go on until its `exp`.
 const TRUST: i64 = 600;
-
-/// A token that passed: whose it is and until when.
-#[derive(Clone, Debug)]
-pub struct Session {
-    pub(super) identity: Arc<Identity>,
-    pub(super) exp: i64,
-    pub(super) verified: i64,
-}
-
-impl Session {
-    /// The session that a token opened elsewhere, with the token's `exp` in seconds: whoever says so is believed.
-    #[must_use]
-    pub fn of_ticket(subject: &str, exp: i64) -> Self {
-        Self { identity: Arc::new(Identity::new(subject, None)), exp, verified: now() }
-    }
-
-    /// Its token's `exp`, in seconds since the epoch.
-    #[must_use]
-    pub const fn exp(&self) -> i64 {
-        self.exp
-    }
-
-    /// Whose it is.
-    #[must_use]
-    pub const fn identity(&self) -> &Arc<Identity> {
-        &self.identity
-    }
-
-    /// How long what it opens now may stay open: until its token's `exp`; should that be past already,
-    /// for as long as the token is still taken.
-    #[must_use]
-    pub fn left(&self) -> Duration {
-        let now = now();
-        let end = if self.exp > now { self.exp } else { self.exp.saturating_add_unsigned(LEEWAY) };
-        Duration::from_secs(u64::try_from(end.saturating_sub(now)).unwrap_or(0))
-    }
-}
 
 #[derive(Clone)]
 struct Bytes;
@@ -104,14 +65,10 @@ fn key(token: &[u8]) -> Digest {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// Seconds since the epoch; a clock before it counts as the epoch.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

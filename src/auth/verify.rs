@@ -12,36 +12,18 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::jwks::Jwks;
-use super::token_cache::{Session, TokenCache, now};
+use super::rules::{AuthError, LEEWAY, is_subject, now, validation};
+use super::session::Session;
+use super::token_cache::TokenCache;
 use crate::config::{Expected, Secret};
 use crate::domain::Identity;
 
 /// Bytes of a token at the most.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
-/// Bytes of a subject at the most.
-const LONGEST_SUBJECT: usize = 128;
-
-/// Seconds by which the issuer's clock may differ from ours.
-pub(super) const LEEWAY: u64 = 30;
-
 /// What a token may say it is, if it says so at all (RFC 8725, section 3.11). Not, above all,
 /// `better-auth.session-cache+jwt`: Better Auth signs that cookie with the same keys as its tokens.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
-
-/// Why a token was refused. Clients learn the variant, the log learns the reason as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    /// It is right in all else, but past its `exp`.
-    #[error("Token expired")]
-    Expired,
-    /// It is wrong; the reason is for the log and holds nothing of the token.
-    #[error("Invalid token")]
-    Invalid(&'static str),
-    /// The keys it could be checked with are out of reach for now.
-    #[error("The identity provider's keys cannot be fetched")]
-    KeysUnavailable,
-}
 
 /// What a token says of its bearer. A claim given twice is an error.
 #[derive(Deserialize)]
@@ -154,25 +136,6 @@ fn check_origin(claims: &TokenClaims) -> Result<(), AuthError> {
     }
 }
 
-/// What every token is held to, whatever its algorithm.
-pub(super) fn validation(algorithm: Algorithm, expected: &Expected) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    let mut required = vec!["exp"];
-    validation.validate_aud = expected.audience.is_some();
-    if let Some(issuer) = &expected.issuer {
-        validation.set_issuer(&[issuer]);
-        required.push("iss");
-    }
-    if let Some(audience) = &expected.audience {
-        validation.set_audience(&[audience]);
-        required.push("aud");
-    }
-    validation.set_required_spec_claims(&required);
-    validation.leeway = LEEWAY;
-    validation.validate_nbf = true;
-    validation
-}
-
 /// Refuses by the header alone what no key can make right.
 fn check_header(token: &str) -> Result<Header, AuthError> {
     if token.len() > LONGEST_TOKEN {
@@ -230,10 +193,4 @@ fn identity(claims: &TokenClaims) -> Result<Identity, AuthError> {
     let email =
         email.filter(|email| (3..=254).contains(&email.len()) && !email.chars().any(char::is_control));
     Ok(Identity::new(subject, email))
-}
-
-/// Whether a text can be a token's subject: printable, 1 to 128 bytes.
-#[must_use]
-pub fn is_subject(text: &str) -> bool {
-    (1..=LONGEST_SUBJECT).contains(&text.len()) && !text.chars().any(char::is_control)
 }

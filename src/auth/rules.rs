@@ -1,0 +1,58 @@
+//! What every token is held to, whoever signed it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, Validation};
+
+use crate::config::Expected;
+
+/// Bytes of a subject at the most.
+const LONGEST_SUBJECT: usize = 128;
+
+/// Seconds by which the issuer's clock may differ from ours.
+pub(super) const LEEWAY: u64 = 30;
+
+/// Why a token was refused. Clients learn the variant, the log learns the reason as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// It is right in all else, but past its `exp`.
+    #[error("Token expired")]
+    Expired,
+    /// It is wrong; the reason is for the log and holds nothing of the token.
+    #[error("Invalid token")]
+    Invalid(&'static str),
+    /// The keys it could be checked with are out of reach for now.
+    #[error("The identity provider's keys cannot be fetched")]
+    KeysUnavailable,
+}
+
+/// What every token is held to, whatever its algorithm.
+pub(super) fn validation(algorithm: Algorithm, expected: &Expected) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    let mut required = vec!["exp"];
+    validation.validate_aud = expected.audience.is_some();
+    if let Some(issuer) = &expected.issuer {
+        validation.set_issuer(&[issuer]);
+        required.push("iss");
+    }
+    if let Some(audience) = &expected.audience {
+        validation.set_audience(&[audience]);
+        required.push("aud");
+    }
+    validation.set_required_spec_claims(&required);
+    validation.leeway = LEEWAY;
+    validation.validate_nbf = true;
+    validation
+}
+
+/// Whether a text can be a token's subject: printable, 1 to 128 bytes.
+#[must_use]
+pub fn is_subject(text: &str) -> bool {
+    (1..=LONGEST_SUBJECT).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Seconds since the epoch; a clock before it counts as the epoch.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
