@@ -15,8 +15,8 @@ const IMPORTS: [(&str, &[&str]); 13] = [
     ("config", &[]),
     // The settings are part of the command line.
     ("cli", &["config"]),
-    // The settings of the logs, and the state of the store's connections.
-    ("telemetry", &["config", "store"]),
+    // The settings of the logs.
+    ("telemetry", &["config"]),
     ("store", &["domain", "error", "telemetry"]),
     ("lane", &["store", "domain", "error", "telemetry"]),
     // The secret is a type of the settings.

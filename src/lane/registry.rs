@@ -23,7 +23,7 @@ use super::write::command::{Write, WriteReply};
 use crate::domain::{Identity, Seq};
 use crate::error::Error;
 use crate::store::group_commit::GroupCommitter;
-use crate::store::{Hint, Store};
+use crate::store::{Hint, PoolState, Store};
 use crate::telemetry::metrics;
 
 /// The door to the lanes. A clone is another handle on the same ones.
@@ -58,7 +58,8 @@ impl Registry {
             let waiting = map.limits.waiting - admission.available_permits();
             let bytes = map.cached_bytes.load(Ordering::Relaxed);
             metrics().lanes(map.len(), waiting, bytes);
-            metrics().pool(map.context.store.pool());
+            let PoolState { size, idle, waiting } = map.context.store.pool();
+            metrics().pool(size, idle, waiting);
         };
         runtime.spawn(evict(Arc::downgrade(&map), Arc::clone(&map.pressure), report));
         Self { map, submission, runtime }

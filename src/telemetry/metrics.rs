@@ -11,8 +11,6 @@ use std::time::Duration;
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::store::PoolState;
-
 /// Upper bounds of a commit's duration, in seconds.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
@@ -145,11 +143,11 @@ impl Metrics {
         self.cache_bytes.set(float(bytes));
     }
 
-    /// Sets the state of the store's connections.
-    pub fn pool(&self, pool: PoolState) {
-        self.pool_size.set(float(pool.size));
-        self.pool_idle.set(float(pool.idle));
-        self.pool_waiting.set(float(pool.waiting));
+    /// Sets how many connections to the store are open, how many of them are idle, and how many callers wait for one.
+    pub fn pool(&self, size: usize, idle: usize, waiting: usize) {
+        self.pool_size.set(float(size));
+        self.pool_idle.set(float(idle));
+        self.pool_waiting.set(float(waiting));
     }
 
     /// Sorts the samples gathered so far into their buckets. To be called every few seconds: until
@@ -212,7 +210,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.commit(3, Duration::from_millis(4));
         metrics.lanes(7, 2, 4096);
-        metrics.pool(PoolState { size: 5, idle: 4, waiting: 1 });
+        metrics.pool(5, 4, 1);
         metrics.cache_hit();
         metrics.upkeep();
         let text = metrics.render();
