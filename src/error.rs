@@ -1,4 +1,4 @@
-//! The one error of the service's inside. It knows nothing of HTTP; `http::error` gives it a face.
+//! The one error below HTTP. `http` maps it to status, code and message.
 
 use bytes::Bytes;
 
@@ -25,8 +25,7 @@ pub enum Error {
         /// The user's seq.
         seq: Seq,
     },
-    /// The caller knows of a seq that the store has not come to: the store has gone back since. It has to
-    /// read everything anew.
+    /// The caller knows a seq that the store has not reached: the store has gone back since. The caller has to resync.
     #[error("the store has come to seq {seq} only")]
     SeqAhead {
         /// The user's seq.

@@ -2,7 +2,7 @@
 
 use super::{NewTask, Patch, Seq, Task, TaskId, Timestamp};
 
-/// One write a client asks for, already parsed: below the edge nobody checks it again.
+/// One write that a client asks for, already parsed: nobody below HTTP checks it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Make a task.
@@ -26,38 +26,38 @@ pub enum Command {
         /// Which task.
         id: TaskId,
     },
-    /// Put back a task of an export, as it was but for its version.
+    /// Import an exported task, as it was but for its version.
     ImportTask(Box<Task>),
 }
 
-/// A command, with what must hold for it to be carried out.
+/// A command and its condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// What to do.
     pub command: Command,
-    /// In which versions the task may be found (`If-Match`, RFC 9110 section 13.1.1).
+    /// The versions that the task may have (`If-Match`, RFC 9110 section 13.1.1).
     pub if_match: Option<Match>,
 }
 
 /// The versions a condition names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
-    /// `*`: whatever there is.
+    /// `*`: any version.
     Any,
     /// One of these.
     Versions(Vec<Seq>),
 }
 
-/// What a command comes to, against the state it met.
+/// What a command does to the state it finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The task is new, and this is its first state.
     Create(Task),
     /// The task takes this state.
     Replace(Task),
-    /// The task goes.
+    /// The task is deleted.
     Delete,
-    /// The same create again: the stored task is the answer, nothing is written.
+    /// The same create again: the stored task is the reply, nothing is written.
     Exists,
 }
 

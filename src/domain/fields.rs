@@ -129,7 +129,7 @@ impl Tags {
     }
 }
 
-/// When a task is due: a day, wherever its owner is, or an instant. It is given back as it came.
+/// When a task is due: a day, wherever its owner is, or an instant. Clients get the text back as they sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueDate(Box<Dated>);
 
@@ -173,13 +173,13 @@ impl DueDate {
         &self.0.text
     }
 
-    /// What it means.
+    /// Its meaning.
     #[must_use]
     pub const fn due(&self) -> Due {
         self.0.due
     }
 
-    /// Where it stands among others: a day counts as its first instant in UTC.
+    /// Sorts due dates: a day counts as its first instant in UTC.
     #[must_use]
     pub fn order(&self) -> Timestamp {
         self.0.due.order()
@@ -187,7 +187,7 @@ impl DueDate {
 }
 
 impl Due {
-    /// Where it stands among others: a day counts as its first instant in UTC.
+    /// Sorts due dates: a day counts as its first instant in UTC.
     #[must_use]
     pub fn order(self) -> Timestamp {
         match self {
@@ -227,7 +227,7 @@ impl Position {
     /// The most characters it may have.
     pub const MAX: usize = 64;
 
-    /// Checks a key; `None` if it is none.
+    /// Checks a key; `None` if it is not valid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));

@@ -1,4 +1,4 @@
-//! Who and which: users, tasks and the per-user sequence number.
+//! Ids of users and tasks, and the per-user sequence number.
 
 use std::fmt;
 use std::sync::Arc;
@@ -149,7 +149,7 @@ impl Identity {
         self.user
     }
 
-    /// The token's subject, letter by letter: what paths and `user_id` fields show.
+    /// The token's subject, unchanged: what paths and `user_id` fields show.
     #[must_use]
     pub const fn subject(&self) -> &Arc<str> {
         &self.subject

@@ -1,8 +1,7 @@
 //! The rules of a task list, and nothing else: no async, no HTTP, no SQL.
 //!
-//! Values are parsed once, at the edge ([`Title::parse`] and its kin); whoever holds one may trust it.
-//! [`Operation::decide`] is the whole of what a write may do; the lane calls it and the store keeps its
-//! outcome.
+//! Values are parsed once, where they enter ([`Title::parse`] and the like); after that they are trusted.
+//! [`Operation::decide`] is all that a write may do; the lane calls it and the store keeps the outcome.
 
 mod command;
 mod fields;

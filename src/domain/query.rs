@@ -1,11 +1,11 @@
-//! Which tasks of a list are wanted, in which order, and from where on.
+//! Which tasks a list shows, in which order, and where a page starts.
 
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
 
 use super::{Due, Priority, Seq, SortField, SortKey, Task, TaskId, fold};
 
-/// What a list is narrowed to. An unset field narrows nothing.
+/// Which tasks a list shows. An unset field excludes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only done ones, or only open ones.
@@ -29,7 +29,7 @@ pub struct Filter {
 pub struct Sort {
     /// By what.
     pub field: SortField,
-    /// From the greatest down, ids included.
+    /// From the greatest to the least, ids included.
     pub descending: bool,
 }
 
@@ -40,7 +40,7 @@ impl Default for Sort {
     }
 }
 
-/// Where a task stands in an order: the value it is sorted by, `None` if it has none, then its id.
+/// A task's position in an order: the value it is sorted by, `None` if it has none, then its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CursorPosition {
     /// The value.
@@ -50,13 +50,13 @@ pub struct CursorPosition {
 }
 
 impl Filter {
-    /// Whether it lets every task through.
+    /// Whether every task matches.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether it lets this task through.
+    /// Whether this task matches.
     #[must_use]
     pub fn matches(&self, task: &Task) -> bool {
         let content = &task.content;
@@ -90,13 +90,13 @@ impl Sort {
         Some(Self { field, descending })
     }
 
-    /// Where a task stands in this order.
+    /// A task's position in this order.
     #[must_use]
     pub fn position_of(self, task: &Task) -> CursorPosition {
         CursorPosition { key: self.field.key_of(task), id: task.id }
     }
 
-    /// Which of two places comes first.
+    /// Which of two positions comes first.
     #[must_use]
     pub fn compare(self, one: &CursorPosition, other: &CursorPosition) -> Ordering {
         let unset_last = one.key.is_none().cmp(&other.key.is_none());

@@ -12,17 +12,17 @@ use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(NonZeroU64);
 
-/// The sign's bit. Turned over, it makes numbers without a sign that are in the same order.
+/// The sign bit. Flipped, it maps signed numbers to unsigned ones in the same order.
 const SIGN: u64 = 1 << 63;
 
 impl Timestamp {
-    /// The present instant, by the system's clock. Correctness never depends on it.
+    /// Now, by the system's clock. Correctness never depends on it.
     #[must_use]
     pub fn now() -> Self {
         Self::from(Utc::now())
     }
 
-    /// The instant so long before this one.
+    /// The instant `time` before this one.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {
         Self::from_micros(self.as_micros().saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))

@@ -1,5 +1,5 @@
-//! Keeps lanes that are followed up with what other processes write: at once by their hints, and every
-//! second by a question, since hints may be lost.
+//! Keeps followed lanes up to date with what other processes write: at once when a hint comes, and by asking the
+//! store every second, since hints may be lost.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::lane_map::LaneMap;
 use crate::error::Error;
 use crate::store::Hint;
 
-/// How often followed lanes are asked about: how late an event is at the most when hints are lost.
+/// How often the store is asked about followed lanes: at most this late is an event whose hint was lost.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Lanes that hints bring up to date at once. What is beyond that waits for the next question.
+/// Lanes that hints bring up to date at the same time. Further ones wait for the next question to the store.
 const AT_ONCE: usize = 64;
 
 /// Works until the map is gone.
@@ -25,7 +25,7 @@ pub(super) async fn follow(map: Weak<LaneMap>, mut hints: mpsc::Receiver<Hint>) 
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        // Without a sender there are no hints any more; the questions go on.
+        // When the sender is gone no hints come any more; the store is still asked.
         let hint = tokio::select! {
             Some(hint) = hints.recv() => Some(hint),
             _ = ticks.tick() => None,

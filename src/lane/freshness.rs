@@ -1,8 +1,8 @@
-//! Keeps what is in memory true to a store that other processes write to as well.
+//! Decides whether what is in memory may be served although other processes write to the store, too.
 //!
-//! A read asks how far its user is in the store. All reads that wait at that moment ask by one query, and a
-//! read never joins a query that was sent before it came: a write that was acknowledged before the read
-//! began, by whatever process, is in its answer. Whoever finds its user's lane behind fetches what changed.
+//! A read asks the store for its user's seq. One query asks for all reads that wait at that moment, and a read
+//! never joins a query that was sent before it came: so its answer has every write that any process had
+//! acknowledged when the read began. A read that finds its user's lane behind fetches what changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use crate::telemetry::metrics;
 /// Reads that may wait for the next query.
 const WAITING: usize = 16_384;
 
-/// Reads one query answers at the most.
+/// Reads that one query answers, at most.
 const GROUP: usize = 4_096;
 
-/// How long the store may take to say how far users are.
+/// How long the store may take to answer that query.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// How long a read waits in all until its lane is up to date.
+/// How long a read waits for its lane to be brought up to date.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A user's newest seq in the store, and the time before it was asked for.
+/// A user's newest seq in the store, and the clock before the store was asked.
 type SeqAnswer = Result<(Seq, u64), StoreError>;
 
-/// A read that wants to know how far its user is.
+/// A read that asks for its user's seq.
 struct Question {
     user: UserId,
     reply: oneshot::Sender<SeqAnswer>,
@@ -46,12 +46,12 @@ pub(super) struct Freshness {
     store: Arc<dyn Store>,
     reads: Reads,
     questions: mpsc::Sender<Question>,
-    /// The beginning of the lanes' clock.
+    /// When the lanes' clock started.
     start: Instant,
 }
 
 impl Freshness {
-    /// Starts the task that asks, on `runtime`; it ends with the value this returns.
+    /// Starts the task that asks the store, on `runtime`; it ends when the returned value is dropped.
     pub(super) fn start(store: Arc<dyn Store>, reads: Reads, runtime: &Handle) -> Self {
         let (questions, asked) = mpsc::channel(WAITING);
         let start = Instant::now();
@@ -64,17 +64,17 @@ impl Freshness {
         millis_since(self.start)
     }
 
-    /// Whether other processes may write, too.
+    /// Whether other processes may write to the store.
     pub(super) fn is_shared(&self) -> bool {
         self.reads != Reads::Own
     }
 
-    /// Whether what a snapshot shows is of a store that is not the one it was.
+    /// Whether a snapshot was read in an earlier epoch of the store.
     pub(super) fn is_outdated(&self, snapshot: &Snapshot) -> bool {
         snapshot.epoch() != self.store.epoch()
     }
 
-    /// Whether a snapshot of this view, which should be of `least` or later, needs no question.
+    /// Whether a snapshot of this view may be served without asking the store; it has to be of `least` or later.
     pub(super) fn vouches(&self, view: &View, snapshot: &Snapshot, least: Seq) -> bool {
         snapshot.seq() >= least
             && !self.is_outdated(snapshot)
@@ -88,10 +88,10 @@ impl Freshness {
             }
     }
 
-    /// A user's state as it was at some instant within this call, or as the settings say will do.
+    /// A user's state as of some instant within this call, or as old as the settings allow.
     ///
     /// # Errors
-    /// [`Error::SeqAhead`] when the store has not come to `least`; as [`Freshness::newest`].
+    /// [`Error::SeqAhead`] if the store has not reached `least`; as [`Freshness::newest`].
     pub(super) async fn current(
         &self,
         who: &Identity,
@@ -106,7 +106,7 @@ impl Freshness {
         if newest.seq() < least { Err(Error::SeqAhead { seq: newest.seq() }) } else { Ok(newest) }
     }
 
-    /// A user's state as it was at some instant within this call.
+    /// A user's state as of some instant within this call.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`], [`Error::Overloaded`], [`Error::ForeignSubject`].
@@ -116,8 +116,8 @@ impl Freshness {
             .map_err(|_| Error::StoreUnavailable("the user could not be brought up to date in time".into()))?
     }
 
-    /// Has the lane show a state of at least this seq, which is known to be in the store. It may be there before the
-    /// lane knows, when the answer to its own commit was lost.
+    /// Makes the view show at least this seq, which is known to be in the store. The lane may be behind when the
+    /// answer to its own commit was lost.
     ///
     /// # Errors
     /// As [`Freshness::newest`].
@@ -128,8 +128,8 @@ impl Freshness {
         Ok(())
     }
 
-    /// Whether the state of this seq, which the lane had within this call's caller, was the newest then: it
-    /// still is, or what came after it was this lane's own, which passed the fence.
+    /// Whether the lane's state of this seq was the newest when the caller used it: it still is, or everything after
+    /// it is this lane's own, which passed the fence.
     ///
     /// # Errors
     /// As [`Freshness::newest`].
@@ -146,7 +146,7 @@ impl Freshness {
             return self.catch_up(who, view, |_| false).await;
         }
         let (stored, at) = self.ask(who.user()).await?;
-        // What was shown before the question was in the store then, so a lower seq means that it has gone back.
+        // What was shown before was in the store when it was asked, so a lower seq means that the store has gone back.
         let reaches = |shown: &Snapshot| {
             before.seq() <= stored
                 && shown.moment() >= (before.timeline(), stored)
@@ -168,8 +168,8 @@ impl Freshness {
         told.map_err(unavailable)
     }
 
-    /// Fetches what other processes wrote, and shows it: one at a time for each lane. Who waited meanwhile, and
-    /// finds a state that is `enough`, fetches nothing.
+    /// Fetches what other processes wrote and shows it, one call at a time for each lane. A call that waited and then
+    /// finds a state that is `enough` fetches nothing.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`], [`Error::ForeignSubject`].
@@ -200,14 +200,14 @@ impl Freshness {
             }
             view.note_foreign(whole.seq());
             let went_back = whole.seq() < base.seq() || whole.epoch() != base.epoch();
-            // What was read knows nothing of the lane's timelines.
+            // A snapshot from the store does not know the lane's timelines.
             view.publish(whole.on_timeline(base.timeline() + u32::from(went_back)));
         }
         view.validate(at);
         Ok(view.snapshot())
     }
 
-    /// The state after `base`, by what changed since; `None` where a user has to be read anew.
+    /// The state after `base`, made from what changed since; `None` if the user has to be read whole.
     async fn step(&self, who: &Identity, base: &Snapshot) -> Result<Option<Snapshot>, Error> {
         if self.is_outdated(base) {
             return Ok(None);
@@ -220,12 +220,12 @@ impl Freshness {
         Ok(base.caught_up(stored, who.subject()))
     }
 
-    /// Reads a user.
+    /// Reads a user whole.
     ///
     /// # Errors
     /// As [`Freshness::catch_up`].
     pub(super) async fn load(&self, who: &Identity) -> Result<Snapshot, Error> {
-        // Asked before the load: should it change meanwhile, the user is read again.
+        // Before the load: if the epoch changes meanwhile, the user is read again.
         let epoch = self.store.epoch();
         let stored = self.store.load(who.user()).await.map_err(unavailable)?;
         if stored.as_ref().is_some_and(|stored| stored.subject != **who.subject()) {
@@ -243,7 +243,7 @@ fn millis_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
 }
 
-/// Asks for all who wait, one query after the other. A question that comes while one is under way is in the
+/// Asks the store for all waiting reads, one query after the other. A read that comes during a query is in the
 /// next one.
 async fn ask(store: Arc<dyn Store>, mut questions: mpsc::Receiver<Question>, start: Instant) {
     let mut group = Vec::new();
@@ -259,7 +259,7 @@ async fn ask(store: Arc<dyn Store>, mut questions: mpsc::Receiver<Question>, sta
         let seqs = answer.map(|seqs| seqs.into_iter().collect::<HashMap<_, _>>());
         for Question { user, reply } in group.drain(..) {
             let seq = |seqs: &HashMap<_, _>| (seqs.get(&user).copied().unwrap_or(Seq::ZERO), at);
-            // A reader that has gone needs no answer.
+            // A reader that has given up needs no answer.
             let _ = reply.send(seqs.as_ref().map(seq).map_err(Clone::clone));
         }
     }

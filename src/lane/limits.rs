@@ -1,41 +1,40 @@
-//! The bounds within which lanes live, as the settings have them.
+//! What the settings limit lanes to.
 
 use std::time::Duration;
 
-/// What a read has to know before it is answered from memory.
+/// What must hold before a read is answered from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    /// Nothing: all writes pass through this process.
+    /// Nothing: all writes go through this process.
     Own,
     /// That no process had written anything newer when the read arrived.
     Strict,
-    /// That this was so not longer ago than this. Writes are as exact as with [`Reads::Strict`].
+    /// That this was so at most this long ago. Writes are as exact as with [`Reads::Strict`].
     Bounded(Duration),
 }
 
-/// The bounds within which lanes live.
+/// What the settings limit lanes to.
 #[derive(Clone, Debug)]
 pub struct LaneLimits {
     /// Tasks one user may have.
     pub max_tasks: usize,
-    /// Bytes the cached tasks may take, nearly. Beyond it the longest unused lanes go.
+    /// Bytes that cached tasks may take, nearly. Beyond it the least recently used lanes are passivated.
     pub cache_bytes: usize,
     /// Writes that may wait in all.
     pub waiting: usize,
-    /// Writes of one user that may wait, so that one user's flood leaves room for others.
+    /// Writes of one user that may wait: one user's flood leaves room for others.
     pub waiting_per_user: usize,
     /// Event streams that may be open in all.
     pub followers: usize,
     /// Event streams of one user that may be open.
     pub followers_per_user: usize,
-    /// How long a write may take. After it the caller gets an answer, whatever the store does.
+    /// How long a write may take. Then the caller gets an answer, whatever the store does.
     pub write_timeout: Duration,
     /// How long an unused lane stays in memory.
     pub idle: Duration,
-    /// What a read has to know before it is answered from memory.
+    /// What must hold before a read is answered from memory.
     pub reads: Reads,
-    /// What the lengths of pauses are drawn by: another number in every process, so that those that write for
-    /// one user get out of step.
+    /// Seed for retry jitter; differs per process, so that competing writers do not retry in lockstep.
     pub jitter_seed: u64,
 }
 

@@ -65,15 +65,15 @@ impl Registry {
         Self { map, submission, runtime }
     }
 
-    /// What is in memory of a user, if the user's lane is loaded: no wait, no store call. Where other
-    /// processes write, too, it may be an old state.
+    /// A user's snapshot if the lane is loaded: no wait, no store call. Where other processes write, too, it may be
+    /// old.
     #[must_use]
     pub fn cached(&self, who: &Identity) -> Option<Arc<Snapshot>> {
         self.map.warm(who, |_, _| true)
     }
 
-    /// The newest snapshot of a user, if it is in memory and known to be the newest, and not older than
-    /// `least`: what is to be had without a wait.
+    /// The newest snapshot of a user, if it can be had without a wait: it is in memory, known to be the newest, and
+    /// not older than `least`.
     #[must_use]
     pub fn fresh(&self, who: &Identity, least: Seq) -> Option<Arc<Snapshot>> {
         let freshness = &self.map.context.freshness;
@@ -82,10 +82,10 @@ impl Registry {
         Some(snapshot)
     }
 
-    /// The newest snapshot of a user, loading the lane, or bringing it up to date, where need be.
+    /// The newest snapshot of a user. Loads the lane, or brings it up to date, if it must.
     ///
     /// # Errors
-    /// [`Error::StoreUnavailable`] when the store had to be asked and could not be; [`Error::Overloaded`];
+    /// [`Error::StoreUnavailable`] if the store is needed and out of reach; [`Error::Overloaded`];
     /// [`Error::ForeignSubject`].
     pub async fn snapshot(&self, who: &Identity) -> Result<Arc<Snapshot>, Error> {
         self.snapshot_from(who, Seq::ZERO).await
@@ -94,7 +94,7 @@ impl Registry {
     /// As [`Registry::snapshot`], and not older than `least`.
     ///
     /// # Errors
-    /// Further: [`Error::SeqAhead`] when the store has not come to `least`.
+    /// Also [`Error::SeqAhead`] if the store has not reached `least`.
     pub async fn snapshot_from(&self, who: &Identity, least: Seq) -> Result<Arc<Snapshot>, Error> {
         if let Some(snapshot) = self.fresh(who, least) {
             return Ok(snapshot);
@@ -116,8 +116,7 @@ impl Registry {
 
     /// Carries out a write and returns once it is durable.
     ///
-    /// A caller that goes away (its future is dropped) takes nothing back: a write handed to the lane
-    /// runs on.
+    /// Dropping the future does not take the write back: once handed to the lane, it runs on.
     ///
     /// # Errors
     /// Every variant of [`Error`]; only [`Error::OutcomeUnknown`] leaves open whether it was applied.
@@ -142,8 +141,8 @@ impl Registry {
     /// Follows a user's changes from now on.
     ///
     /// # Errors
-    /// As [`Registry::snapshot`]; [`Error::Overloaded`] when the user, or all users together, have as many
-    /// followers as allowed.
+    /// As [`Registry::snapshot`]; [`Error::Overloaded`] if the user, or all users together, have as many followers as
+    /// allowed.
     pub async fn follow(&self, who: &Identity) -> Result<Subscription, Error> {
         let of_all = Arc::clone(&self.map.followers).try_acquire_owned();
         let of_all = of_all.map_err(|_| Error::Overloaded("too many event streams are open"))?;
@@ -151,7 +150,7 @@ impl Registry {
         let (view, loaded) = self.map.view(&lane).await?;
         let view = Arc::clone(view);
         let freshness = &self.map.context.freshness;
-        // The newest one also where reads may be older: whoever goes on from a seq would be told to start anew.
+        // The newest state even where reads may be older: a client that resumes from a newer seq would have to resync.
         match (loaded, freshness.is_shared()) {
             (true, _) => {}
             (false, true) => drop(freshness.newest(who, &view).await?),
@@ -161,17 +160,17 @@ impl Registry {
         subscription.ok_or(Error::Overloaded("this user has too many event streams open"))
     }
 
-    /// From now on lanes that are followed show what other processes write, whom these hints come from.
+    /// From now on followed lanes show what other processes write; those send these hints.
     pub fn follow_others(&self, hints: mpsc::Receiver<Hint>) {
         self.runtime.spawn(follow(Arc::downgrade(&self.map), hints));
     }
 
-    /// Says that the present thread, an HTTP worker's, will ask for snapshots often. To be called on its runtime.
+    /// Gives the current thread, an HTTP worker's, connections of its own. To be called on its runtime.
     pub fn attach_thread(&self) {
         self.map.context.store.attach_thread();
     }
 
-    /// Asks the store for a sign of life.
+    /// Asks the store whether it can be reached.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`] says what is down.
@@ -179,11 +178,10 @@ impl Registry {
         self.map.context.store.ping().await.map_err(|error| Error::StoreUnavailable(error.to_string()))
     }
 
-    /// Takes no more writes, and returns when none waits any more. After `within` it returns anyway,
-    /// with how many still wait.
+    /// Stops taking writes and returns once none is waiting, or after `within`.
     ///
     /// # Errors
-    /// The number of writes that were not settled in time.
+    /// The number of writes that were still waiting then.
     pub async fn drain(&self, within: Duration) -> Result<(), usize> {
         let all = self.map.limits.waiting;
         let every = u32::try_from(all).unwrap_or(u32::MAX);

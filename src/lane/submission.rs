@@ -49,8 +49,8 @@ impl Submission {
             let (context, view, commit_lock) =
                 (Arc::clone(&self.map.context), Arc::clone(view), Arc::clone(&lane.commit_lock));
             let actor = UserActor::new(lane.who.clone(), context, view, commit_lock);
-            // As many places as permits: the channel is made here because the usual start gives the
-            // mailbox 16 places until its actor runs for the first time.
+            // As many slots as permits: the channel is made here because a mailbox usually has 16 slots until its actor
+            // runs for the first time.
             let (sender, receiver) = channel(self.map.limits.waiting_per_user);
             let place = usize::try_from(self.spread.hash_one(lane.who.user())).unwrap_or(0);
             self.arbiters[place % self.arbiters.len()].spawn_fn(move || {
@@ -83,7 +83,7 @@ impl Submission {
                 let recalled = self.map.context.store.recall(who.user(), &key.key).await;
                 let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
                 if let Some(record) = recalled.record {
-                    // No read after this answer may show less than it says.
+                    // No read after this reply may show an older state than the reply does.
                     let lane = self.map.living(who).await?;
                     self.map
                         .context
@@ -101,7 +101,7 @@ impl Submission {
         for _ in 0..=DOUBTS {
             let (lane, answer) = self.carry_out(who, write.clone(), looked_up, cancellation.clone()).await?;
             let Some(seq) = without_effect(&answer) else { return answer };
-            // No fence has told whether the state it was decided on was the newest: nothing was written.
+            // Nothing was written, so no fence has shown whether it was decided on the newest state.
             cancellation.reopen();
             let (view, _) = self.map.view(&lane).await?;
             if self.map.context.freshness.was_newest(who, view, seq).await? {
@@ -111,7 +111,7 @@ impl Submission {
         Err(Error::StoreUnavailable("other processes keep writing for this user".into()))
     }
 
-    /// Has the lane carry out a write, once.
+    /// Sends a write to the lane once and waits for the reply.
     async fn carry_out(
         &self,
         who: &Identity,
@@ -123,13 +123,12 @@ impl Submission {
         if let Ok(answer) = answer.await {
             return Ok((lane, answer));
         }
-        // The actor died with the command planned or not, perhaps on its way to the store.
+        // The actor died. Its command may have been planned, and its batch may be on its way to the store.
         self.map.retire(lane).await;
         Err(Error::OutcomeUnknown)
     }
 
-    /// Puts a command into the mailbox of the lane's actor; should the actor have died, into that of
-    /// its successor.
+    /// Puts a command into the mailbox of the lane's actor, or of its successor if the actor has died.
     async fn dispatch(
         &self,
         who: &Identity,
@@ -161,7 +160,7 @@ impl Submission {
     }
 }
 
-/// The seq at which an answer is true that tells of no change.
+/// The seq of a reply that reports no change.
 fn without_effect(answer: &Result<WriteReply, Error>) -> Option<Seq> {
     match answer {
         Err(Error::Refused { seq, .. }) => Some(*seq),

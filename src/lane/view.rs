@@ -1,5 +1,5 @@
-//! The newest committed snapshot of one user: written by the user's actor and by whoever finds that another
-//! process wrote, read by everybody.
+//! The newest committed snapshot of one user. The user's actor publishes it, and so does a reader that fetched what
+//! another process wrote; everybody reads it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,15 +10,13 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use super::Snapshot;
 use crate::domain::Seq;
 
-/// The bytes all views together weigh, nearly.
+/// The bytes of all views together, nearly.
 pub(super) type CachedBytes = Arc<AtomicUsize>;
 
-/// The bytes a loaded lane takes beside its snapshot, nearly: its place in the registry, the lane, the
-/// view, and the actor once there is one.
+/// The bytes of a loaded lane beside its snapshot, nearly: its entry in the map, the lane, the view, and the actor.
 const LANE: usize = 1024;
 
-/// One user's newest committed snapshot. It counts its weight into the sum over all views, and takes
-/// it out when it goes.
+/// One user's newest committed snapshot. Its weight is part of the sum over all views for as long as it lives.
 pub(super) struct View {
     snapshot: ArcSwap<Snapshot>,
     sum: CachedBytes,
@@ -26,20 +24,20 @@ pub(super) struct View {
     validated: AtomicU64,
     /// The seq of the newest state that another process may have made.
     foreign: AtomicI64,
-    /// Held by the one who fetches what another process wrote.
+    /// Held while somebody fetches what another process wrote.
     catching_up: Mutex<()>,
     /// Set when the actor that published here is gone: the state may be older than the store's.
     abandoned: AtomicBool,
-    /// Wakes those who follow the user; made by the first of them.
+    /// Wakes the user's followers; made by the first of them.
     news: OnceLock<watch::Sender<News>>,
 }
 
-/// What followers hear.
+/// What followers are woken with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// There may be a newer snapshot.
     Published,
-    /// No newer one will ever come from this view: the lane is being made anew.
+    /// This view will never show a newer one: its lane is being replaced.
     Ended,
 }
 
@@ -62,7 +60,7 @@ impl View {
         self.snapshot.load_full()
     }
 
-    /// Shows a state the store holds, unless a later one is shown already.
+    /// Shows a state that the store holds, unless a later one is shown already.
     pub(super) fn publish(&self, next: Snapshot) {
         let next = Arc::new(next);
         let mut shown = self.snapshot.load_full();
@@ -112,13 +110,13 @@ impl View {
         self.catching_up.lock().await
     }
 
-    /// Notes that nobody will publish here any more, and tells the followers.
+    /// Notes that nobody will publish here any more, and wakes the followers.
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
         self.tell(News::Ended);
     }
 
-    /// Whether its actor is gone, so that the lane has to be made anew.
+    /// Whether its actor is gone, so that the lane has to be replaced.
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
@@ -134,7 +132,7 @@ impl View {
         }
     }
 
-    /// What it weighs in memory, in bytes, nearly.
+    /// Its bytes in memory, nearly.
     pub(super) fn weight(&self) -> usize {
         LANE + self.snapshot.load().weight()
     }

@@ -11,14 +11,14 @@ pub(crate) struct ListJson {
 }
 
 impl ListJson {
-    /// With room for so many bytes of tasks.
+    /// With room for `size` bytes of tasks.
     pub(crate) fn new(size: usize) -> Self {
         let mut body = Vec::with_capacity(size + 96);
         body.extend_from_slice(b"{\"tasks\":[");
         Self { body, count: 0 }
     }
 
-    /// Has one more task written; returns where it stands in the body.
+    /// Adds the task that `write` appends; returns its range in the body.
     pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
         if self.count > 0 {
             self.body.push(b',');
@@ -29,7 +29,7 @@ impl ListJson {
         start..self.body.len()
     }
 
-    /// The body, of a list that has `total` tasks and goes on at `next`.
+    /// The finished body: `total` tasks on all pages, `next` is the next page's cursor.
     pub(crate) fn close(self, total: usize, next: Option<&str>) -> Bytes {
         let Self { mut body, count } = self;
         body.extend_from_slice(format!("],\"count\":{count},\"total\":{total},\"next_cursor\":").as_bytes());

@@ -1,4 +1,4 @@
-//! A part of a list: filtered, sorted, cut into pages.
+//! Lists: filtered, sorted, cut into pages.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub struct Query {
     pub filter: Filter,
     /// In which order.
     pub sort: Sort,
-    /// How many at the most; `None` for all of them.
+    /// At most how many; `None` for all of them.
     pub limit: Option<usize>,
-    /// Only what comes after this place: the last one of the page before. It need not be there any more.
+    /// Only what comes after this position: that of the previous page's last task, which may be gone.
     pub after: Option<CursorPosition>,
 }
 
@@ -32,9 +32,9 @@ pub struct Query {
 pub struct Page<'a> {
     /// The tasks, in order.
     pub entries: Vec<&'a Arc<TaskEntry>>,
-    /// How many the filter lets through, on all pages together.
+    /// How many tasks match, on all pages together.
     pub total: usize,
-    /// Where the next page goes on, if there is one.
+    /// Where the next page starts, if there is one.
     pub next: Option<CursorPosition>,
     sort: Sort,
 }
@@ -75,7 +75,7 @@ impl Snapshot {
 
 fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
     let limit = query.limit.unwrap_or(usize::MAX);
-    // The usual list is kept in its order: a page of it costs what the page holds, not what the user has.
+    // The snapshot keeps the usual order: a page of it costs what the page holds, not what the user has.
     if query.sort == Sort::default() && query.filter.is_open() {
         let mut entries: Box<dyn Iterator<Item = &Arc<TaskEntry>>> = match &query.after {
             Some(CursorPosition { key: Some(SortKey::Number(micros)), id }) => {
@@ -95,7 +95,7 @@ fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
     }
     let more = placed.len() > limit;
     if more {
-        // All of the page before all of the rest, in any order: the rest need not be sorted.
+        // Moves the page's tasks before all others, in any order: the others need not be sorted.
         placed.select_nth_unstable_by(limit, |(one, _), (other, _)| query.sort.compare(one, other));
         placed.truncate(limit);
     }
@@ -107,7 +107,7 @@ fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
 #[derive(Serialize, Deserialize)]
 struct Cursor<'a>(Cow<'a, str>, Option<i64>, Option<Cow<'a, str>>, Uuid);
 
-/// Writes the place a page goes on from, for a client to give back.
+/// A cursor that a client gives back to get the next page.
 ///
 /// # Panics
 /// Never: a name, a key and an id are always valid JSON.

@@ -18,7 +18,7 @@ use crate::store::StoredUser;
 /// One committed state of a user's tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// How often the store was found to have gone back while the lane was in memory.
+    /// How often the store went back while the lane was in memory.
     timeline: u32,
     /// The store's epoch when it was read.
     epoch: u64,
@@ -35,10 +35,10 @@ pub struct Snapshot {
     list: OnceLock<Bytes>,
 }
 
-/// What happened last to a task.
+/// The last change of a task.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// It took this state.
+    /// It has this state now.
     Changed(Arc<TaskEntry>),
     /// It was deleted.
     Deleted(TaskId),
@@ -49,15 +49,14 @@ pub enum Event {
 pub struct Changes {
     /// Every task that changed, in its latest form, and every deletion, by ascending seq.
     pub events: Vec<(Seq, Event)>,
-    /// The seq to go on from.
+    /// The seq to resume from.
     pub seq: Seq,
-    /// Whether more is there already.
+    /// Whether there is more.
     pub has_more: bool,
 }
 
 impl Snapshot {
-    /// The state the store, in this epoch, holds of the user with this subject; of `None`, a user's first
-    /// state.
+    /// What the store holds of a user in this epoch; for `None`, the first state of a new user.
     #[must_use]
     pub fn of_stored(stored: Option<StoredUser>, subject: &str, epoch: u64) -> Self {
         let Some(stored) = stored else { return Self { epoch, ..Self::default() } };
@@ -68,9 +67,8 @@ impl Snapshot {
         snapshot
     }
 
-    /// The state once what another process wrote has been added: what the store says has changed since this
-    /// one. `None` if that does not lead from here to there: the store has gone back, or deletions since
-    /// then are forgotten.
+    /// This state with the changes that other processes made since. `None` if they do not lead there: the store has
+    /// gone back, or deletions since then are forgotten.
     #[must_use]
     pub fn caught_up(&self, stored: StoredUser, subject: &str) -> Option<Self> {
         if stored.seq < self.seq || stored.horizon > self.seq {
@@ -99,8 +97,8 @@ impl Snapshot {
         Self { timeline, ..self }
     }
 
-    /// Puts the first tasks in. Their JSON is rendered into the list's body at once, and each is a part of
-    /// it, so that it is in memory once.
+    /// Puts the first tasks in. Their JSON is rendered into the list's body, and each task's is a slice of it, so it is
+    /// in memory once.
     fn fill(&mut self, mut tasks: Vec<Task>, subject: &str) {
         tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
         let mut list = ListJson::new(tasks.len() * 512);
@@ -122,8 +120,7 @@ impl Snapshot {
         self.seq
     }
 
-    /// Which of the lane's timelines it is of. A later one begins where the store was found to have gone back:
-    /// what was shown of an earlier one may never have happened.
+    /// The lane's timeline. A new one begins when the store has gone back: what an earlier one showed may be lost.
     #[must_use]
     pub const fn timeline(&self) -> u32 {
         self.timeline
@@ -134,7 +131,7 @@ impl Snapshot {
         self.epoch
     }
 
-    /// Its place among the states a lane has shown: a later one is greater.
+    /// Orders the states that a lane shows: a later one is greater.
     pub(crate) const fn moment(&self) -> (u32, Seq) {
         (self.timeline, self.seq)
     }
@@ -167,12 +164,12 @@ impl Snapshot {
         self.by_age.iter().rev().map(|ByAge(entry)| entry)
     }
 
-    /// Every task not younger than `age`, oldest last.
+    /// Every task older than `age`, oldest last.
     pub(crate) fn older_than(&self, age: Age) -> impl Iterator<Item = &Arc<TaskEntry>> {
         self.by_age.range(..age).rev().map(|ByAge(entry)| entry)
     }
 
-    /// The body of the whole list, made by the first reader who asks and kept with this state.
+    /// The body of the whole list; the first reader makes it, then it is kept.
     pub fn list(&self) -> Bytes {
         let render = || {
             let mut list = ListJson::new(self.newest_first().map(|entry| entry.json.len() + 1).sum());
@@ -184,14 +181,14 @@ impl Snapshot {
         self.list.get_or_init(render).clone()
     }
 
-    /// What changed after `since`, `limit` changes at the most; `None` if that cannot be told: it lies
-    /// before the horizon, where deletions are forgotten, or in the future.
+    /// At most `limit` changes after `since`; `None` if they are not known: `since` lies before the horizon, where
+    /// deletions are forgotten, or in the future.
     #[must_use]
     pub fn changes(&self, since: Seq, limit: usize) -> Option<Changes> {
         if since < self.horizon || since > self.seq {
             return None;
         }
-        // One more than asked for of each, which tells whether there is more.
+        // One more of each than asked for, to see whether there is more.
         let changed = self.by_version().range(since.next()..).take(limit.saturating_add(1));
         let changed = changed.map(|ByVersion(entry)| (entry.task.version, Event::Changed(Arc::clone(entry))));
         let deleted = self.deleted.range(since.next()..).take(limit.saturating_add(1));
@@ -209,15 +206,15 @@ impl Snapshot {
             .get_or_init(|| self.by_id.iter().map(|ById(entry)| ByVersion(Arc::clone(entry))).collect())
     }
 
-    /// Keeps the change feed at hand if it was asked for in the state `before` this one. That can have come after
-    /// this one was derived; without this, a big user's feed might be made anew after every write.
+    /// Makes the change feed if the state `before` has it. It may have been asked for there after this state was
+    /// derived; without this, a big user's feed might be rebuilt after every write.
     pub(crate) fn follow(&self, before: &Self) {
         if before.by_version.get().is_some() {
             self.by_version();
         }
     }
 
-    /// What it weighs in memory, in bytes, nearly, with its list's body whether made yet or not.
+    /// Its bytes in memory, nearly, with the list's body, made or not.
     #[must_use]
     pub fn weight(&self) -> usize {
         const DELETION: usize = size_of::<(Seq, TaskId)>() * 2;

@@ -41,7 +41,7 @@ pub struct ByPriority {
 }
 
 impl Snapshot {
-    /// Counts the tasks. `zone` says what today is at `now`.
+    /// Counts the tasks. `zone` decides which day `now` is.
     #[must_use]
     pub fn summary<Z: TimeZone>(&self, now: Timestamp, zone: &Z) -> Summary {
         let today = now.to_datetime().with_timezone(zone).date_naive();

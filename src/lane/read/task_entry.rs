@@ -14,19 +14,18 @@ use crate::domain::{Seq, Task, TaskId, Timestamp};
 pub struct TaskEntry {
     /// The task.
     pub task: Arc<Task>,
-    /// Its JSON object: bytes of its own, or of the list's body that was made when its user was loaded.
+    /// Its JSON object; after a load, a slice of the list's body.
     pub json: Bytes,
 }
 
-/// A place in the list's order, oldest first.
+/// Orders the list, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Age {
     pub(crate) created_at: Timestamp,
     pub(crate) id: TaskId,
 }
 
-/// An entry as a member of a set in an order of its own. A set of these takes eight bytes an entry, where a
-/// map would keep each key a second time.
+/// An entry in a set with this order. A set takes eight bytes an entry; a map would keep each key a second time.
 macro_rules! ordered {
     ($(#[$doc:meta])* $name:ident by $key:ty: $of:expr) => {
         $(#[$doc])*
@@ -79,11 +78,11 @@ ordered! {
     ById by TaskId: |entry| entry.task.id
 }
 ordered! {
-    /// By its place in the list.
+    /// By its age: the list's order.
     ByAge by Age: TaskEntry::age
 }
 ordered! {
-    /// By its version: its place in the change feed.
+    /// By its version: the change feed's order.
     ByVersion by Seq: |entry| entry.task.version
 }
 
@@ -101,12 +100,12 @@ impl TaskEntry {
         Age { created_at: self.task.created_at, id: self.task.id }
     }
 
-    /// What an answer shows of it.
+    /// What a response shows of it.
     pub(crate) fn shown(&self) -> ShownTask {
         ShownTask { id: self.task.id, version: self.task.version, json: self.json.clone() }
     }
 
-    /// What it weighs in memory, in bytes, nearly; its place in the list's body included.
+    /// Its bytes in memory, nearly, with its part of the list's body.
     pub(crate) fn weight(&self) -> usize {
         const FIXED: usize = size_of::<TaskEntry>() + size_of::<Task>() + 4 * size_of::<usize>();
         // Three sets of pointers, whose nodes are half empty at the worst, and their inner nodes.
@@ -115,7 +114,7 @@ impl TaskEntry {
     }
 }
 
-/// A task in an answer: its JSON, with what the answer's headers say of it.
+/// A task in a response: its JSON, and what the headers need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownTask {
     /// Which task.

@@ -1,8 +1,8 @@
 //! A task's JSON object.
 //!
-//! It is written by hand, since it is made at every write, and for every task of a user who is read: names and
-//! punctuation are constants, and most texts hold nothing to escape. A serializer looks at each byte of all of
-//! these, which was two fifths of a cold read's instructions (`loadtest/PROFILES.md`).
+//! It is written by hand, since every write and every load of a user makes it: names and punctuation are constants,
+//! and most texts hold nothing to escape. A serializer looks at each of these bytes, which was two fifths of a cold
+//! read's instructions (`loadtest/PROFILES.md`).
 
 use uuid::Uuid;
 
@@ -60,7 +60,7 @@ fn instant(json: &mut Vec<u8>, instant: Timestamp) {
 }
 
 fn text(json: &mut Vec<u8>, text: &str) {
-    // All bytes are looked at, whatever is found: so several are looked at at once.
+    // It does not stop at the first hit, so that the compiler can look at many bytes at once.
     let escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
     if text.bytes().fold(false, |found, byte| found | escaped(byte)) {
         return serde_json::to_writer(json, text).expect("a text is always valid JSON");

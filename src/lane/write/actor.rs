@@ -1,8 +1,8 @@
 //! The actor of one user: the only place where that user's writes are ordered.
 //!
-//! Its handler is synchronous: it queues the command. While no commit is in flight the queue is
-//! planned, every command in order against a working copy, and goes out as one batch; what arrives
-//! meanwhile forms the next. Nothing is shown or answered before the store has said what became of it.
+//! Its handler is synchronous: it queues the command. While no commit is in flight, the queue is planned, every
+//! command in order on a working copy, and goes out as one batch; what arrives meanwhile forms the next batch.
+//! Nothing is shown or answered before the store has settled it.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,17 +27,17 @@ use crate::store::group_commit::{CommitTiming, GroupCommitter, Settled};
 use crate::store::{Batch, Recalled, Store};
 use crate::telemetry::metrics;
 
-/// Commands of one batch at the most: a batch is one row in the fence, but its tasks all travel.
+/// Commands of one batch, at most: it is one row for the fence, but all its tasks have to be sent.
 const BATCH: usize = 256;
 
-/// How often a batch is planned anew because another process wrote first.
+/// How often a batch is planned again because another process wrote first.
 const RERUNS: u32 = 5;
 
-/// The longest pause before a batch is planned anew for the first time; doubled each time. Processes that all
-/// write for one user get out of step by it.
+/// The longest back-off before the first retry; doubled each time. Its jitter keeps processes that write for one
+/// user from retrying in lockstep.
 const JITTER: Duration = Duration::from_millis(4);
 
-/// The pause before a failed reload is tried again.
+/// The pause before a failed reload is retried.
 const RELOAD_PAUSE: Duration = Duration::from_millis(250);
 
 /// What all lanes share.
@@ -58,14 +58,13 @@ pub(crate) struct Submit {
     pub(crate) write: Write,
     pub(crate) cancellation: Cancellation,
     pub(crate) reply: oneshot::Sender<Result<WriteReply, Error>>,
-    /// Where the caller waits.
+    /// The caller's thread.
     pub(crate) dispatch: ReplyDispatch,
-    /// The user's seq in the store when the write's key was looked up there and not found; `None` once that may
-    /// have changed under the same seq.
+    /// The user's seq when the store did not know the write's key; `None` if the store has to be asked again.
     pub(crate) looked_up: Option<Seq>,
-    /// Whether it was planned, and therefore claimed, before.
+    /// Whether it was planned before: then its caller cannot cancel it any more.
     pub(crate) planned: bool,
-    /// Keeps the lane from being passivated, and counts against the limits on waiting work.
+    /// Keeps the lane in memory, and counts against the limits on waiting writes.
     pub(crate) permit: WritePermit,
 }
 
@@ -74,7 +73,7 @@ pub(crate) struct Submit {
 /// | from | event | to |
 /// |---|---|---|
 /// | `Idle` | a command that changes something | `Committing` |
-/// | `Idle` | a command, and the store is not the one it was | `Reloading` |
+/// | `Idle` | a command, and the store is in a new epoch | `Reloading` |
 /// | `Committing` | committed, rejected, unavailable | `Idle`, then on with the queue |
 /// | `Committing` | conflict, unknown | `Reloading` |
 /// | `Reloading` | loaded | `Idle`, then on with the queue |
@@ -91,7 +90,7 @@ struct InFlight {
     answers: Vec<(Submit, Result<WriteReply, Error>)>,
 }
 
-/// The actor. Its state is rebuilt from the store whenever it is made anew.
+/// The actor. A new one starts from what the store holds.
 pub(crate) struct UserActor {
     who: Identity,
     context: Arc<LaneContext>,
@@ -101,7 +100,7 @@ pub(crate) struct UserActor {
     state: State,
     reruns: u32,
     keys: RecentKeys,
-    /// The place of the state this actor has met last, or made.
+    /// The state this actor saw or made last, as [`Snapshot::moment`] names it.
     known: (u32, Seq),
 }
 
@@ -127,8 +126,8 @@ impl UserActor {
         }
     }
 
-    /// The state to plan on. Where it is not the one this actor has left, others have written, under keys this
-    /// lane knows nothing of, and what it knows may have been undone: it is all to be looked up in the store.
+    /// The state to plan on. If it is not the one this actor left, another process has written: perhaps under keys that
+    /// are not known here, and what is known here may have been lost. So all keys are looked up in the store again.
     fn base(&mut self) -> Arc<Snapshot> {
         let base = self.view.snapshot();
         if base.moment() != self.known {
@@ -145,20 +144,19 @@ impl UserActor {
                 return self.reload(Duration::ZERO, ctx);
             }
             let Ok(commit_lock) = Arc::clone(&self.commit_lock).try_lock_owned() else {
-                // Only a predecessor of this actor can hold it, and the registry starts no successor
-                // before that commit is settled.
+                // Only a predecessor of this actor can hold it, and no successor starts before that commit is settled.
                 debug_assert!(false, "two actors of one user");
                 return;
             };
             if let Some(sent) = self.plan(ctx) {
                 let (told, settled) = oneshot::channel();
                 let dispatch = ReplyDispatch::of_current_thread();
-                // An actor that has died hears nothing; the store holds the truth then.
+                // If this actor dies it hears nothing; its successor reads the store.
                 let tell = move |settled, sending| dispatch.run(move || drop(told.send((settled, sending))));
                 self.context.committer.submit(Arc::clone(&sent.batch), commit_lock, tell);
                 self.state = State::Committing(Box::new(sent));
                 ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
-                    // The committer settles every batch; it can only be gone when the process is ending.
+                    // The committer settles every batch; it is gone only when the process is ending.
                     let (settled, sending) = settled.unwrap_or((Settled::Unknown, None));
                     actor.settled(settled, sending, ctx);
                 }));
@@ -166,8 +164,8 @@ impl UserActor {
         }
     }
 
-    /// Plans queued writes. Answers at once what nothing uncommitted bears on; returns what is to be
-    /// committed, if anything is.
+    /// Plans queued writes. Answers at once those that depend on nothing uncommitted; returns what has to be
+    /// committed, if anything.
     fn plan(&mut self, ctx: &mut Context<Self>) -> Option<InFlight> {
         let base = self.base();
         let mut plan = Plan::new(self.who.clone(), base, self.context.max_tasks, Timestamp::now());
@@ -207,7 +205,7 @@ impl UserActor {
         Some(InFlight { batch: Arc::new(batch), next, answers })
     }
 
-    /// Looks a write's key up in the store anew, beside whatever else there is to do.
+    /// Looks a write's key up in the store again, while other work goes on.
     fn recall(&self, submit: Submit, ctx: &mut Context<Self>) {
         let (context, who, view) = (Arc::clone(&self.context), self.who.clone(), Arc::clone(&self.view));
         let key = submit.write.key.as_ref().map(|key| Arc::clone(&key.key)).unwrap_or_default();
@@ -222,7 +220,7 @@ impl UserActor {
         ctx.spawn(lookup.into_actor(self).map(|recalled, actor, ctx| actor.recalled(submit, recalled, ctx)));
     }
 
-    /// Takes up a write again whose key was looked up in the store anew.
+    /// Goes on with a write whose key was looked up again.
     fn recalled(&mut self, mut submit: Submit, recalled: Result<Recalled, Error>, ctx: &mut Context<Self>) {
         match (recalled, &submit.write.key) {
             (Ok(Recalled { seq, record: Some(record) }), Some(key)) => {
@@ -285,7 +283,7 @@ impl UserActor {
         self.proceed(ctx);
     }
 
-    /// Brings the user's state up to date, after `pause`. Until it is there nothing is planned.
+    /// Brings the user's state up to date, after `pause`. Nothing is planned until then.
     fn reload(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         self.state = State::Reloading;
         let (context, view, who) = (Arc::clone(&self.context), Arc::clone(&self.view), self.who.clone());
@@ -303,7 +301,7 @@ impl UserActor {
                 self.proceed(ctx);
             }
             Err(error) => {
-                // Those that were planned before cannot be taken back by their callers any more.
+                // Callers of writes that were planned before cannot cancel them any more.
                 let (planned, waiting) = self.queue.drain(..).partition(|submit| submit.planned);
                 self.queue = waiting;
                 fail::<VecDeque<_>>(planned, || Error::StoreUnavailable(error.to_string()));
@@ -318,8 +316,7 @@ impl Actor for UserActor {
 }
 
 impl Drop for UserActor {
-    /// An actor goes with its lane, or it has died of a panic: then whoever uses the lane next must not
-    /// trust what it shows.
+    /// An actor ends with its lane, or by a panic: then what the view shows may be old.
     fn drop(&mut self) {
         self.view.abandon();
     }
@@ -336,10 +333,10 @@ impl Handler<Submit> for UserActor {
 
 impl Submit {
     fn answer(self, answer: Result<WriteReply, Error>) {
-        // The permit goes first, so that whoever hears the answer finds the place free.
+        // The permit goes first: a caller that has its reply must find the slot free.
         drop(self.permit);
         let reply = self.reply;
-        // A caller that has gone needs no answer; the write stands.
+        // A caller that has given up needs no reply; the write stands.
         self.dispatch.run(move || drop(reply.send(answer)));
     }
 }

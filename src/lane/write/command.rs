@@ -1,4 +1,4 @@
-//! What a write asks of a lane, and what the lane answers.
+//! What a write asks of a lane, and what the lane replies.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::lane::read::task_entry::ShownTask;
 pub struct Write {
     /// What to do.
     pub work: Work,
-    /// By what to know it again, should it come twice.
+    /// Tells the same write when it is sent again.
     pub key: Option<IdempotencyKey>,
 }
 
@@ -19,7 +19,7 @@ pub struct Write {
 pub enum Work {
     /// These operations, in order; each takes a seq of its own.
     Operations(Vec<Operation>),
-    /// Forget the user's tasks, deletions, keys and e-mail address. It is one change: it takes one seq.
+    /// Erase the user's tasks, tombstones, keys and e-mail address. It is one change with one seq.
     Erase,
 }
 
@@ -28,18 +28,18 @@ pub enum Work {
 pub struct IdempotencyKey {
     /// The name.
     pub key: Arc<str>,
-    /// A digest of the request: another request under the same name is a mistake.
+    /// A digest of the request: the same key for another request is a client's mistake.
     pub fingerprint: [u8; 32],
 }
 
 /// An accepted write, durable in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteReply {
-    /// The seq of its last change; where it changed nothing, the seq at which the answer is true.
+    /// The seq of its last change; if it changed nothing, the seq at which the reply is true.
     pub seq: Seq,
     /// What each operation did, in order.
     pub effects: Vec<Effect>,
-    /// Whether the write was carried out earlier, and this is its answer from then.
+    /// Whether the write was carried out earlier, and this is the reply from then.
     pub replayed: bool,
 }
 
@@ -48,13 +48,13 @@ pub struct WriteReply {
 pub enum Effect {
     /// The task is new.
     Created(ShownTask),
-    /// The task of an export is in. An import is large, and no answer shows its tasks.
+    /// The exported task was imported. An import is large, so its reply shows no tasks.
     Imported,
-    /// The same create came before; this is the stored task.
+    /// The same create was carried out before; this is the stored task.
     Exists(ShownTask),
     /// The task changed.
     Updated(ShownTask),
-    /// The task is gone.
+    /// The task was deleted.
     Deleted,
 }
 

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::lane::read::task_entry::ShownTask;
 use crate::store::{Batch, KeyRecord};
 
-/// How long a key is kept. Writes are queued for less time than this.
+/// How long a key is remembered: longer than any write is queued.
 const REMEMBER: Duration = Duration::from_mins(1);
 
 /// Keys kept at most …
@@ -29,7 +29,7 @@ const KEYS: usize = 4_096;
 /// … and bytes of their answers.
 const BYTES: usize = 4 << 20;
 
-/// The keys, and from when on they are all that were committed.
+/// The keys committed here lately, and the seq since which they are complete.
 #[derive(Debug)]
 pub(crate) struct RecentKeys {
     known: HashMap<Arc<str>, (Instant, KeyRecord)>,
@@ -37,7 +37,7 @@ pub(crate) struct RecentKeys {
 }
 
 impl RecentKeys {
-    /// None yet; what was committed up to `since` is to be found in the store.
+    /// None yet; keys committed up to `since` are in the store.
     pub(crate) fn new(since: Seq) -> Self {
         Self { known: HashMap::new(), since }
     }
@@ -61,13 +61,13 @@ impl RecentKeys {
         looked_up >= Some(self.since)
     }
 
-    /// Forgets all: what was committed up to `since` is to be found in the store.
+    /// Forgets all; keys committed up to `since` are in the store.
     pub(crate) fn forget(&mut self, since: Seq) {
         self.known.clear();
         self.since = since;
     }
 
-    /// Keeps the keys of a batch that is durable now, and forgets old ones: all of them, where too much has come.
+    /// Remembers the keys of a batch that is durable now, and forgets old ones: all of them if there are too many.
     pub(crate) fn keep(&mut self, batch: &Batch) {
         if batch.erase {
             self.known.clear();
@@ -142,7 +142,7 @@ fn same_request(record: &KeyRecord, key: &IdempotencyKey, seq: Seq) -> Result<()
     if record.fingerprint == key.fingerprint { Ok(()) } else { Err(Error::KeyReused { seq }) }
 }
 
-/// An answer as the store keeps it under an idempotency key.
+/// A reply as the store keeps it under an idempotency key.
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
     seq: i64,
@@ -167,10 +167,10 @@ enum EffectRecord<'a> {
 struct ShownTaskRecord<'a>(Uuid, i64, #[serde(borrow)] &'a RawValue);
 
 impl WriteReply {
-    /// The answer as the store is to keep it.
+    /// The reply as the store keeps it.
     ///
     /// # Panics
-    /// Never: ids, numbers and what is JSON already are valid JSON.
+    /// Never: ids, numbers and a task's JSON are valid JSON.
     #[must_use]
     fn to_record(&self) -> Bytes {
         fn shown(shown: &ShownTask) -> ShownTaskRecord<'_> {
@@ -188,7 +188,7 @@ impl WriteReply {
         serde_json::to_vec(&record).expect("a record is always valid JSON").into()
     }
 
-    /// An answer the store kept; `None` if it cannot be read.
+    /// A reply that the store kept; `None` if it cannot be read.
     #[must_use]
     fn from_record(record: &[u8]) -> Option<Self> {
         fn shown(ShownTaskRecord(id, version, json): ShownTaskRecord<'_>) -> ShownTask {

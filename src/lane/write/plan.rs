@@ -1,5 +1,4 @@
-//! Planning: queued writes run, in order, against a working copy of the user's state. Pure: it neither
-//! waits nor sends.
+//! Planning: queued writes run, in order, on a working copy of the user's state. Pure: it neither waits nor sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::TaskEntry;
 use crate::store::Batch;
 
-/// A working copy of a user's state, with what made it differ from the committed one.
+/// A working copy of a user's state, and how it differs from the committed one.
 pub(crate) struct Plan {
     who: Identity,
     max_tasks: usize,
@@ -44,17 +43,17 @@ impl Plan {
         Self { who, max_tasks, now, base, next, changes, keys, email: None, erase: false }
     }
 
-    /// Whether anything is to be committed: a change, or the answer to a write that changed nothing.
+    /// Whether there is anything to commit: a change, or the reply to a write that changed nothing.
     pub(crate) fn changes_anything(&self) -> bool {
         self.next.seq() != self.base.seq() || !self.keys.is_empty()
     }
 
-    /// The seq it has come to.
+    /// The seq of its newest change.
     pub(crate) const fn seq(&self) -> Seq {
         self.next.seq()
     }
 
-    /// Runs one write, wholly or not at all. `email` is the writer's address, by the newest token.
+    /// Runs one write, wholly or not at all. `email` is the address in the writer's token.
     pub(crate) fn run(&mut self, write: &Write, email: Option<&Arc<str>>) -> Result<WriteReply, Error> {
         let replayed = write.key.as_ref().and_then(|key| self.keys.replay(key, self.next.seq()));
         if let Some(reply) = replayed {
@@ -69,7 +68,7 @@ impl Plan {
             Work::Operations(operations) => self.operate(operations)?,
         };
         let answer = WriteReply { seq: self.next.seq(), effects, replayed: false };
-        // Also of a create that found its task: carried out anew, it would bring the task back once it is gone.
+        // Also for a create that found its task: run again after the task was deleted, it would bring it back.
         if let Some(key) = &write.key {
             self.keys.keep(key, &answer, self.now);
         }
@@ -84,7 +83,7 @@ impl Plan {
     fn operate(&mut self, operations: &[Operation]) -> Result<Vec<Effect>, Error> {
         let mut changes = Vec::with_capacity(operations.len());
         let mut effects = Vec::with_capacity(operations.len());
-        // A copy costs a few pointers; one operation alone needs none, since it decides before it changes.
+        // A copy costs a few pointers; a single operation needs none, since it decides before it changes anything.
         let undo = (operations.len() > 1).then(|| self.next.clone());
         for (place, operation) in operations.iter().enumerate() {
             match self.operate_one(operation, &mut changes) {
@@ -94,7 +93,7 @@ impl Plan {
                         self.next = undo;
                     }
                     return Err(match error {
-                        // Nobody is told of what the operations before it would have done.
+                        // The reply must not show what the operations before it would have done.
                         Error::Refused { refusal, .. } => {
                             let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
                             Error::Refused { refusal, seq: self.next.seq(), current, operation: place }

@@ -1,8 +1,8 @@
-//! The way of an answer back to the thread that waits for it.
+//! Carries replies back to the threads that wait for them.
 //!
-//! Waking a task of another thread costs a system call, and that thread, when it is busy, takes up one woken
-//! from elsewhere only after many of its own. So answers travel together: one task on each thread is woken
-//! for as many as have come, and hands them on where a wake-up is a push onto a queue.
+//! Waking a task of another thread costs a system call, and a busy thread takes up such a task only after many of
+//! its own. So replies travel together: one task on each thread is woken for all that have come, and hands them on
+//! within its thread, where a wake-up is a push onto a queue.
 
 use std::cell::OnceCell;
 
@@ -11,21 +11,21 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 type Delivery = Box<dyn FnOnce() + Send>;
 
-/// Errands run in one go at the most, before other tasks of the thread get their turn.
+/// Deliveries run in one go, at most, before other tasks of the thread get their turn.
 const AT_ONCE: usize = 64;
 
 thread_local! {
     static CURRENT: OnceCell<ReplyDispatch> = const { OnceCell::new() };
 }
 
-/// A thread on which deliveries can be run; without one, they are run where they come up.
+/// A thread that runs deliveries; `None`: they run where they come up.
 ///
-/// What waits is bounded by what was let in: each delivery answers one write.
+/// Its queue needs no bound: each delivery answers one write, and writes are bounded.
 #[derive(Clone)]
 pub(crate) struct ReplyDispatch(Option<UnboundedSender<Delivery>>);
 
 impl ReplyDispatch {
-    /// The present thread, if it runs an arbiter.
+    /// The current thread, if it runs an arbiter.
     pub(crate) fn of_current_thread() -> Self {
         let found = || {
             Arbiter::try_current()?;
@@ -36,7 +36,7 @@ impl ReplyDispatch {
         CURRENT.with(|of_current_thread| of_current_thread.get_or_init(|| Self(found())).clone())
     }
 
-    /// Has that thread run a delivery soon. It must neither wait nor take long.
+    /// Runs a delivery on that thread, soon. It must neither wait nor take long.
     pub(crate) fn run(&self, delivery: impl FnOnce() + Send + 'static) {
         let Some(deliveries) = &self.0 else { return delivery() };
         if let Err(refused) = deliveries.send(Box::new(delivery)) {
