@@ -18,6 +18,7 @@ on_both_stores! {
     tasks_are_made_changed_deleted_and_made_again
     every_value_comes_back_as_it_went_in
     every_field_that_can_be_unset_is_unset_again
+    each_column_holds_the_field_of_its_name
     a_load_tells_every_deletion_by_its_seq
     only_the_expected_seq_passes_the_fence
     a_batch_sent_again_is_applied_once
@@ -137,6 +138,27 @@ async fn every_field_that_can_be_unset_is_unset_again(database: Database) {
         assert_eq!(commit(&*store, user.batch(expected, vec![put(&state)])).await, Outcome::Committed);
         assert_eq!(load(&*store, &user).await.unwrap().tasks, [state]);
     }
+}
+
+async fn each_column_holds_the_field_of_its_name(database: Database) {
+    let store = database.open().await;
+    let user = User::new();
+    let mut expected = task(TaskId::generate(), "as it was", 1);
+    assert_eq!(commit(&*store, user.batch(0, vec![put(&expected)])).await, Outcome::Committed);
+    database.execute(
+        "UPDATE tasks SET title = 'the title', description = 'the description', priority = 'high',
+            tags = '[\"the tag\"]', due_date = '2026-07-08', position = 'the position'",
+    );
+    expected.content = TaskContent {
+        title: Title::parse("the title").unwrap(),
+        description: Some(Description::parse("the description").unwrap()),
+        priority: Some(Priority::High),
+        tags: Tags::parse(["the tag"]).unwrap(),
+        due_date: DueDate::parse("2026-07-08"),
+        position: Position::parse("the position"),
+        ..expected.content
+    };
+    assert_eq!(load(&*store, &user).await.unwrap().tasks, [expected]);
 }
 
 async fn a_load_tells_every_deletion_by_its_seq(database: Database) {

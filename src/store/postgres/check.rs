@@ -1,13 +1,9 @@
 //! What an audit asks of the database.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{PostgresStore, on};
+use super::store::PostgresStore;
 use crate::domain::UserId;
 use crate::store::StoreError;
 use crate::store::check::Audit;
@@ -16,19 +12,6 @@ use crate::store::check::Audit;
 const OWNED: [&str; 3] = ["tasks", "tombstones", "idempotency_keys"];
 
 impl PostgresStore {
-    pub(crate) async fn ask(
-        &self,
-        sql: &'static str,
-        params: Vec<Box<dyn ToSql + Sync + Send>>,
-    ) -> Result<Vec<Row>, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        let work = async move {
-            let params: Vec<_> = params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
-            inner.query(sql, &params).await
-        };
-        on(&self.runtime, work).await?
-    }
-
     async fn number(&self, sql: &'static str) -> Result<i64, StoreError> {
         let rows = self.ask(sql, Vec::new()).await?;
         Ok(rows.first().map_or(0, |row| row.get(0)))

@@ -1,8 +1,8 @@
 //! Group commit: one statement for all batches, and what its answer means for each.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
@@ -14,29 +14,39 @@ use uuid::Uuid;
 
 use super::connection::connect::Connector;
 use super::connection::error::{Kind, PostgresError};
-use super::task_row::{KeyColumns, TaskColumns, TombstoneColumns};
+use super::rows::{KeyColumns, TombstoneColumns};
+use super::task_row::{self, TaskColumns};
 use crate::domain::Change;
 use crate::store::{Batch, Outcome};
 
+/// Where the tasks' columns begin among the parameters: after those of batches, deletions and keys.
+const FIRST_TASK_PARAM: usize = 16;
+
 /// Commits batches that do not erase.
-const ADVANCE: &str = concat!(
-    include_str!("sql/fence.sql"),
-    include_str!("sql/advance.sql"),
-    include_str!("sql/apply.sql"),
-    include_str!("sql/answer.sql")
-);
+pub(super) static ADVANCE: LazyLock<String> = LazyLock::new(|| {
+    let sql = concat!(
+        include_str!("sql/fence.sql"),
+        include_str!("sql/advance.sql"),
+        include_str!("sql/apply.sql"),
+        include_str!("sql/answer.sql")
+    );
+    task_row::fill(sql, FIRST_TASK_PARAM)
+});
 
 /// Commits batches that erase. It does the same, and more: the usual ones are spared that.
-const ERASE: &str = concat!(
-    include_str!("sql/fence.sql"),
-    include_str!("sql/erase.sql"),
-    include_str!("sql/apply.sql"),
-    include_str!("sql/replace.sql"),
-    include_str!("sql/answer.sql")
-);
+pub(super) static ERASE: LazyLock<String> = LazyLock::new(|| {
+    let sql = concat!(
+        include_str!("sql/fence.sql"),
+        include_str!("sql/erase.sql"),
+        include_str!("sql/apply.sql"),
+        include_str!("sql/replace.sql"),
+        include_str!("sql/answer.sql")
+    );
+    task_row::fill(sql, FIRST_TASK_PARAM)
+});
 
 /// Which batches were applied earlier.
-const KNOWN: &str = include_str!("sql/known.sql");
+pub(super) const KNOWN: &str = include_str!("sql/known.sql");
 
 /// A seq that no user has: what expects it is not applied, and known again if it was.
 const NEVER: i64 = -1;
@@ -177,7 +187,7 @@ impl CommitConnection {
         };
         let group = Group::of(batches, failover.epoch());
         let erase = if batches[0].erase {
-            Some(self.prepare(&link.client, ERASE).await.map_err(Failure::NotSent)?)
+            Some(self.prepare(&link.client, &ERASE).await.map_err(Failure::NotSent)?)
         } else {
             None
         };
@@ -235,7 +245,7 @@ impl CommitConnection {
             // It was the first to tell of another server, or came too early for that one.
             (made, client) = (std::time::Instant::now(), self.connector.open().await?);
         }
-        let advance = self.prepare(&client, ADVANCE).await?;
+        let advance = self.prepare(&client, &ADVANCE).await?;
         let known = self.prepare(&client, KNOWN).await?;
         Ok(Link { client, made, advance, known })
     }
@@ -314,9 +324,9 @@ impl<'a> Group<'a> {
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
         let mut params: Vec<&(dyn ToSql + Sync)> =
             vec![&self.users, &self.subjects, &self.emails, &self.expected, &self.reached, &self.batches];
-        params.extend(self.put.params());
         params.extend(self.gone.params());
         params.extend(self.keys.params());
+        params.extend(self.put.params());
         params
     }
 }

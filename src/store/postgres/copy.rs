@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,29 +13,27 @@ use uuid::Uuid;
 
 use super::cluster::peers;
 use super::connection::error::PostgresError;
-use super::read::{Unreadable, instant, key_record, task};
-use super::task_row::{KeyColumns, TaskColumns, TombstoneColumns};
-use super::{PostgresInner, PostgresStore, on};
+use super::connection::read_pool::on;
+use super::rows::{KeyColumns, TombstoneColumns, Unreadable, instant, key_record};
+use super::store::PostgresStore;
+use super::task_row::{self, AFTER, CREATED_AT, DESCRIPTION, ID, TITLE, TaskColumns, VERSION};
 use crate::domain::{Seq, TaskId, UserId};
 use crate::store::copy::{GROUP, TOMBSTONE, Transfer, WholeUser, weight_of_key, weight_of_task};
 use crate::store::{KeyRecord, StoreError};
 
 /// Reads a user whole.
-const WHOLE: &str = include_str!("sql/whole.sql");
+static WHOLE: LazyLock<String> = LazyLock::new(|| task_row::fill(include_str!("sql/whole.sql"), 1));
+
+/// Its columns after the horizon.
+const KIND: usize = AFTER + 1;
+const LAST_BATCH: usize = AFTER + 2;
+const FINGERPRINT: usize = AFTER + 3;
 
 const MAKE_USERS: &str = "INSERT INTO users (id, subject, email, seq, horizon, last_batch, created_at)
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::uuid[],
         $7::timestamptz[])";
 
-const MAKE_TASKS: &str =
-    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at, version,
-        priority, tags, due_date, completed_at, position)
-     SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.version,
-        t.priority, t.tags::jsonb, t.due_date, t.completed_at, t.position
-     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
-        $7::timestamptz[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[])
-        AS t (user_id, id, title, description, completed, created_at, updated_at, version, priority, tags,
-            due_date, completed_at, position)";
+static MAKE_TASKS: LazyLock<String> = LazyLock::new(|| task_row::fill("{insert_tasks}", 1));
 
 const MAKE_TOMBSTONES: &str = "INSERT INTO tombstones (user_id, id, seq, deleted_at)
      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[])";
@@ -64,7 +62,7 @@ impl Transfer for PostgresStore {
     }
 
     async fn whole(&self, user: UserId) -> Result<Option<WholeUser>, StoreError> {
-        let rows = self.ask(WHOLE, vec![Box::new(user.as_uuid())]).await?;
+        let rows = self.ask(&WHOLE, vec![Box::new(user.as_uuid())]).await?;
         Ok(whole_user(user, &rows)?)
     }
 
@@ -76,20 +74,15 @@ impl Transfer for PostgresStore {
     }
 
     async fn restore(&self, users: Vec<WholeUser>) -> Result<(), StoreError> {
-        let inner = Arc::clone(&self.inner);
-        on(&self.runtime, async move { inner.restore(&users).await }).await?
-    }
-}
-
-impl PostgresInner {
-    async fn restore(&self, users: &[WholeUser]) -> Result<(), StoreError> {
-        let failed = |fault: &PostgresError| StoreError(format!("PostgreSQL: {fault}"));
-        let mut client = self.pool.get().await.map_err(|error| failed(&PostgresError::of_pool(&error)))?;
-        let made = make(&mut client, users).await;
-        made.map_err(|error| {
-            drop(Object::take(client));
-            failed(&PostgresError::of(&error))
+        let pool = Arc::clone(&self.inner.pool);
+        on(&self.runtime, async move {
+            let mut client = pool.get().await?;
+            make(&mut client, &users).await.map_err(|error| {
+                drop(Object::take(client));
+                StoreError::from(PostgresError::of(&error))
+            })
         })
+        .await?
     }
 }
 
@@ -147,7 +140,7 @@ impl Rows<'_> {
 
     async fn flush(&mut self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
         let rows = std::mem::take(self);
-        run(transaction, MAKE_TASKS, &rows.tasks.params()).await?;
+        run(transaction, &MAKE_TASKS, &rows.tasks.params()).await?;
         run(transaction, MAKE_TOMBSTONES, &rows.tombstones.params()).await?;
         run(transaction, MAKE_KEYS, &rows.keys.params()).await
     }
@@ -166,26 +159,27 @@ fn whole_user(id: UserId, rows: &[Row]) -> Result<Option<WholeUser>, Unreadable>
     let mut found = None;
     let (mut tasks, mut tombstones, mut keys) = (Vec::new(), Vec::new(), Vec::<KeyRecord>::new());
     for row in rows {
-        match row.try_get(13)? {
+        let seq = || row.try_get(VERSION).map(Seq::new);
+        match row.try_get(KIND)? {
             0 => found = Some(row),
-            1 => tasks.push(task(row.try_get(0)?, row.try_get(1)?, Seq::new(row.try_get(6)?), row)?),
-            2 => {
-                let (id, seq) = (TaskId::from_uuid(row.try_get(0)?), Seq::new(row.try_get(6)?));
-                tombstones.push((id, seq, instant(row, 4)?));
+            1 => tasks.extend(task_row::task(row)?),
+            2 => tombstones.push((TaskId::from_uuid(row.try_get(ID)?), seq()?, instant(row, CREATED_AT)?)),
+            3 => {
+                let (key, answer) = (row.try_get(TITLE)?, row.try_get(DESCRIPTION)?);
+                keys.push(key_record(key, row.try_get(FINGERPRINT)?, answer, instant(row, CREATED_AT)?)?);
             }
-            3 => keys.push(key_record(row.try_get(1)?, row.try_get(15)?, row.try_get(2)?, instant(row, 4)?)?),
             other => return Err(Unreadable(format!("a row of kind {other}"))),
         }
     }
     let Some(row) = found else { return Ok(None) };
     let user = WholeUser {
         id,
-        subject: row.try_get(1)?,
-        email: row.try_get(2)?,
-        seq: Seq::new(row.try_get(6)?),
-        horizon: Seq::new(row.try_get(12)?),
-        last_batch: row.try_get(14)?,
-        created_at: instant(row, 4)?,
+        subject: row.try_get(TITLE)?,
+        email: row.try_get(DESCRIPTION)?,
+        seq: Seq::new(row.try_get(VERSION)?),
+        horizon: Seq::new(row.try_get(AFTER)?),
+        last_batch: row.try_get(LAST_BATCH)?,
+        created_at: instant(row, CREATED_AT)?,
         tasks,
         tombstones,
         keys,

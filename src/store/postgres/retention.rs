@@ -2,27 +2,30 @@
 
 use chrono::{DateTime, Utc};
 
-use super::PostgresInner;
+use super::connection::read_pool::ReadPool;
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 
-impl PostgresInner {
-    pub(crate) async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError> {
-        let tombstones =
-            self.purge_all(include_str!("sql/purge_tombstones.sql"), tombstones.to_datetime()).await?;
-        let keys = self.purge_all(include_str!("sql/purge_keys.sql"), keys.to_datetime()).await?;
-        Ok(tombstones + keys)
-    }
+/// Forgets deletions and keys that are older. Says how many of both went.
+pub(super) async fn purge(
+    pool: &ReadPool,
+    tombstones: Timestamp,
+    keys: Timestamp,
+) -> Result<u64, StoreError> {
+    let tombstones =
+        purge_all(pool, include_str!("sql/purge_tombstones.sql"), tombstones.to_datetime()).await?;
+    let keys = purge_all(pool, include_str!("sql/purge_keys.sql"), keys.to_datetime()).await?;
+    Ok(tombstones + keys)
+}
 
-    /// Repeats a part until it finds nothing more that nobody else holds.
-    async fn purge_all(&self, sql: &str, before: DateTime<Utc>) -> Result<u64, StoreError> {
-        let mut all = 0;
-        loop {
-            let rows = self.query(sql, &[&before]).await?;
-            match rows.first().map_or(0, |row| row.get::<_, i64>(0)) {
-                0 => return Ok(all),
-                gone => all += gone.unsigned_abs(),
-            }
+/// Repeats a part until it finds nothing more that nobody else holds.
+async fn purge_all(pool: &ReadPool, sql: &str, before: DateTime<Utc>) -> Result<u64, StoreError> {
+    let mut all = 0;
+    loop {
+        let rows = pool.query(sql, &[&before]).await?;
+        match rows.first().map_or(0, |row| row.get::<_, i64>(0)) {
+            0 => return Ok(all),
+            gone => all += gone.unsigned_abs(),
         }
     }
 }

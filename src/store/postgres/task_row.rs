@@ -1,18 +1,78 @@
-//! Rows as the columns that a statement takes apart with unnest. All columns of one unnest are of one
-//! length: it would fill up a shorter one with NULL.
-
-use std::borrow::Cow;
+//! A task as a row: the one place that knows the columns of `tasks`, their order and their types.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql};
 use uuid::Uuid;
 
-use crate::domain::{Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp};
-use crate::store::{KeyRecord, json_of_tags};
+use super::rows::Unreadable;
+use crate::domain::{
+    Description, DueDate, Position, Priority, Seq, Task, TaskContent, TaskId, Timestamp, Title,
+};
+use crate::store::tags::{json_of_tags, tags_of_json};
 
-/// Rows of tasks.
+/// The columns beside the user's, in the order of all that follows: name, type as it is sent and read, type as it
+/// is kept.
+const COLUMNS: [(&str, &str, &str); 12] = [
+    ("id", "uuid", "uuid"),
+    ("title", "text", "text"),
+    ("description", "text", "text"),
+    ("completed", "boolean", "boolean"),
+    ("created_at", "timestamptz", "timestamptz"),
+    ("updated_at", "timestamptz", "timestamptz"),
+    ("version", "bigint", "bigint"),
+    ("priority", "text", "text"),
+    ("tags", "text", "jsonb"),
+    ("due_date", "text", "text"),
+    ("completed_at", "timestamptz", "timestamptz"),
+    ("position", "text", "text"),
+];
+
+/// Where rows of other tables, read by one statement with those of tasks, have their values: the user's subject in
+/// the place of a title, and so on. What no task has comes after a task's columns.
+pub(super) const ID: usize = 0;
+pub(super) const TITLE: usize = 1;
+pub(super) const DESCRIPTION: usize = 2;
+pub(super) const CREATED_AT: usize = 4;
+pub(super) const VERSION: usize = 6;
+pub(super) const AFTER: usize = COLUMNS.len();
+
+/// Puts the columns where a statement has:
+/// - `{insert_tasks}`: the insertion of the tasks that [`TaskColumns::params`] sends, from parameter `first` on
+/// - `{replace_tasks}`: what becomes of those that are there already
+/// - `{task}`: the columns to be read by [`task`]
+/// - `{unset}`: as many NULLs as there are columns after the version
+pub(super) fn fill(sql: &str, first: usize) -> String {
+    let each = |column: fn(&(&str, &str, &str)) -> String| COLUMNS.iter().map(column).collect::<Vec<_>>();
+    let names = each(|(name, ..)| (*name).to_owned()).join(", ");
+    let values = each(
+        |(name, sent, kept)| {
+            if sent == kept { format!("t.{name}") } else { format!("t.{name}::{kept}") }
+        },
+    );
+    let read =
+        each(|(name, sent, kept)| if sent == kept { (*name).to_owned() } else { format!("{name}::{sent}") });
+    let unset = each(|(_, sent, _)| format!("NULL::{sent}"));
+    let new = each(|(name, ..)| format!("{name} = excluded.{name}"));
+    let arrays = (first + 1..).zip(&COLUMNS).map(|(number, (_, sent, _))| format!("${number}::{sent}[]"));
+    let insert = format!(
+        "INSERT INTO tasks (user_id, {names}) SELECT t.user_id, {} FROM unnest(${first}::uuid[], {})
+        AS t (user_id, {names})",
+        values.join(", "),
+        arrays.collect::<Vec<_>>().join(", ")
+    );
+    sql.replace("{insert_tasks}", &insert)
+        .replace(
+            "{replace_tasks}",
+            &format!("ON CONFLICT (user_id, id) DO UPDATE SET {}", new[TITLE..].join(", ")),
+        )
+        .replace("{task}", &read.join(", "))
+        .replace("{unset}", &unset[VERSION + 1..].join(", "))
+}
+
+/// Tasks as the columns that a statement takes apart with unnest.
 #[derive(Default)]
-pub(crate) struct TaskColumns<'a> {
+pub(super) struct TaskColumns<'a> {
     users: Vec<Uuid>,
     ids: Vec<Uuid>,
     titles: Vec<&'a str>,
@@ -29,25 +89,25 @@ pub(crate) struct TaskColumns<'a> {
 }
 
 impl<'a> TaskColumns<'a> {
-    pub(crate) fn push(&mut self, user: Uuid, task: &'a Task) {
+    pub(super) fn push(&mut self, user: Uuid, task: &'a Task) {
+        let content = &task.content;
         self.users.push(user);
         self.ids.push(task.id.as_uuid());
-        self.titles.push(task.content.title.as_str());
-        self.descriptions.push(task.content.description.as_ref().map(Description::as_str));
-        self.completed.push(task.content.completed);
+        self.titles.push(content.title.as_str());
+        self.descriptions.push(content.description.as_ref().map(Description::as_str));
+        self.completed.push(content.completed);
         self.created.push(task.created_at.to_datetime());
         self.updated.push(task.updated_at.to_datetime());
         self.versions.push(task.version.get());
-        self.priorities.push(task.content.priority.map(Priority::as_str));
-        self.tags.push(json_of_tags(&task.content.tags));
-        self.due_dates.push(task.content.due_date.as_ref().map(DueDate::as_str));
+        self.priorities.push(content.priority.map(Priority::as_str));
+        self.tags.push(json_of_tags(&content.tags));
+        self.due_dates.push(content.due_date.as_ref().map(DueDate::as_str));
         self.completed_at.push(task.completed_at.map(Timestamp::to_datetime));
-        self.positions.push(task.content.position.as_ref().map(Position::as_str));
+        self.positions.push(content.position.as_ref().map(Position::as_str));
     }
 
-    /// User, id, title, description, completed, `created_at`, `updated_at`, version, priority, tags (as
-    /// text), `due_date`, `completed_at`, position.
-    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 13] {
+    /// The users, then [`COLUMNS`].
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 1 + COLUMNS.len()] {
         [
             &self.users,
             &self.ids,
@@ -66,50 +126,43 @@ impl<'a> TaskColumns<'a> {
     }
 }
 
-/// Rows of tombstones.
-#[derive(Default)]
-pub(crate) struct TombstoneColumns {
-    users: Vec<Uuid>,
-    ids: Vec<Uuid>,
-    seqs: Vec<i64>,
-    at: Vec<DateTime<Utc>>,
+/// Reads a task; `None` if the row has no title: it is a deletion's.
+pub(super) fn task(row: &Row) -> Result<Option<Task>, Unreadable> {
+    let row = &mut Reader { row, column: 0 };
+    let id = TaskId::from_uuid(row.next()?);
+    let Some(title) = row.next::<Option<String>>()?.map(Title::from_store) else { return Ok(None) };
+    let description = row.next::<Option<String>>()?.map(Description::from_store);
+    let completed = row.next()?;
+    let created_at = row.next::<DateTime<Utc>>()?.into();
+    let updated_at = row.next::<DateTime<Utc>>()?.into();
+    let version = Seq::new(row.next()?);
+    let priority = row.parsed(Priority::parse)?;
+    let tags = row.parsed(tags_of_json)?.unwrap_or_default();
+    let due_date = row.parsed(DueDate::parse)?;
+    let completed_at = row.next::<Option<DateTime<Utc>>>()?.map(Timestamp::from);
+    let position = row.parsed(Position::parse)?;
+    let content = TaskContent { title, description, completed, priority, tags, due_date, position };
+    // A process of the first version, beside this one, changes `completed` alone.
+    let completed_at = completed.then(|| completed_at.unwrap_or(updated_at));
+    Ok(Some(Task { id, content, completed_at, created_at, updated_at, version }))
 }
 
-impl TombstoneColumns {
-    pub(crate) fn push(&mut self, user: Uuid, id: TaskId, seq: Seq, at: Timestamp) {
-        self.users.push(user);
-        self.ids.push(id.as_uuid());
-        self.seqs.push(seq.get());
-        self.at.push(at.to_datetime());
-    }
-
-    /// User, id, seq, `deleted_at`.
-    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 4] {
-        [&self.users, &self.ids, &self.seqs, &self.at]
-    }
+/// Takes a row's values, one after the other.
+struct Reader<'r> {
+    row: &'r Row,
+    column: usize,
 }
 
-/// Rows of idempotency keys.
-#[derive(Default)]
-pub(crate) struct KeyColumns<'a> {
-    users: Vec<Uuid>,
-    names: Vec<&'a str>,
-    fingerprints: Vec<&'a [u8]>,
-    answers: Vec<Cow<'a, str>>,
-    at: Vec<DateTime<Utc>>,
-}
-
-impl<'a> KeyColumns<'a> {
-    pub(crate) fn push(&mut self, user: Uuid, record: &'a KeyRecord) {
-        self.users.push(user);
-        self.names.push(&record.key);
-        self.fingerprints.push(&record.fingerprint);
-        self.answers.push(String::from_utf8_lossy(&record.answer));
-        self.at.push(record.at.to_datetime());
+impl<'r> Reader<'r> {
+    fn next<T: FromSql<'r>>(&mut self) -> Result<T, Unreadable> {
+        self.column += 1;
+        Ok(self.row.try_get(self.column - 1)?)
     }
 
-    /// User, key, fingerprint, answer, `kept_at`.
-    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 5] {
-        [&self.users, &self.names, &self.fingerprints, &self.answers, &self.at]
+    /// A text that only has a meaning when it is read again.
+    fn parsed<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Unreadable> {
+        let column = self.column;
+        let text: Option<&str> = self.next()?;
+        text.map(|text| parse(text).ok_or_else(|| Unreadable(format!("column {column}")))).transpose()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::BUSY_TIMEOUT;
+use super::open::BUSY_TIMEOUT;
 use crate::store::StoreError;
 
 /// Pages copied between two reports: about a megabyte.

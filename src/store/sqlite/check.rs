@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, Result, params};
 use uuid::Uuid;
 
-use super::SqliteStore;
+use super::store::SqliteStore;
 use crate::domain::UserId;
 use crate::store::StoreError;
 use crate::store::check::Audit;

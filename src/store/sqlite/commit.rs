@@ -5,20 +5,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Transaction, TransactionBehavior, params};
 
-use crate::domain::{Change, Description, DueDate, Position, Priority, Seq, Task, TaskId, Timestamp, UserId};
-use crate::store::{Batch, KeyRecord, Outcome, json_of_tags};
-
-/// Makes a task, or gives it a new state.
-pub(super) const PUT_TASK: &str =
-    "INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at,
-        version, priority, tags, due_date, completed_at, position)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-     ON CONFLICT (user_id, id) DO UPDATE SET title = excluded.title,
-        description = excluded.description, completed = excluded.completed,
-        created_at = excluded.created_at, updated_at = excluded.updated_at,
-        version = excluded.version, priority = excluded.priority, tags = excluded.tags,
-        due_date = excluded.due_date, completed_at = excluded.completed_at,
-        position = excluded.position";
+use super::task_row::put;
+use crate::domain::{Change, Seq, TaskId, Timestamp, UserId};
+use crate::store::{Batch, KeyRecord, Outcome};
 
 /// Applies the batches and says what became of each, in the order given.
 pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
@@ -158,28 +147,6 @@ pub(super) fn keep(connection: &Connection, user: UserId, record: &KeyRecord) ->
             record.fingerprint,
             String::from_utf8_lossy(&record.answer),
             record.at.as_micros()
-        ])
-        .map(drop)
-}
-
-/// Keeps a task's new state.
-pub(super) fn put(connection: &Connection, user: UserId, task: &Task) -> Result<()> {
-    connection
-        .prepare_cached(PUT_TASK)?
-        .execute(params![
-            user.as_uuid().into_bytes(),
-            task.id.as_uuid().into_bytes(),
-            task.content.title.as_str(),
-            task.content.description.as_ref().map(Description::as_str),
-            task.content.completed,
-            task.created_at.as_micros(),
-            task.updated_at.as_micros(),
-            task.version.get(),
-            task.content.priority.map(Priority::as_str),
-            json_of_tags(&task.content.tags),
-            task.content.due_date.as_ref().map(DueDate::as_str),
-            task.completed_at.map(Timestamp::as_micros),
-            task.content.position.as_ref().map(Position::as_str),
         ])
         .map(drop)
 }

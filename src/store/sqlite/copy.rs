@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, params};
 use uuid::Uuid;
 
-use super::commit::{bury, keep, put};
-use super::read::{task_id, tasks};
-use super::{SqliteStore, answer};
+use super::commit::{bury, keep};
+use super::store::SqliteStore;
+use super::task_row::{put, task_id, tasks};
 use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::copy::{Transfer, WholeUser};
 use crate::store::{KeyRecord, StoreError};
@@ -40,7 +40,7 @@ impl Transfer for SqliteStore {
     }
 
     async fn restore(&self, users: Vec<WholeUser>) -> std::result::Result<(), StoreError> {
-        answer(self.writer.run(move |connection| restore(connection, &users)).await)
+        self.write(move |connection| restore(connection, &users)).await
     }
 }
 

@@ -7,12 +7,19 @@ use std::fmt::Display;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use super::{BUSY_TIMEOUT, migrations};
 use crate::store::StoreError;
+
+mod migrations {
+    refinery::embed_migrations!("migrations/sqlite");
+}
+
+/// How long a statement waits for a lock of a foreign tool (a backup, the command-line shell).
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to do about a file that cannot be used as it is.
 const RESTORE: &str = "move it away with what is beside it, and put a backup in its place (docs/backup.md)";

@@ -1,13 +1,10 @@
 //! The reads, each within one transaction and so as of one instant.
 
-use rusqlite::types::Type;
-use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
-use uuid::Uuid;
+use rusqlite::{Connection, Error, OptionalExtension, Result, params};
 
-use crate::domain::{
-    Description, DueDate, Position, Priority, Seq, Task, TaskContent, TaskId, Timestamp, Title, UserId,
-};
-use crate::store::{KeyRecord, Recalled, StoredUser, tags_of_json};
+use super::task_row::{task_id, tasks};
+use crate::domain::{Seq, Timestamp, UserId};
+use crate::store::{KeyRecord, Recalled, StoredUser};
 
 pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<StoredUser>> {
     let transaction = connection.transaction()?;
@@ -58,50 +55,4 @@ pub(super) fn recall(connection: &mut Connection, user: UserId, key: &str) -> Re
         })
         .optional()?;
     Ok(found.unwrap_or(Recalled { seq: Seq::ZERO, record: None }))
-}
-
-/// Every task of a user.
-pub(super) fn tasks(connection: &Connection, user: UserId) -> Result<Vec<Task>> {
-    connection
-        .prepare_cached(
-            "SELECT id, title, description, completed, created_at, updated_at, version,
-                priority, tags, due_date, completed_at, position
-             FROM tasks WHERE user_id = ?1",
-        )?
-        .query_map(params![user.as_uuid().into_bytes()], task)?
-        .collect()
-}
-
-fn task(row: &Row<'_>) -> Result<Task> {
-    let content = TaskContent {
-        title: Title::from_store(row.get(1)?),
-        description: row.get::<_, Option<String>>(2)?.map(Description::from_store),
-        completed: row.get(3)?,
-        priority: parsed(row, 7, Priority::parse)?,
-        tags: parsed(row, 8, tags_of_json)?.unwrap_or_default(),
-        due_date: parsed(row, 9, DueDate::parse)?,
-        position: parsed(row, 11, Position::parse)?,
-    };
-    Ok(Task {
-        id: task_id(row)?,
-        content,
-        created_at: Timestamp::from_micros(row.get(4)?),
-        updated_at: Timestamp::from_micros(row.get(5)?),
-        version: Seq::new(row.get(6)?),
-        completed_at: row.get::<_, Option<i64>>(10)?.map(Timestamp::from_micros),
-    })
-}
-
-pub(super) fn task_id(row: &Row<'_>) -> Result<TaskId> {
-    row.get(0).map(|id| TaskId::from_uuid(Uuid::from_bytes(id)))
-}
-
-/// A text that only has a meaning when it is read again.
-fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
-    let unreadable = || {
-        let name = row.as_ref().column_name(column).unwrap_or_default().to_owned();
-        Error::InvalidColumnType(column, name, Type::Text)
-    };
-    let text = row.get_ref(column)?.as_str_or_null().map_err(|_| unreadable())?;
-    text.map(|text| parse(text).ok_or_else(unreadable)).transpose()
 }

@@ -1,10 +1,16 @@
 //! What only the inside can provoke or see: panics, a full disk, the settings in force.
 
+use std::sync::Arc;
+
+use rusqlite::Connection;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::*;
-use crate::domain::{Change, NewTask, Seq, TaskId, Title};
+use super::store::SqliteStore;
+use super::task_row;
+use super::worker::Lost;
+use crate::domain::{Change, NewTask, Seq, TaskId, Timestamp, Title, UserId};
+use crate::store::{Batch, Outcome, Store};
 
 fn open() -> (TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -94,7 +100,7 @@ async fn writing_a_task_builds_no_temporary_table_and_a_foreign_priority_is_refu
     let batch = batch("ann", 1);
     assert_eq!(store.commit(std::slice::from_ref(&batch)).await, [Outcome::Committed]);
     let look = |connection: &mut Connection| {
-        let explained = format!("EXPLAIN {}", commit::PUT_TASK);
+        let explained = format!("EXPLAIN {}", *task_row::PUT);
         let mut plan = connection.prepare(&explained).unwrap();
         let nothing = [rusqlite::types::Null; 13];
         let steps =

@@ -10,6 +10,10 @@ use std::thread::{Builder, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+/// Jobs that may wait for a thread; further callers wait for a place in the queue. Lanes load and
+/// commit in groups, so that few jobs ever wait.
+const QUEUE: usize = 64;
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Why a job has no result.
@@ -39,9 +43,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread; `queue` jobs may wait for it.
-    pub(super) fn start(name: &str, mut connection: Connection, queue: usize) -> io::Result<Self> {
-        let (sender, mut receiver) = mpsc::channel::<Job>(queue);
+    /// Starts the thread; [`QUEUE`] jobs may wait for it.
+    pub(super) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
+        let (sender, mut receiver) = mpsc::channel::<Job>(QUEUE);
         let busy = Arc::new(AtomicBool::new(false));
         let working = Arc::clone(&busy);
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
@@ -104,13 +108,12 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Waker};
 
-    use super::super::QUEUE;
     use super::*;
 
     #[tokio::test]
     async fn only_so_many_jobs_wait_and_whoever_comes_then_waits_for_a_place() {
         let connection = Connection::open_in_memory().unwrap();
-        let worker = Worker::start("a test", connection, QUEUE).unwrap();
+        let worker = Worker::start("a test", connection).unwrap();
         let (go, held) = std::sync::mpsc::channel::<()>();
         let mut waker = Context::from_waker(Waker::noop());
         let mut holding = Box::pin(worker.run(move |_| held.recv().is_ok()));

@@ -17,6 +17,11 @@ use uuid::Uuid;
 /// The service's own.
 const LOAD: &str = include_str!("../../../../src/store/postgres/sql/load.sql");
 
+/// The columns of a task that it reads, and what stands in other rows in the place of the last ones.
+const TASK: &str = "id, title, description, completed, created_at, updated_at, version,
+    priority, tags::text, due_date, completed_at, position";
+const UNSET: &str = "NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text";
+
 /// Reads each user once.
 #[derive(Parser)]
 struct Options {
@@ -35,14 +40,15 @@ async fn run(options: Options) -> io::Result<()> {
     let (users, next) = (Arc::new(users), Arc::new(AtomicUsize::new(0)));
     let mut readers = JoinSet::new();
     let started = Instant::now();
+    let load = LOAD.replace("{task}", TASK).replace("{unset}", UNSET);
     for _ in 0..options.connections {
         let (client, connection) =
             tokio_postgres::connect(&options.url, NoTls).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
-        let (users, next) = (Arc::clone(&users), Arc::clone(&next));
+        let (users, next, load) = (Arc::clone(&users), Arc::clone(&next), load.clone());
         readers.spawn(async move {
             let (mut times, mut rows) = (Times::default(), 0);
-            let statement = client.prepare(LOAD).await?;
+            let statement = client.prepare(&load).await?;
             while let Some(user) = users.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let started = Instant::now();
                 rows += client.query(&statement, &[user, &0_i64]).await?.len();

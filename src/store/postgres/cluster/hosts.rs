@@ -8,9 +8,9 @@ use deadpool_postgres::ClientWrapper;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use super::failover::{ServerIdentity, TIMELINE};
 use crate::store::postgres::connection::connect::Connector;
 use crate::store::postgres::connection::error::PostgresError;
+use crate::store::postgres::connection::failover::{ServerIdentity, TIMELINE};
 
 /// How often each server is asked: as long as this, and a connection takes, what is read may be from a server that was left
 /// behind and that nobody has stopped.

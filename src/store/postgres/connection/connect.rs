@@ -16,9 +16,9 @@ use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Socket};
 
 use super::error::{PostgresError, describe};
+use super::failover::FailoverDetector;
 use super::tls::{Tls, tls};
-use crate::store::postgres::PostgresOptions;
-use crate::store::postgres::cluster::failover::FailoverDetector;
+use crate::store::postgres::options::PostgresOptions;
 
 /// How long what was sent may stay unacknowledged by the server's machine, however patient the caller.
 const UNACKNOWLEDGED: Duration = Duration::from_mins(1);

@@ -8,6 +8,8 @@ use deadpool_postgres::PoolError;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::store::StoreError;
+
 /// An error, classed by what it says of the statement that met it.
 #[derive(Clone, Debug)]
 pub(crate) struct PostgresError {
@@ -143,4 +145,10 @@ fn kind_of(error: &DbError) -> Kind {
         return Kind::Contention;
     }
     Kind::Refusal
+}
+
+impl From<PostgresError> for StoreError {
+    fn from(fault: PostgresError) -> Self {
+        Self(format!("PostgreSQL: {fault}"))
+    }
 }

@@ -13,20 +13,19 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::ClientWrapper;
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
+use super::connect::Connector;
+use super::read_pool::{Params, ReadPool, by_reference, on};
 use crate::store::StoreError;
-use crate::store::postgres::cluster::failover::FailoverDetector;
-use crate::store::postgres::{PostgresStore, on};
-
-/// The parameters of a statement that is sent from another task.
-pub(crate) type Params = Vec<Box<dyn ToSql + Sync + Send>>;
 
 /// How long a thread does without after it has lost a connection, or got none: the pool meets the same trouble.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The connections of attached threads.
 pub(crate) struct ThreadConnections {
+    connector: Connector,
+    /// For all others.
+    pool: Arc<ReadPool>,
     /// How many there may be in all, and of one thread.
     most: usize,
     most_of_thread: usize,
@@ -84,9 +83,9 @@ impl Drop for Loan {
 
 impl ThreadConnections {
     /// So many in all at the most, for about so many threads.
-    pub(crate) fn new(most: usize, threads: usize) -> Arc<Self> {
+    pub(crate) fn new(connector: Connector, pool: Arc<ReadPool>, most: usize, threads: usize) -> Arc<Self> {
         let most_of_thread = most.div_ceil(threads);
-        Arc::new(Self { most, most_of_thread, threads: Mutex::new(Some(HashMap::new())) })
+        Arc::new(Self { connector, pool, most, most_of_thread, threads: Mutex::new(Some(HashMap::new())) })
     }
 
     /// How many there are, and how many of them are idle.
@@ -101,15 +100,19 @@ impl ThreadConnections {
         drop(self.threads().take());
     }
 
-    /// From now on the present thread has a place for some.
-    fn attach(&self) {
+    /// From now on the present thread has connections of its own, as far as there is a place for any.
+    pub(crate) fn attach(self: &Arc<Self>) {
         if let Some(threads) = &mut *self.threads() {
             threads.entry(thread::current().id()).or_default();
+        }
+        if let Some(loan) = self.lend().filter(|loan| loan.own.is_none()) {
+            self.open(loan);
         }
     }
 
     /// One of the present thread's that is free, or the place for one that is to be opened.
-    fn lend(self: &Arc<Self>, failover: &FailoverDetector) -> Option<Loan> {
+    fn lend(self: &Arc<Self>) -> Option<Loan> {
+        let failover = self.connector.failover();
         let (here, mut threads) = (thread::current().id(), self.threads());
         let threads = threads.as_mut()?;
         // Of all threads, since one that has ended leaves its own behind.
@@ -132,24 +135,9 @@ impl ThreadConnections {
     fn threads(&self) -> MutexGuard<'_, Option<HashMap<ThreadId, Thread>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl PostgresStore {
-    /// From now on the present thread has connections of its own, as far as there is a place for any.
-    pub(crate) fn attach(&self) {
-        self.inner.own.attach();
-        if let Some(loan) = self.lend().filter(|loan| loan.own.is_none()) {
-            self.open(loan);
-        }
-    }
-
-    fn lend(&self) -> Option<Loan> {
-        self.inner.own.lend(self.inner.connector.failover())
-    }
-
     /// Opens the connection of which this is the place. Its task runs on the present thread.
     fn open(&self, place: Loan) {
-        let connector = self.inner.connector.clone();
+        let connector = self.connector.clone();
         tokio::spawn(async move {
             let made = Instant::now();
             match connector.open().await {
@@ -160,15 +148,21 @@ impl PostgresStore {
         });
     }
 
-    /// Runs one reading statement: on the present thread, if that has a connection that is free, else by the pool.
-    pub(crate) async fn ask_here(&self, sql: &'static str, params: Params) -> Result<Vec<Row>, StoreError> {
+    /// Runs one reading statement: on the present thread, if that has a connection that is free, else by the pool, on
+    /// `runtime`.
+    pub(crate) async fn query(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        sql: &'static str,
+        params: Params,
+    ) -> Result<Vec<Row>, StoreError> {
         let params = Arc::new(params);
         match self.lend() {
             Some(mut loan) if loan.own.is_some() => {
-                let (inner, params) = (Arc::clone(&self.inner), Arc::clone(&params));
+                let (pool, params) = (Arc::clone(&self.pool), Arc::clone(&params));
                 let asked = async move {
                     let own = loan.own.take()?;
-                    let rows = inner.send(&own.client, sql, &by_reference(&params)).await;
+                    let rows = pool.send(&own.client, sql, &by_reference(&params)).await;
                     // One that failed in whatever way is not used again.
                     loan.give_back(rows.is_ok().then_some(own));
                     Some(rows)
@@ -182,11 +176,7 @@ impl PostgresStore {
             Some(place) => self.open(place),
             None => {}
         }
-        let inner = Arc::clone(&self.inner);
-        on(&self.runtime, async move { inner.query(sql, &by_reference(&params)).await }).await?
+        let pool = Arc::clone(&self.pool);
+        on(runtime, async move { pool.query(sql, &by_reference(&params)).await }).await?
     }
-}
-
-fn by_reference(params: &Params) -> Vec<&(dyn ToSql + Sync)> {
-    params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect()
 }

@@ -15,14 +15,14 @@ inserted AS (
 ),
 no_tasks AS (
     DELETE FROM tasks t USING updated u WHERE t.user_id = u.id
+        AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($16::uuid[], $17::uuid[]))
         AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($7::uuid[], $8::uuid[]))
-        AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($20::uuid[], $21::uuid[]))
 ),
 no_tombstones AS (
     DELETE FROM tombstones t USING updated u WHERE t.user_id = u.id
-        AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($20::uuid[], $21::uuid[]))
+        AND (t.user_id, t.id) NOT IN (SELECT * FROM unnest($7::uuid[], $8::uuid[]))
 ),
 no_keys AS (
     DELETE FROM idempotency_keys k USING updated u WHERE k.user_id = u.id
-        AND (k.user_id, k.key) NOT IN (SELECT * FROM unnest($24::uuid[], $25::text[]))
+        AND (k.user_id, k.key) NOT IN (SELECT * FROM unnest($11::uuid[], $12::text[]))
 ),

@@ -2,15 +2,14 @@
 -- (0 the user, 1 a task, 2 a tombstone, 3 a key), the user's last batch, and a key's fingerprint. A tombstone
 -- has its instant where others have created_at, and so has a key, which stands in title and description.
 SELECT NULL::uuid, subject, email, NULL::boolean, created_at, created_at, seq,
-    NULL, NULL, NULL, NULL::timestamptz, NULL, horizon, 0, last_batch, NULL::bytea
+    {unset}, horizon, 0, last_batch, NULL::bytea
 FROM users WHERE id = $1
 UNION ALL
-SELECT id, title, description, completed, created_at, updated_at, version,
-    priority, tags::text, due_date, completed_at, position, NULL, 1, NULL, NULL
+SELECT {task}, NULL, 1, NULL, NULL
 FROM tasks WHERE user_id = $1
 UNION ALL
-SELECT id, NULL, NULL, NULL, deleted_at, NULL, seq, NULL, NULL, NULL, NULL, NULL, NULL, 2, NULL, NULL
+SELECT id, NULL, NULL, NULL, deleted_at, NULL, seq, {unset}, NULL, 2, NULL, NULL
 FROM tombstones WHERE user_id = $1
 UNION ALL
-SELECT NULL, key, answer, NULL, kept_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 3, NULL, fingerprint
+SELECT NULL, key, answer, NULL, kept_at, NULL, NULL, {unset}, NULL, 3, NULL, fingerprint
 FROM idempotency_keys WHERE user_id = $1

@@ -1,0 +1,69 @@
+//! How a database is reached.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How to reach the server, and how long to wait for it.
+///
+/// Each time-out contains the one before it: a lock wait ends before its statement does, a statement
+/// before its caller gives up, so that the server's clear answer comes first where there is one.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host[:port][,host…]/database[?parameters]`; see `connection/tls.rs` for
+    /// `sslmode` and `sslrootcert`.
+    pub url: String,
+    /// Connections, the committer's included; at least two are used. Too few: cold users wait for one
+    /// another. Too many: the server's `max_connections` is used up by the first few processes.
+    pub pool_size: usize,
+    /// For each host to accept a connection.
+    pub connect_timeout: Duration,
+    /// For a pooled connection to come free.
+    pub wait_timeout: Duration,
+    /// For a row lock somebody else holds. While it lasts, all commits of this process wait.
+    pub lock_timeout: Duration,
+    /// For one statement, on the server.
+    pub statement_timeout: Duration,
+    /// For the answer to one statement. A connection without one is given up.
+    pub answer_timeout: Duration,
+    /// For a server that is still starting, at the start of the store.
+    pub startup_patience: Duration,
+    /// Whether a server whose settings lose commits at a crash of its machine will do, with a warning.
+    pub allow_unsafe: bool,
+}
+
+impl PostgresOptions {
+    /// The usual time-outs, and a server that loses nothing.
+    #[must_use]
+    pub const fn new(url: String, pool_size: usize) -> Self {
+        Self {
+            url,
+            pool_size,
+            connect_timeout: Duration::from_secs(3),
+            wait_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(15),
+            startup_patience: Duration::from_secs(15),
+            allow_unsafe: false,
+        }
+    }
+
+    /// The same for whoever keeps the store: no statement is too long, and a lock may be waited for. Only a
+    /// server that is gone ends the waiting, which the connection finds out.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self {
+            lock_timeout: Duration::from_mins(1),
+            statement_timeout: Duration::ZERO,
+            answer_timeout: Duration::from_hours(24),
+            ..self
+        }
+    }
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL holds a password.
+        f.debug_struct("PostgresOptions").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
