@@ -12,7 +12,7 @@ use actix_rt::{Arbiter, System};
 use async_trait::async_trait;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tasklane::auth::{Signer, Verifier};
-use tasklane::config::{Expected, Secret};
+use tasklane::config::{AuthConfig, Secret};
 use tasklane::domain::{
     Command, Filter, Identity, NewTask, Seq, Sort, SortField, Task, TaskId, Timestamp, Title, UserId,
 };
@@ -103,8 +103,9 @@ fn lanes(tasks: usize) -> (Registry, Runtime, actix_rt::SystemRunner) {
 fn tokens(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let secret = Secret::new("a secret of thirty-two bytes, at least".into());
-    let verifier = Verifier::start(Some(&secret), None, &Expected::default(), runtime.handle()).unwrap();
-    let signer = Signer::new(secret, Expected::default());
+    let config = AuthConfig { better_auth_secret: Some(secret.clone()), ..AuthConfig::default() };
+    let verifier = Verifier::start(&config, runtime.handle()).unwrap();
+    let signer = Signer::new(secret, config.expected);
     let token =
         signer.issue("kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1", Some("ann@example.org"), Duration::from_hours(1));
     c.bench_function("token/cold", |b| {

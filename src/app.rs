@@ -1,21 +1,22 @@
-//! Puts the parts together, runs them, and takes them down in order.
+//! The service as a whole: [`build`] puts the parts together, [`Service::serve`] waits for the end, and
+//! [`Service::stop`] takes them down in order. Beside it, what commands that do not serve need of it as well.
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{io, process};
+use std::{io, process, thread};
 
-use actix_rt::{Arbiter, System};
+use actix_rt::Arbiter;
+use actix_web::dev::ServerHandle;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::auth::{self, Signer, Verifier};
-use crate::config::{Config, ConfigError, Environment, Mode, Secret, StoreUrl};
-use crate::greeting::greeting;
+use crate::auth::Verifier;
+use crate::config::{Config, ConfigError, LaneConfig, Mode, StoreConfig, StoreUrl};
 use crate::http::{self, Api};
 use crate::lane::{LaneLimits, Reads, Registry};
 use crate::store::group_commit::GroupCommitter;
@@ -23,7 +24,7 @@ use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::retention::maintain;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Hint, Store, StoreError};
-use crate::telemetry::{init_logs, metrics};
+use crate::telemetry::metrics;
 
 /// Threads for the store's own work: queries, group commit, timers.
 const STORE_THREADS: usize = 2;
@@ -48,118 +49,14 @@ pub enum AppError {
     System(String),
 }
 
-fn failed(what: impl Display) -> impl FnOnce(io::Error) -> AppError {
+/// Says what failed.
+pub(crate) fn failed(what: impl Display) -> impl FnOnce(io::Error) -> AppError {
     move |error| AppError::System(format!("{what}: {error}"))
 }
 
-/// Takes settings from `.env` in this folder or one above it, for variables that are not set.
-///
-/// # Errors
-/// When the file is there and cannot be read.
-pub fn read_dotenv() -> Result<(), AppError> {
-    match dotenvy::dotenv() {
-        Ok(_) => Ok(()),
-        Err(error) if error.not_found() => Ok(()),
-        // The line that cannot be read may be the one with the secret.
-        Err(dotenvy::Error::LineParse(_, place)) => {
-            Err(AppError::System(format!(".env has a line that cannot be read, at its character {place}")))
-        }
-        Err(error) => Err(AppError::System(format!(".env cannot be read: {error}"))),
-    }
-}
-
-/// `tasklane serve`: runs until it is told to stop, then finishes what was accepted.
-///
-/// # Errors
-/// [`AppError`] when it cannot start.
-pub fn serve(mut config: Config) -> Result<(), AppError> {
-    // Only a host program that embeds this one can have set up logs before; it keeps its own.
-    let _ = init_logs(config.environment);
-    if config.environment == Environment::Development && config.secret.is_none() {
-        config.secret = Some(development_secret(&config)?);
-    }
-    // Every connection takes a file descriptor, and the usual soft limit of 1024 is for programs that use select.
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(files) => config.max_connections = within(files, config.max_connections),
-        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
-    }
-    let runtime = store_runtime()?;
-    start_traces(&runtime)?;
-    System::new().block_on(run(config, &runtime))?;
-    #[cfg(feature = "otlp")]
-    crate::telemetry::stop_traces();
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(())
-}
-
-#[cfg(feature = "otlp")]
-fn start_traces(runtime: &Runtime) -> Result<(), AppError> {
-    crate::telemetry::start_traces(runtime.handle().clone()).map_err(AppError::System)
-}
-
-/// Says of traces that are asked for that this program cannot send any.
-#[cfg(not(feature = "otlp"))]
-#[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
-fn start_traces(_: &Runtime) -> Result<(), AppError> {
-    if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some_and(|value| !value.is_empty()) {
-        tracing::warn!(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this program was built without the feature otlp: no traces"
-        );
-    }
-    Ok(())
-}
-
-/// Descriptors kept from clients: for the store, its connections, the keys' fetch, the log.
-const OWN_FILES: u64 = 256;
-
-/// How many connections can be had with so many open files.
-fn within(files: u64, wanted: usize) -> usize {
-    let most = usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX);
-    wanted.min(most)
-}
-
-/// `tasklane migrate`: brings the store's tables up to date.
-///
-/// # Errors
-/// [`AppError`] when the store cannot be opened or migrated.
-pub fn migrate(config: &Config) -> Result<(), AppError> {
-    let runtime = store_runtime()?;
-    runtime.block_on(async {
-        let store = open_store(config, &runtime).await?;
-        store.close().await;
-        Ok::<_, AppError>(())
-    })?;
-    println!("The tables of the {:?} are up to date.", config.store);
-    Ok(())
-}
-
-/// `tasklane token`: prints a token.
-///
-/// # Errors
-/// [`AppError`] when there is no secret to sign it with.
-pub fn print_token(config: &Config, user: &str, email: Option<&str>, ttl: Duration) -> Result<(), AppError> {
-    let secret = match &config.secret {
-        Some(secret) => secret.clone(),
-        None if config.environment == Environment::Development => development_secret(config)?,
-        None => {
-            let why = "BETTER_AUTH_SECRET is not set, but must be to sign a token: keys of JWKS_URL are the provider's";
-            return Err(AppError::System(why.into()));
-        }
-    };
-    if !auth::is_subject(user) {
-        return Err(AppError::System("--user must be 1 to 128 bytes, without control characters".into()));
-    }
-    println!("{}", Signer::new(secret, config.expected.clone()).issue(user, email, ttl));
-    Ok(())
-}
-
-/// `tasklane openapi`: prints the OpenAPI document.
-///
-/// # Errors
-/// None; it has the form of the other commands.
-pub fn print_openapi() -> Result<(), AppError> {
-    println!("{}", http::docs::openapi::document());
-    Ok(())
+/// Says which setting, or option, names the store that cannot be opened.
+pub(crate) fn named_by(setting: &str) -> impl FnOnce(StoreError) -> AppError {
+    move |StoreError(error)| AppError::Store(StoreError(format!("{setting}: {error}")))
 }
 
 /// The store's own runtime: no commit hangs on an HTTP worker.
@@ -169,155 +66,200 @@ pub(crate) fn store_runtime() -> Result<Runtime, AppError> {
     builder.build().map_err(failed("cannot start threads"))
 }
 
-/// The store to serve from, and word of what other processes do on it, where there may be any.
-async fn serving_store(
-    config: &Config,
-    runtime: &Runtime,
-) -> Result<(Arc<dyn Store>, Option<mpsc::Receiver<Hint>>), AppError> {
-    let StoreUrl::Postgres(url) = &config.store else {
-        return Ok((open_store(config, runtime).await?, None));
-    };
-    let store = open_postgres(config, url, runtime).await?;
-    let shared = config.mode != Mode::Sole;
-    store.watch_for_others(shared);
-    let hints = shared.then(|| store.exchange_hints());
-    Ok((Arc::new(store), hints))
-}
-
-async fn open_store(config: &Config, runtime: &Runtime) -> Result<Arc<dyn Store>, AppError> {
-    Ok(match &config.store {
+/// The store of the settings.
+pub(crate) async fn open_store(config: &StoreConfig, runtime: &Runtime) -> Result<Arc<dyn Store>, AppError> {
+    Ok(match &config.database_url {
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path).map_err(named_by("DATABASE_URL"))?),
         StoreUrl::Postgres(url) => Arc::new(open_postgres(config, url, runtime).await?),
     })
 }
 
-async fn open_postgres(config: &Config, url: &str, runtime: &Runtime) -> Result<PostgresStore, AppError> {
-    let store = PostgresStore::connect(postgres_options(config, url), runtime.handle().clone()).await;
+async fn open_postgres(
+    config: &StoreConfig,
+    url: &str,
+    runtime: &Runtime,
+) -> Result<PostgresStore, AppError> {
+    let store =
+        PostgresStore::connect(PostgresOptions::configured(url, config), runtime.handle().clone()).await;
     store.map_err(named_by("DATABASE_URL"))
 }
 
-/// Says which setting, or option, names the store that cannot be opened.
-pub(crate) fn named_by(setting: &str) -> impl FnOnce(StoreError) -> AppError {
-    move |StoreError(error)| AppError::Store(StoreError(format!("{setting}: {error}")))
-}
-
-pub(crate) fn postgres_options(config: &Config, url: &str) -> PostgresOptions {
-    let mut options = PostgresOptions::new(url.to_owned(), config.db_pool_size);
-    options.allow_unsafe = config.allow_unsafe_store;
-    options
-}
-
-/// The secret of this machine, kept beside the SQLite file, or in `data`.
-fn development_secret(config: &Config) -> Result<Secret, AppError> {
-    let folder = match &config.store {
-        StoreUrl::Sqlite(path) => path.parent().unwrap_or(Path::new("")),
-        StoreUrl::Postgres(_) => Path::new("data"),
+/// The store to serve from, and word of what other processes do on it, where there may be any.
+async fn serving_store(
+    config: &Config,
+    runtime: &Runtime,
+) -> Result<(Arc<dyn Store>, Option<mpsc::Receiver<Hint>>), AppError> {
+    let StoreUrl::Postgres(url) = &config.store.database_url else {
+        return Ok((open_store(&config.store, runtime).await?, None));
     };
-    auth::development_secret(folder).map_err(failed("cannot keep a secret for development"))
+    let store = open_postgres(&config.store, url, runtime).await?;
+    let shared = config.lane.mode == Mode::Cluster;
+    store.watch_for_others(shared);
+    let hints = shared.then(|| store.exchange_hints());
+    Ok((Arc::new(store), hints))
 }
 
-async fn run(config: Config, runtime: &Runtime) -> Result<(), AppError> {
-    let mut signals = Signals::listen()?;
-    let tls = config.tls.as_ref().map(http::tls::server_config).transpose().map_err(AppError::System)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let (store, hints) = serving_store(&config, runtime).await?;
-    let limits = LaneLimits {
+fn lane_limits(config: &LaneConfig) -> LaneLimits {
+    LaneLimits {
         max_tasks: config.max_tasks_per_user,
         cache_bytes: config.cache_max_bytes,
         followers: config.max_event_streams,
         followers_per_user: config.max_event_streams / 10,
-        reads: match config.mode {
-            Mode::Sole => Reads::Own,
-            Mode::Cluster { staleness } if staleness.is_zero() => Reads::Strict,
-            Mode::Cluster { staleness } => Reads::Bounded(staleness),
+        reads: match (config.mode, config.read_max_staleness.unwrap_or_default()) {
+            (Mode::Sole, _) => Reads::Own,
+            (Mode::Cluster, Duration::ZERO) => Reads::Strict,
+            (Mode::Cluster, staleness) => Reads::Bounded(staleness),
         },
         jitter_seed: RandomState::new().hash_one(process::id()),
         ..LaneLimits::default()
-    };
+    }
+}
+
+/// A service that listens.
+pub struct Service {
+    /// Where it listens: `http://127.0.0.1:8000`, say.
+    pub address: String,
+    store: Arc<dyn Store>,
+    /// Deletes what is older than the store has to keep.
+    maintenance: JoinHandle<()>,
+    /// Ends when no batch is left to commit.
+    settled: JoinHandle<()>,
+    /// The threads of the lanes.
+    arbiters: Vec<Arbiter>,
+    lanes: Registry,
+    api: Arc<Api>,
+    listener: ServerHandle,
+    metrics_listener: Option<ServerHandle>,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+/// Puts the parts together, from the store up to the listeners. The store works on `runtime`.
+///
+/// # Errors
+/// [`AppError`] names the setting that is in the way.
+pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppError> {
+    let tls = config.http.tls_cert.as_ref().zip(config.http.tls_key.as_ref());
+    let tls = tls.map(|(certificate, key)| http::tls::server_config(certificate, key)).transpose();
+    let tls = tls.map_err(AppError::System)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+
+    let (store, hints) = serving_store(config, runtime).await?;
+    let limits = lane_limits(&config.lane);
     let (committer, settled) = GroupCommitter::start(Arc::clone(&store), runtime.handle(), limits.waiting);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+
     // An arbiter for two HTTP workers: planning a batch is little work beside parsing and answering.
     let arbiters: Vec<Arbiter> = (0..workers.div_ceil(2)).map(|_| Arbiter::new()).collect();
-    let places = arbiters.iter().map(Arbiter::handle).collect();
-    let lanes = Registry::start(Arc::clone(&store), committer, limits, places, runtime.handle().clone());
+    let handles = arbiters.iter().map(Arbiter::handle).collect();
+    let lanes = Registry::start(Arc::clone(&store), committer, limits, handles, runtime.handle().clone());
     if let Some(hints) = hints {
         lanes.follow_others(hints);
     }
-    let jwks_url = config.jwks_url.as_deref();
-    let verifier = Verifier::start(config.secret.as_ref(), jwks_url, &config.expected, runtime.handle())
+
+    let verifier = Verifier::start(&config.auth, runtime.handle())
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
-    let api = Api::new(lanes.clone(), Arc::new(verifier), &config);
+    let api = Api::new(lanes.clone(), Arc::new(verifier), config);
     let maintenance = runtime.spawn(maintain(Arc::clone(&store)));
-    let kept = Arc::downgrade(&api);
+    keep_up(&api, runtime);
+
+    let (host, port) = (&config.http.host, config.http.port);
+    let (addresses, server) = http::run(host, port, workers, &api, tls)
+        .map_err(failed(format_args!("HOST, PORT: cannot listen on {host}:{port}")))?;
+    let listener = server.handle();
+    let serving = actix_rt::spawn(server);
+    let metrics_listener = config.telemetry.metrics_listen.map(|address| {
+        let (addresses, server) = http::run_metrics(address, &api)
+            .map_err(failed(format_args!("METRICS_LISTEN: cannot listen on {address}")))?;
+        tracing::info!(address = format!("http://{}", addresses[0]), "serving metrics");
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        Ok::<_, AppError>(handle)
+    });
+    let metrics_listener = metrics_listener.transpose()?;
+    let address = format!("{scheme}://{}", addresses[0]);
+    let (store_url, mode) = (&config.store.database_url, config.lane.mode);
+    tracing::info!(address, store = ?store_url, ?mode, workers, "listening");
+    Ok(Service {
+        address,
+        store,
+        maintenance,
+        settled,
+        arbiters,
+        lanes,
+        api,
+        listener,
+        metrics_listener,
+        serving,
+    })
+}
+
+/// Does every few seconds what metrics and rate limits want done, for as long as there is an API.
+fn keep_up(api: &Arc<Api>, runtime: &Runtime) {
+    let api = Arc::downgrade(api);
     runtime.spawn(async move {
         loop {
             sleep(UPKEEP).await;
-            let Some(api) = kept.upgrade() else { return };
+            let Some(api) = api.upgrade() else { return };
             metrics().upkeep();
             api.upkeep();
         }
     });
+}
 
-    let (addresses, server) = http::run(&config.host, config.port, workers, &api, tls)
-        .map_err(failed(format_args!("HOST, PORT: cannot listen on {}:{}", config.host, config.port)))?;
-    let handle = server.handle();
-    let mut handles = vec![server.handle()];
-    let mut serving = actix_rt::spawn(server);
-    if let Some(address) = config.metrics_listen {
-        let (addresses, server) = http::run_metrics(address, &api)
-            .map_err(failed(format_args!("METRICS_LISTEN: cannot listen on {address}")))?;
-        tracing::info!(address = format!("http://{}", addresses[0]), "serving metrics");
-        handles.push(server.handle());
-        actix_rt::spawn(server);
-    }
-    let address = format!("{scheme}://{}", addresses[0]);
-    tracing::info!(address, store = ?config.store, mode = ?config.mode, workers, "listening");
-    if let Some(signer) = Signer::of_development(&config) {
-        println!("{}", greeting(&address, &config.store, &signer));
+impl Service {
+    /// Serves until a signal says stop. A second signal ends the process at once.
+    ///
+    /// # Errors
+    /// When the server stops without having been told to.
+    pub async fn serve(&mut self, mut signals: Signals) -> Result<(), AppError> {
+        tokio::select! {
+            name = signals.next() => tracing::info!(signal = name, "stopping: requests under way are finished first"),
+            _ = &mut self.serving => return Err(AppError::System("the HTTP server stopped by itself".into())),
+        }
+        actix_rt::spawn(async move {
+            let name = signals.next().await;
+            tracing::warn!(signal = name, "stopping at once");
+            process::exit(1);
+        });
+        Ok(())
     }
 
-    tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, "stopping: requests under way are finished first"),
-        _ = &mut serving => return Err(AppError::System("the HTTP server stopped by itself".into())),
-    }
-    actix_rt::spawn(async move {
-        let name = signals.next().await;
-        tracing::warn!(signal = name, "stopping at once");
-        process::exit(1);
-    });
-    // `/ready` says no, every answer closes its connection. What a load balancer sends until it has asked is served.
-    api.drain();
-    sleep(config.drain_time).await;
-    let deadline = Instant::now() + config.shutdown_timeout;
-    let left = || deadline.saturating_duration_since(Instant::now());
+    /// Stops after `drain_time`, and finishes within `shutdown_timeout` what was accepted: first the requests, then
+    /// what clients that have gone asked for, the lanes, the commits, and the store last.
+    pub async fn stop(self, drain_time: Duration, shutdown_timeout: Duration) {
+        // `/ready` says no, every answer closes its connection. What a load balancer sends until it has asked is
+        // served.
+        self.api.drain();
+        sleep(drain_time).await;
+        let deadline = Instant::now() + shutdown_timeout;
+        let left = || deadline.saturating_duration_since(Instant::now());
 
-    // No new connections; then nothing is on its way any more.
-    handle.pause().await;
-    let unanswered = timeout(left(), quiet(&api)).await.is_err();
-    for handle in handles {
-        handle.stop(false).await;
+        // No new connections; then nothing is on its way any more.
+        self.listener.pause().await;
+        let unanswered = timeout(left(), quiet(&self.api)).await.is_err();
+        self.listener.stop(false).await;
+        if let Some(metrics) = self.metrics_listener {
+            metrics.stop(false).await;
+        }
+
+        let unsettled = self.lanes.drain(left()).await.err().unwrap_or(0);
+        drop((self.api, self.lanes));
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            let _ = arbiter.join();
+        }
+
+        self.maintenance.abort();
+        let in_doubt = timeout(left(), self.settled).await.is_err();
+        let _ = timeout(left().max(Duration::from_secs(1)), self.store.close()).await;
+
+        if unanswered || unsettled > 0 || in_doubt {
+            let message = "SHUTDOWN_TIMEOUT has passed: what was left was cut off";
+            tracing::warn!(unanswered, unsettled, in_doubt, "{message}");
+        } else {
+            tracing::info!("stopped; everything accepted was finished");
+        }
     }
-    // What clients that have gone asked for is finished too.
-    let unsettled = lanes.drain(left()).await.err().unwrap_or(0);
-    drop((api, lanes));
-    for arbiter in arbiters {
-        arbiter.stop();
-        let _ = arbiter.join();
-    }
-    maintenance.abort();
-    let in_doubt = timeout(left(), settled).await.is_err();
-    let _ = timeout(left().max(Duration::from_secs(1)), store.close()).await;
-    if unanswered || unsettled > 0 || in_doubt {
-        tracing::warn!(
-            unanswered,
-            unsettled,
-            in_doubt,
-            "SHUTDOWN_TIMEOUT has passed: what was left was cut off"
-        );
-    } else {
-        tracing::info!("stopped; everything accepted was finished");
-    }
-    Ok(())
 }
 
 /// Returns once no request has been on its way for a moment.
@@ -332,13 +274,17 @@ async fn quiet(api: &Api) {
 }
 
 /// The signals that mean "stop".
-struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, AppError> {
+    /// From now on a signal does not end the process.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn listen() -> Result<Self, AppError> {
         let listen = |kind| signal(kind).map_err(failed("cannot listen for signals"));
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }

@@ -12,7 +12,7 @@ use crate::config::Settings;
 /// A task backend for frontends. Without a command it serves.
 ///
 /// Settings come from flags, else from the environment, else from a file `.env` in this folder or one above it.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "tasklane", version, after_help = EXAMPLES)]
 pub struct Cli {
     /// The settings, unchecked.
@@ -86,7 +86,7 @@ pub enum CliCommand {
 pub fn print_completions(shell: Shell) -> io::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "tasklane", &mut script);
-    io::stdout().write_all(&script)
+    print(&script)
 }
 
 /// Prints the manual page.
@@ -96,5 +96,13 @@ pub fn print_completions(shell: Shell) -> io::Result<()> {
 pub fn print_man() -> io::Result<()> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    io::stdout().write_all(&page)
+    print(&page)
+}
+
+/// A reader that has read enough is no failure.
+fn print(text: &[u8]) -> io::Result<()> {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }

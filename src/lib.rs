@@ -9,21 +9,18 @@
 //! - [`lane`]: one actor per user, the registry of them, the snapshots readers see
 //! - [`auth`]: who is asking
 //! - [`http`]: the routes
-//! - [`cli`], [`config`], [`error`], [`telemetry`], [`greeting`]
+//! - [`config`], [`error`], [`telemetry`]
 //! - [`app`]: puts it all together, and takes it down in order
-//! - [`upkeep`]: the commands that back a store up and look whether it is sound, and [`copy`], which moves all to
-//!   another
+//! - [`cli`]: the command line, and [`commands`]: what it can be told to do
 
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod commands;
 pub mod config;
-pub mod copy;
 pub mod domain;
 pub mod error;
-pub mod greeting;
 pub mod http;
 pub mod lane;
 pub mod store;
 pub mod telemetry;
-pub mod upkeep;

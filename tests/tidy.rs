@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE: usize = 500;
 
 /// A module, and the modules it may use. `app`, `main` and `lib` may use every one.
-const IMPORTS: [(&str, &[&str]); 13] = [
+const IMPORTS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("error", &["domain"]),
     ("config", &[]),
@@ -17,16 +17,13 @@ const IMPORTS: [(&str, &[&str]); 13] = [
     ("cli", &["config"]),
     // The settings of the logs.
     ("telemetry", &["config"]),
-    ("store", &["domain", "error", "telemetry"]),
+    ("store", &["domain", "error", "config", "telemetry"]),
     ("lane", &["store", "domain", "error", "telemetry"]),
     // The secret is a type of the settings.
     ("auth", &["domain", "error", "config"]),
     ("http", &["lane", "auth", "domain", "error", "config", "telemetry"]),
-    // It makes a token.
-    ("greeting", &["auth", "config"]),
-    ("upkeep", &["app", "store", "config"]),
-    ("copy", &["upkeep", "app", "store", "config"]),
-    ("app", &["http", "lane", "store", "auth", "domain", "error", "config", "telemetry", "greeting"]),
+    ("app", &["http", "lane", "store", "auth", "domain", "error", "config", "telemetry"]),
+    ("commands", &["app", "http", "store", "auth", "config", "telemetry"]),
 ];
 
 /// A library, and where its use is allowed: the beginnings of paths under `src`.
@@ -37,7 +34,7 @@ const LIBRARIES: [(&str, &[&str]); 17] = [
     ("aide", &["http/"]),
     ("dashmap", &["lane/"]),
     ("deadpool_postgres", &["store/postgres"]),
-    ("indicatif", &["upkeep.rs"]),
+    ("indicatif", &["commands/"]),
     ("jsonwebtoken", &["auth/"]),
     ("metrics_exporter_prometheus", &["telemetry/"]),
     ("mimalloc", &["main.rs"]),

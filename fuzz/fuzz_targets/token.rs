@@ -4,13 +4,14 @@
 use std::sync::LazyLock;
 
 use tasklane::auth::Verifier;
-use tasklane::config::{Expected, Secret};
+use tasklane::config::{AuthConfig, Secret};
 use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads can be started"));
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let secret = Secret::new("a secret for the fuzzer and for nothing else".into());
-    Verifier::start(Some(&secret), None, &Expected::default(), RUNTIME.handle()).expect("no keys to fetch")
+    let config = AuthConfig { better_auth_secret: Some(secret), ..AuthConfig::default() };
+    Verifier::start(&config, RUNTIME.handle()).expect("no keys to fetch")
 });
 
 libfuzzer_sys::fuzz_target!(|text: &str| {

@@ -8,7 +8,7 @@ use std::{fs, io};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
 
-use crate::config::{Config, Environment, Expected, Secret};
+use crate::config::{AuthConfig, Environment, Expected, Secret};
 
 #[derive(Serialize)]
 struct SignedClaims<'a> {
@@ -42,8 +42,8 @@ impl Signer {
 
     /// The signer of the tokens that development gives away; none in production.
     #[must_use]
-    pub fn of_development(config: &Config) -> Option<Self> {
-        let secret = config.secret.clone().filter(|_| config.environment == Environment::Development);
+    pub fn of_development(config: &AuthConfig, environment: Environment) -> Option<Self> {
+        let secret = config.better_auth_secret.clone().filter(|_| environment == Environment::Development);
         secret.map(|secret| Self::new(secret, config.expected.clone()))
     }
 
@@ -60,7 +60,7 @@ impl Signer {
     #[must_use]
     pub fn issue(&self, subject: &str, email: Option<&str>, ttl: Duration) -> String {
         let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (iss, aud) = (self.expected.issuer.as_deref(), self.expected.audience.as_deref());
+        let (iss, aud) = (self.expected.jwt_issuer.as_deref(), self.expected.jwt_audience.as_deref());
         let claims =
             SignedClaims { sub: subject, email, iss, aud, iat, exp: iat.saturating_add(ttl.as_secs()) };
         let key = EncodingKey::from_secret(self.secret.expose().as_bytes());

@@ -30,12 +30,12 @@ pub enum AuthError {
 pub(super) fn validation(algorithm: Algorithm, expected: &Expected) -> Validation {
     let mut validation = Validation::new(algorithm);
     let mut required = vec!["exp"];
-    validation.validate_aud = expected.audience.is_some();
-    if let Some(issuer) = &expected.issuer {
+    validation.validate_aud = expected.jwt_audience.is_some();
+    if let Some(issuer) = &expected.jwt_issuer {
         validation.set_issuer(&[issuer]);
         required.push("iss");
     }
-    if let Some(audience) = &expected.audience {
+    if let Some(audience) = &expected.jwt_audience {
         validation.set_audience(&[audience]);
         required.push("aud");
     }

@@ -15,7 +15,7 @@ use super::jwks::Jwks;
 use super::rules::{AuthError, LEEWAY, is_subject, now, validation};
 use super::session::Session;
 use super::token_cache::TokenCache;
-use crate::config::{Expected, Secret};
+use crate::config::AuthConfig;
 use crate::domain::Identity;
 
 /// Bytes of a token at the most.
@@ -46,22 +46,18 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier of HS256 tokens signed with `secret`, of tokens signed with a key of the set at
-    /// `jwks_url`, or of both. Keys are fetched on `runtime`.
+    /// A verifier of HS256 tokens signed with the secret, of tokens signed with a key of the set at `JWKS_URL`, or of
+    /// both. Keys are fetched on `runtime`.
     ///
     /// # Errors
     /// When the machine's root certificates cannot be read.
-    pub fn start(
-        secret: Option<&Secret>,
-        jwks_url: Option<&str>,
-        expected: &Expected,
-        runtime: &Handle,
-    ) -> Result<Self, reqwest::Error> {
-        let hs256 = secret.map(|secret| {
+    pub fn start(config: &AuthConfig, runtime: &Handle) -> Result<Self, reqwest::Error> {
+        let AuthConfig { better_auth_secret, jwks_url, expected } = config;
+        let hs256 = better_auth_secret.as_ref().map(|secret| {
             let key = DecodingKey::from_secret(secret.expose().as_bytes());
             (key, validation(Algorithm::HS256, expected))
         });
-        let jwks = jwks_url.map(|url| Jwks::start(url.to_owned(), expected.clone(), runtime.clone()));
+        let jwks = jwks_url.clone().map(|url| Jwks::start(url, expected.clone(), runtime.clone()));
         Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default() })
     }
 

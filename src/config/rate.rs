@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{ConfigError, wrong};
+use super::check::{ConfigError, wrong};
 
 /// The most that either number of a rate may be.
 const MOST: u32 = 1_000_000;
@@ -28,27 +28,22 @@ impl Rate {
         };
         Self { per_second, burst }
     }
-}
 
-/// Reads a rate; `off` is none at all.
-pub(super) fn rate(
-    name: &str,
-    text: Option<&str>,
-    default: Option<Rate>,
-) -> Result<Option<Rate>, ConfigError> {
-    let Some(text) = text else { return Ok(default) };
-    if text == "off" {
-        return Ok(None);
-    }
-    let number = |text: &str| text.parse().ok().filter(|number: &NonZeroU32| number.get() <= MOST);
-    let (per_second, burst) = text.split_once(':').unwrap_or((text, text));
-    match (number(per_second), number(burst)) {
-        (Some(per_second), Some(burst)) => Ok(Some(Rate { per_second, burst })),
-        _ => Err(wrong(
-            name,
-            text,
-            &format!("`<per second>` or `<per second>:<at once>`, from 1 to {MOST}, or `off`"),
-        )),
+    /// Reads a rate; `off` is none at all.
+    pub(super) fn parse(name: &str, text: &str) -> Result<Option<Self>, ConfigError> {
+        if text == "off" {
+            return Ok(None);
+        }
+        let number = |text: &str| text.parse().ok().filter(|number: &NonZeroU32| number.get() <= MOST);
+        let (per_second, burst) = text.split_once(':').unwrap_or((text, text));
+        match (number(per_second), number(burst)) {
+            (Some(per_second), Some(burst)) => Ok(Some(Self { per_second, burst })),
+            _ => Err(wrong(
+                name,
+                text,
+                &format!("`<per second>` or `<per second>:<at once>`, from 1 to {MOST}, or `off`"),
+            )),
+        }
     }
 }
 
@@ -58,11 +53,10 @@ mod tests {
 
     #[test]
     fn a_rate_is_one_number_or_two_and_off_is_none() {
-        let read = |text| rate("R", Some(text), None);
+        let read = |text| Rate::parse("R", text);
         assert_eq!(read("20"), Ok(Some(Rate::new(20, 20))));
         assert_eq!(read("20:100"), Ok(Some(Rate::new(20, 100))));
         assert_eq!(read("off"), Ok(None));
-        assert_eq!(rate("R", None, Some(Rate::new(1, 2))), Ok(Some(Rate::new(1, 2))));
         for text in ["0", "-1", "1.5", "1:", ":1", "1:0", "1:2:3", "many", "10000000", "none", "1 : 2"] {
             assert!(read(text).is_err(), "{text}");
         }

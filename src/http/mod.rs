@@ -31,7 +31,7 @@ use self::handlers::event_tickets::Tickets;
 use self::middleware::rate_limit::RateLimits;
 use self::middleware::{request_log, send_timeout};
 use crate::auth::{Signer, Verifier};
-use crate::config::{Config, Environment, LogRequests};
+use crate::config::{Config, Environment, HttpConfig, LogRequests};
 use crate::lane::Registry;
 use crate::telemetry::{Traffic, metrics};
 
@@ -45,11 +45,9 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Api {
     registry: Registry,
     verifier: Arc<Verifier>,
-    allowed_origins: Vec<String>,
-    max_body_bytes: usize,
+    config: HttpConfig,
     log_requests: LogRequests,
     limits: RateLimits,
-    max_connections: usize,
     /// Whether `/metrics` is a route of the main listener.
     serves_metrics: bool,
     /// What signs the demo page's tokens, where there is a demo page.
@@ -71,16 +69,15 @@ impl Api {
         Arc::new(Self {
             registry,
             verifier,
-            allowed_origins: config.allowed_origins.clone(),
-            max_body_bytes: config.max_body_bytes,
-            log_requests: config.log_requests,
-            limits: RateLimits::new(config),
-            max_connections: config.max_connections,
-            serves_metrics: config.environment == Environment::Development && config.metrics_listen.is_none(),
-            demo: Signer::of_development(config),
+            config: config.http.clone(),
+            log_requests: config.telemetry.log_requests,
+            limits: RateLimits::new(&config.http),
+            serves_metrics: config.environment == Environment::Development
+                && config.telemetry.metrics_listen.is_none(),
+            demo: Signer::of_development(&config.auth, config.environment),
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
-            tickets: Tickets::new(config.secret.as_ref()),
+            tickets: Tickets::new(config.auth.better_auth_secret.as_ref()),
             imports: Semaphore::new(account::IMPORTS),
             importing: Mutex::new(()),
             traffic: Traffic::new(&routes::PATTERNS),
@@ -154,7 +151,7 @@ pub fn run(
     api: &Arc<Api>,
     tls: Option<rustls::ServerConfig>,
 ) -> io::Result<(Vec<SocketAddr>, Server)> {
-    let (api, max_connections) = (Arc::clone(api), api.max_connections);
+    let (api, max_connections) = (Arc::clone(api), api.config.max_connections);
     // Once on each worker's thread, and for each listener.
     let app = move || {
         api.registry.attach_thread();

@@ -1,6 +1,7 @@
 //! TLS of the main listener, for those who have no proxy that does it.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -8,28 +9,26 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::TlsFiles;
-
 /// Reads certificate and key: TLS 1.2 and 1.3 with rustls's own choice of ciphers.
 ///
 /// # Errors
 /// One line that names the variable whose file is wrong. It holds nothing of the key.
-pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, String> {
-    let read = |name: &str, path: &std::path::Path| {
+pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, String> {
+    let read = |name: &str, path: &Path| {
         fs::read(path).map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()))
     };
-    let (certificate, key) = (read("TLS_CERT", &files.certificate)?, read("TLS_KEY", &files.key)?);
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate).filter_map(Result::ok).collect();
+    let (chain, secret) = (read("TLS_CERT", certificate)?, read("TLS_KEY", key)?);
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain).filter_map(Result::ok).collect();
     if chain.is_empty() {
-        return Err(format!("TLS_CERT: {} holds no certificate in PEM form", files.certificate.display()));
+        return Err(format!("TLS_CERT: {} holds no certificate in PEM form", certificate.display()));
     }
-    let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|_| format!("TLS_KEY: {} holds no private key in PEM form", files.key.display()))?;
+    let secret = PrivateKeyDer::from_pem_slice(&secret)
+        .map_err(|_| format!("TLS_KEY: {} holds no private key in PEM form", key.display()))?;
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_no_client_auth();
     config
-        .with_single_cert(chain, key)
+        .with_single_cert(chain, secret)
         .map_err(|error| format!("TLS_CERT, TLS_KEY: they do not go together: {error}"))
 }

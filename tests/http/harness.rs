@@ -13,7 +13,7 @@ use actix_web::test::TestRequest;
 use async_trait::async_trait;
 use serde_json::Value;
 use tasklane::auth::{Signer, Verifier};
-use tasklane::config::{Config, Expected, Secret, Settings};
+use tasklane::config::{AuthConfig, Config, Expected, Secret, Settings};
 use tasklane::domain::{Change, Seq, Task, Timestamp, UserId};
 use tasklane::http::Api;
 use tasklane::lane::{LaneLimits, Registry};
@@ -130,11 +130,9 @@ pub fn api() -> (Arc<Api>, Arc<Memory>) {
     let arbiters = vec![actix::Arbiter::current()];
     let registry =
         Registry::start(store.clone(), committer, LaneLimits::default(), arbiters, Handle::current());
-    let verifier = Arc::new(
-        Verifier::start(Some(&Secret::new(SECRET.into())), None, &Expected::default(), &Handle::current())
-            .unwrap(),
-    );
-    (Api::new(registry, verifier, &config), store)
+    let auth = AuthConfig { better_auth_secret: Some(Secret::new(SECRET.into())), ..AuthConfig::default() };
+    let verifier = Verifier::start(&auth, &Handle::current()).unwrap();
+    (Api::new(registry, Arc::new(verifier), &config), store)
 }
 
 pub fn signer() -> Signer {

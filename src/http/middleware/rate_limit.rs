@@ -13,7 +13,7 @@ use governor::middleware::{NoOpMiddleware, RateLimitingMiddleware, StateInformat
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::config::{Config, Rate};
+use crate::config::{HttpConfig, Rate};
 use crate::domain::UserId;
 use crate::http::response::error::{ApiError, Code};
 
@@ -41,7 +41,7 @@ struct Standing {
 }
 
 impl RateLimits {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &HttpConfig) -> Self {
         let users = config.rate_limit_per_user.map(|rate| {
             let policy = format!("\"user\";q={};w={}", rate.burst, window(rate, rate.burst.get()));
             let policy = policy.try_into().expect("digits and letters are visible ASCII");

@@ -70,7 +70,7 @@ impl RequestLog {
         let random = uuid::Uuid::new_v4().simple().to_string();
         id_prefix.copy_from_slice(&random.as_bytes()[16..]);
         let stripe = api.traffic.stripe();
-        let gate = Gate::new(&api.allowed_origins);
+        let gate = Gate::new(&api.config.allowed_origins);
         Self { worker: Rc::new(WorkerState { api, stripe, id_prefix, next_id: Cell::new(0) }), gate }
     }
 }

@@ -88,11 +88,11 @@ impl Body {
     }
 
     fn usual(&self) -> Allowance {
-        Allowance { bytes: api(&self.request).max_body_bytes, time: DEADLINE }
+        Allowance { bytes: api(&self.request).config.max_body_bytes, time: DEADLINE }
     }
 
     async fn bytes(mut self, allowance: Allowance) -> Result<Bytes, ApiError> {
-        let limit = allowance.bytes.max(api(&self.request).max_body_bytes);
+        let limit = allowance.bytes.max(api(&self.request).config.max_body_bytes);
         if announced(self.request.headers()).is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }

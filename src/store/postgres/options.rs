@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::config::StoreConfig;
+
 /// How to reach the server, and how long to wait for it.
 ///
 /// Each time-out contains the one before it: a lock wait ends before its statement does, a statement
@@ -46,6 +48,12 @@ impl PostgresOptions {
             startup_patience: Duration::from_secs(15),
             allow_unsafe: false,
         }
+    }
+
+    /// What the settings say, for the database at `url`.
+    #[must_use]
+    pub fn configured(url: &str, config: &StoreConfig) -> Self {
+        Self { allow_unsafe: config.allow_unsafe_store, ..Self::new(url.to_owned(), config.db_pool_size) }
     }
 
     /// The same for whoever keeps the store: no statement is too long, and a lock may be waited for. Only a

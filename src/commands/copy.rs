@@ -5,16 +5,17 @@ use std::time::Instant;
 
 use tokio::runtime::Runtime;
 
+use super::open::open;
+use super::progress::{bar, show};
 use crate::app::{AppError, named_by, store_runtime};
-use crate::config::{Config, StoreUrl};
+use crate::config::{StoreConfig, StoreUrl};
 use crate::store::copy::{Copied, CopyStep, Transfer, copy as copy_users};
-use crate::upkeep::{bar, open, show};
 
 /// Copies every user of the store `from` to the store `to`, and proves that they arrived.
 ///
 /// # Errors
 /// [`AppError`] when one of the two cannot be used, `to` holds other users' data, or the two differ in the end.
-pub fn copy(config: &Config, from: &str, to: &str) -> Result<(), AppError> {
+pub fn copy(config: &StoreConfig, from: &str, to: &str) -> Result<(), AppError> {
     let (from, to) = (StoreUrl::parse("--from", from)?, StoreUrl::parse("--to", to)?);
     refuse_nonsense(&from, &to)?;
     let runtime = store_runtime()?;
@@ -30,7 +31,7 @@ pub fn copy(config: &Config, from: &str, to: &str) -> Result<(), AppError> {
 }
 
 async fn copy_from(
-    config: &Config,
+    config: &StoreConfig,
     source: &dyn Transfer,
     to: &StoreUrl,
     runtime: &Runtime,

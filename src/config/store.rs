@@ -1,11 +1,33 @@
-//! Where tasks are kept, as a URL says it.
+//! Where tasks are kept.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use super::ConfigError;
+use clap::Args;
+
+use super::check::{ConfigError, checked, either, number};
 
 /// Where tasks are kept.
+#[derive(Args, Clone, Debug)]
+pub struct StoreConfig {
+    /// Where tasks are kept: `sqlite://<path>` or `postgres://<user>:<password>@<host>/<database>`
+    #[arg(long, env, display_order = 3, hide_env_values = true, value_name = "URL")]
+    #[arg(default_value = "sqlite://data/tasklane.db", value_parser = checked(StoreUrl::parse))]
+    pub database_url: StoreUrl,
+    /// Connections to PostgreSQL
+    // Too low: cold users wait for one another. Too high: the first few processes use up the server's
+    // `max_connections`.
+    #[arg(long, env, display_order = 12, value_name = "COUNT")]
+    #[arg(default_value_t = 10, value_parser = number(2..=1000_usize))]
+    pub db_pool_size: usize,
+    /// `true` to take a PostgreSQL server that loses commits when its machine crashes
+    // In development such a server is always taken.
+    #[arg(long, env, value_name = "BOOL", action = clap::ArgAction::Set)]
+    #[arg(default_value = "false", value_parser = either(("true", true), ("false", false)))]
+    pub allow_unsafe_store: bool,
+}
+
+/// A store, as a URL names it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// A SQLite file; its folder is made when missing.

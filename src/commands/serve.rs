@@ -1,0 +1,74 @@
+//! `tasklane serve`: runs until it is told to stop, then finishes what was accepted.
+
+use std::time::Duration;
+
+use actix_rt::System;
+use tokio::runtime::Runtime;
+
+use super::greeting::greeting;
+use super::token::development_secret;
+use crate::app::{self, AppError, Signals, store_runtime};
+use crate::auth::Signer;
+use crate::config::{Config, Environment};
+use crate::telemetry::init_logs;
+
+/// Descriptors kept from clients: for the store, its connections, the keys' fetch, the log.
+const OWN_FILES: u64 = 256;
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// [`AppError`] when it cannot start.
+pub fn serve(mut config: Config) -> Result<(), AppError> {
+    // Only a host program that embeds this one can have set up logs before; it keeps its own.
+    let _ = init_logs(config.environment);
+    if config.environment == Environment::Development && config.auth.better_auth_secret.is_none() {
+        config.auth.better_auth_secret = Some(development_secret(&config.store)?);
+    }
+    // Every connection takes a file descriptor, and the usual soft limit of 1024 is for programs that use select.
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => config.http.max_connections = within(files, config.http.max_connections),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+    let runtime = store_runtime()?;
+    start_traces(&runtime)?;
+    System::new().block_on(run(&config, &runtime))?;
+    #[cfg(feature = "otlp")]
+    crate::telemetry::stop_traces();
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+async fn run(config: &Config, runtime: &Runtime) -> Result<(), AppError> {
+    let signals = Signals::listen()?;
+    let mut service = app::build(config, runtime).await?;
+    if let Some(signer) = Signer::of_development(&config.auth, config.environment) {
+        println!("{}", greeting(&service.address, &config.store.database_url, &signer));
+    }
+    service.serve(signals).await?;
+    service.stop(config.http.drain_time, config.http.shutdown_timeout).await;
+    Ok(())
+}
+
+/// How many connections can be had with so many open files.
+fn within(files: u64, wanted: usize) -> usize {
+    let most = usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX);
+    wanted.min(most)
+}
+
+#[cfg(feature = "otlp")]
+fn start_traces(runtime: &Runtime) -> Result<(), AppError> {
+    crate::telemetry::start_traces(runtime.handle().clone()).map_err(AppError::System)
+}
+
+/// Says of traces that are asked for that this program cannot send any.
+#[cfg(not(feature = "otlp"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
+fn start_traces(_: &Runtime) -> Result<(), AppError> {
+    if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some_and(|value| !value.is_empty()) {
+        tracing::warn!(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this program was built without the feature otlp: no traces"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Who may come in: what tokens are signed with, and what they must say.
+
+use std::collections::HashSet;
+
+use clap::Args;
+use url::Host;
+
+use super::check::{ConfigError, checked};
+use super::environment::Environment;
+use super::secret::Secret;
+
+/// What tokens are signed with, and what they must say.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AuthConfig {
+    /// HS256 secret shared with the frontend, 32 bytes at least
+    // Without one, development uses the secret kept in the data folder.
+    #[arg(long, env, display_order = 4, hide_env_values = true, value_name = "SECRET")]
+    #[arg(value_parser = checked(secret))]
+    pub better_auth_secret: Option<Secret>,
+    /// Where the identity provider publishes its public keys (https; http on loopback only)
+    #[arg(long, env, display_order = 5, value_name = "URL", value_parser = checked(jwks_url))]
+    pub jwks_url: Option<String>,
+    /// What tokens must say.
+    #[command(flatten)]
+    pub expected: Expected,
+}
+
+/// What a token must say of its origin and its destination, where that is configured.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Expected {
+    /// The `iss` every token must have; required with `JWKS_URL`
+    #[arg(long, env, display_order = 6, value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// The `aud` every token must have; required with `JWKS_URL`
+    #[arg(long, env, display_order = 7, value_name = "AUDIENCE")]
+    pub jwt_audience: Option<String>,
+}
+
+impl AuthConfig {
+    pub(super) fn check(&self, environment: Environment) -> Result<(), ConfigError> {
+        let Expected { jwt_issuer, jwt_audience } = &self.expected;
+        let missing = [("JWT_ISSUER", jwt_issuer), ("JWT_AUDIENCE", jwt_audience)];
+        let missing = missing.into_iter().find(|(_, value)| value.is_none());
+        if let (Some(_), Some((name, _))) = (&self.jwks_url, missing) {
+            let why = "is not set, but must be with JWKS_URL: else tokens made for other services pass here; \
+                       with Better Auth both are its base URL";
+            return Err(ConfigError(format!("{name} {why}")));
+        }
+        match &self.better_auth_secret {
+            _ if environment == Environment::Development => Ok(()),
+            None if self.jwks_url.is_none() => Err(no_secret("is not set, nor is JWKS_URL")),
+            Some(secret) if is_well_known(secret.expose()) => Err(no_secret("is a value anybody can guess")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn secret(_: &str, text: &str) -> Result<Secret, ConfigError> {
+    if text.len() < 32 {
+        return Err(no_secret("is shorter than 32 bytes"));
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+fn no_secret(problem: &str) -> ConfigError {
+    ConfigError(format!(
+        "BETTER_AUTH_SECRET {problem}, but must be the secret the frontend signs its tokens with, \
+         32 bytes at least; `openssl rand -base64 32` makes a good one"
+    ))
+}
+
+/// Better Auth's own default, and what people type in place of a secret.
+fn is_well_known(secret: &str) -> bool {
+    let distinct = secret.bytes().collect::<HashSet<_>>().len();
+    let lower = secret.to_ascii_lowercase();
+    distinct < 8
+        || ["better-auth-secret", "change-me", "changeme", "change_me"]
+            .iter()
+            .any(|word| lower.contains(word))
+}
+
+/// The keys decide who gets in: they come over https, or from this very machine.
+fn jwks_url(name: &str, text: &str) -> Result<String, ConfigError> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| {
+        let loopback = match url.host() {
+            // No name below it: whether that is this machine is for some resolver to say.
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        url.scheme() == "https" || (url.scheme() == "http" && loopback)
+    });
+    let allowed = "an https URL (or http on loopback), such as https://app.example.org/api/auth/jwks";
+    url.map(String::from).ok_or_else(|| ConfigError(format!("{name} must be {allowed}")))
+}

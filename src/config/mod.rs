@@ -1,0 +1,29 @@
+//! Every setting, read once from flags, the environment and `.env`, and checked before anything starts.
+//!
+//! A setting is one field: its name is the flag and the variable, its comment the help, beside them its default and
+//! its check. Each component has a struct of its own: [`http`], [`auth`], [`lane`], [`store`] and [`telemetry`].
+//!
+//! - [`settings`]: where they come from, and what the command line tells of them
+//! - [`check`]: what a text is checked for, and the error that names it
+
+mod auth;
+mod check;
+mod environment;
+mod http;
+mod lane;
+mod rate;
+mod secret;
+mod settings;
+mod store;
+mod telemetry;
+
+pub use auth::{AuthConfig, Expected};
+pub use check::ConfigError;
+pub use environment::Environment;
+pub use http::HttpConfig;
+pub use lane::{LaneConfig, Mode};
+pub use rate::Rate;
+pub use secret::Secret;
+pub use settings::{Config, Settings, read_dotenv};
+pub use store::{StoreConfig, StoreUrl};
+pub use telemetry::{LogRequests, TelemetryConfig};
