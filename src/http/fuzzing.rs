@@ -1,11 +1,11 @@
-//! The edge's parsers, for the fuzz targets under `fuzz/`; compiled with the tests, too, so that it keeps up.
+//! The parsers of requests, for the fuzz targets under `fuzz/`; compiled with the tests, too, so that it keeps up.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use super::handlers::{account, batch, changes, events};
+use super::header_names::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ};
 use super::request::conditional::{EntityTag, if_match, min_seq};
-use super::request::header_names::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ};
-use super::request::{caller, idempotency_key, list_query, task_body};
+use super::request::{caller, idempotency_key, list_query, path, task_body};
 use crate::domain::{Match, NewTask, Patch, Seq};
 use crate::lane::cursor;
 
@@ -49,15 +49,15 @@ pub fn headers(bytes: &[u8]) {
 /// Reads a query string as each that asks for one, and a path.
 ///
 /// # Panics
-/// When a cursor that is taken does not lead to the place it is read as.
+/// When a cursor that is taken does not lead to the position it is read as.
 pub fn path_and_query(text: &str) {
     if let Ok(query) = list_query::parse(text)
-        && let Some(place) = &query.after
+        && let Some(position) = &query.after
     {
-        let again = format!("sort={}&cursor={}", query.sort, cursor(query.sort, place));
-        assert_eq!(list_query::parse(&again).ok().and_then(|query| query.after).as_ref(), Some(place));
+        let again = format!("sort={}&cursor={}", query.sort, cursor(query.sort, position));
+        assert_eq!(list_query::parse(&again).ok().and_then(|query| query.after).as_ref(), Some(position));
     }
     let _ = changes::changes_query(text);
     let _ = events::since(&HeaderMap::new(), text);
-    let _ = caller::user_segment(text).map(|named| caller::names(named, "ann"));
+    let _ = path::user_segment(text).map(|named| path::names(named, "ann"));
 }

@@ -1,158 +1,171 @@
-//! Every route: its pattern, its methods, its handlers.
+//! The table of routes: what stands here once makes the router, the `Allow` header, the labels of the metrics, and the
+//! operations of the OpenAPI document.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use actix_web::{Error, HttpRequest, HttpResponse, Resource, web};
+use actix_web::http::Method;
+use actix_web::{Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, web};
+use utoipa::OpenApi;
 
-use super::docs::pages;
-use super::handlers::{account, batch, changes, events, health, tasks};
+use super::api::Api;
+use super::error::{ApiError, Code};
+use super::handlers::{account, batch, changes, demo, events, health, pages, tasks};
 use super::request::caller::check_access;
-use super::response::error::{ApiError, Code};
-use super::{Api, demo, get_metrics};
+use super::route::Route;
 
-/// A route. Each resource carries its own as app data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    Tasks,
-    Task,
-    Complete,
-    Batch,
-    Summary,
-    Changes,
-    Events,
-    Ticket,
-    Export,
-    Import,
-    User,
-    Test,
-    Health,
-    Ready,
-    Document,
-    Docs,
-    Metrics,
-    Demo,
-    DemoToken,
-    /// Any path that no route knows.
-    Unknown,
+/// The methods of a route as `Allow` lists them. `HEAD` follows `GET`, but for an event stream, which does not end.
+macro_rules! methods {
+    (GET) => { "GET, HEAD" };
+    (STREAM) => { "GET" };
+    ($method:ident) => { stringify!($method) };
+    ($method:ident $($more:ident)+) => { concat!(methods!($method), ", ", methods!($($more)+)) };
 }
 
-/// The routes' patterns, in the order of [`Route`]: the labels of the metrics.
-pub(super) const PATTERNS: [&str; 20] = [
-    "/api/{user_id}/tasks",
-    "/api/{user_id}/tasks/{id}",
-    "/api/{user_id}/tasks/{id}/complete",
-    "/api/{user_id}/batch",
-    "/api/{user_id}/summary",
-    "/api/{user_id}/changes",
-    "/api/{user_id}/events",
-    "/api/{user_id}/events/ticket",
-    "/api/{user_id}/export",
-    "/api/{user_id}/import",
-    "/api/{user_id}",
-    "/api/{user_id}/test",
-    "/health",
-    "/ready",
-    "/openapi.json",
-    "/docs",
-    "/metrics",
-    "/",
-    "/demo/token",
-    "unknown",
-];
+macro_rules! is_stream {
+    (STREAM) => {
+        true
+    };
+    ($($method:ident)+) => {
+        false
+    };
+}
 
-impl Route {
-    /// Its place in [`PATTERNS`].
-    pub(super) const fn index(self) -> usize {
-        self as usize
-    }
+macro_rules! label {
+    ($pattern:literal) => {
+        $pattern
+    };
+    ($pattern:literal $page:literal) => {
+        $page
+    };
+}
 
-    /// Its path, with names in place of ids.
-    pub(super) const fn pattern(self) -> &'static str {
-        PATTERNS[self.index()]
-    }
+/// `operations` are documented, and a slash at their end makes no difference. `pages` are neither; one that belongs to
+/// another page is counted as that (`of`), and some are not always served (`if`).
+macro_rules! routes {
+    (
+        operations { $($pattern:literal => $($method:ident $module:ident::$handler:ident),+;)+ }
+        pages { $($page:literal $(of $owner:literal)? $(if $condition:path)? => $verb:ident $place:ident::$get:ident;)+ }
+    ) => {
+        static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| numbered(vec![
+            Route::UNKNOWN,
+            $(Route {
+                pattern: $pattern,
+                label: $pattern,
+                index: 0,
+                allow: methods!($($method)+),
+                is_stream: is_stream!($($method)+),
+            },)+
+            $(Route {
+                pattern: $page,
+                label: label!($page $($owner)?),
+                index: 0,
+                allow: methods!($verb),
+                is_stream: false,
+            },)+
+        ]));
 
-    /// The methods it takes, as the `Allow` header tells them.
-    pub(super) const fn allow(self) -> &'static str {
-        match self {
-            Self::Tasks => "GET, HEAD, POST",
-            Self::Task => "GET, HEAD, PUT, PATCH, DELETE",
-            Self::Complete => "PATCH",
-            Self::Batch | Self::Ticket | Self::Import | Self::DemoToken => "POST",
-            Self::Events => "GET",
-            Self::User => "DELETE",
-            _ => "GET, HEAD",
+        /// Every route. They are tried in their order.
+        pub(super) fn configure(app: &mut web::ServiceConfig, api: &Arc<Api>) {
+            app.app_data(Arc::clone(api)).default_service(web::to(no_route));
+            for slash in ["", "/"] {
+                $(
+                    let resource = resource_at(&format!("{}{slash}", $pattern), $pattern);
+                    $(let resource = with(resource, methods!($method), $module::$handler);)+
+                    app.service(resource);
+                )+
+            }
+            $(
+                let conditions: &[fn(&Api) -> bool] = &[$($condition)?];
+                if conditions.iter().all(|holds| holds(api)) {
+                    app.service(with(resource_at($page, $page), methods!($verb), $place::$get));
+                }
+            )+
         }
+
+        /// Each operation's pattern, its methods, and a document of nothing else.
+        pub(super) fn operations() -> Vec<(&'static str, &'static str, utoipa::openapi::OpenApi)> {
+            vec![$($({
+                #[derive(OpenApi)]
+                #[openapi(paths($module::$handler))]
+                struct Operation;
+                ($pattern, methods!($method), Operation::openapi())
+            },)+)+]
+        }
+    };
+}
+
+// The busiest come first.
+routes! {
+    operations {
+        "/api/{user_id}/tasks/{id}" => GET tasks::get_task, PUT tasks::update_task, PATCH tasks::update_task,
+            DELETE tasks::delete_task;
+        "/api/{user_id}/tasks" => GET tasks::list_tasks, POST tasks::create_task;
+        "/api/{user_id}/tasks/{id}/complete" => PATCH tasks::complete_task;
+        "/api/{user_id}/changes" => GET changes::list_changes;
+        "/api/{user_id}/summary" => GET changes::get_summary;
+        "/api/{user_id}/batch" => POST batch::create_batch;
+        "/api/{user_id}/events" => STREAM events::get_events;
+        "/api/{user_id}/events/ticket" => POST events::create_ticket;
+        "/api/{user_id}/export" => GET account::export_tasks;
+        "/api/{user_id}/import" => POST account::import_tasks;
+        "/api/{user_id}" => DELETE account::delete_user;
+        "/api/{user_id}/test" => GET health::get_test;
+        "/health" => GET health::get_health;
+        "/ready" => GET health::get_ready;
+    }
+    pages {
+        "/docs" => GET pages::get_docs;
+        "/docs/" of "/docs" => GET pages::get_docs;
+        "/docs/{file}" of "/docs" => GET pages::get_docs_file;
+        "/redoc" of "/docs" => GET pages::get_redoc;
+        "/redoc/" of "/docs" => GET pages::get_redoc;
+        "/redoc/{file}" of "/docs" => GET pages::get_redoc_file;
+        "/openapi.json" => GET pages::get_document;
+        "/" if Api::has_demo => GET demo::get_demo;
+        "/demo/{file}" of "/" if Api::has_demo => GET demo::get_demo_file;
+        "/demo/token" if Api::has_demo => POST demo::create_demo_token;
+        "/metrics" if Api::serves_metrics => GET health::get_metrics;
     }
 }
 
-/// Every route. The busiest come first, since they are tried in order.
-pub fn configure(routes: &mut web::ServiceConfig, api: &Arc<Api>) {
-    routes.app_data(Arc::clone(api)).default_service(web::to(no_route));
-    // A slash at the end makes no difference.
-    for slash in ["", "/"] {
-        let path = |route: Route| format!("{}{slash}", route.pattern());
-        routes
-            .service(
-                read(&path(Route::Task), Route::Task, tasks::get_task)
-                    .route(web::put().to(tasks::update_task))
-                    .route(web::patch().to(tasks::update_task))
-                    .route(web::delete().to(tasks::delete_task)),
-            )
-            .service(
-                read(&path(Route::Tasks), Route::Tasks, tasks::list_tasks)
-                    .route(web::post().to(tasks::create_task)),
-            )
-            .service(
-                resource(&path(Route::Complete), Route::Complete)
-                    .route(web::patch().to(tasks::complete_task)),
-            )
-            .service(read(&path(Route::Changes), Route::Changes, changes::list_changes))
-            .service(read(&path(Route::Summary), Route::Summary, changes::get_summary))
-            .service(resource(&path(Route::Batch), Route::Batch).route(web::post().to(batch::create_batch)))
-            .service(resource(&path(Route::Events), Route::Events).route(web::get().to(events::get_events)))
-            .service(
-                resource(&path(Route::Ticket), Route::Ticket).route(web::post().to(events::create_ticket)),
-            )
-            .service(read(&path(Route::Export), Route::Export, account::export_tasks))
-            .service(
-                resource(&path(Route::Import), Route::Import).route(web::post().to(account::import_tasks)),
-            )
-            .service(resource(&path(Route::User), Route::User).route(web::delete().to(account::delete_user)))
-            .service(read(&path(Route::Test), Route::Test, health::get_test))
-            .service(read(&path(Route::Health), Route::Health, health::get_health))
-            .service(read(&path(Route::Ready), Route::Ready, health::get_ready))
-            .service(read(&format!("/docs{slash}"), Route::Docs, pages::get_docs))
-            .service(read(&format!("/redoc{slash}"), Route::Docs, pages::get_redoc));
+/// Gives each label an index: that of its first route.
+fn numbered(mut routes: Vec<Route>) -> Vec<Route> {
+    for index in 0..routes.len() {
+        let label = routes[index].label;
+        routes[index].index = routes.iter().position(|route| route.label == label).unwrap_or(index);
     }
     routes
-        .service(read("/openapi.json", Route::Document, pages::get_document))
-        .service(read("/docs/{file}", Route::Docs, pages::get_docs_file))
-        .service(read("/redoc/{file}", Route::Docs, pages::get_redoc_file));
-    if api.demo.is_some() {
-        routes
-            .service(read("/", Route::Demo, demo::get_demo))
-            .service(resource("/demo/token", Route::DemoToken).route(web::post().to(demo::create_demo_token)))
-            .service(read("/demo/{file}", Route::Demo, demo::get_demo_file));
-    }
-    if api.serves_metrics {
-        routes.service(read("/metrics", Route::Metrics, get_metrics));
-    }
+}
+
+/// The labels of the metrics, by [`Route::index`].
+pub(super) fn labels() -> Vec<&'static str> {
+    ROUTES.iter().map(|route| route.label).collect()
+}
+
+/// The route of this pattern.
+///
+/// # Panics
+/// If the table has none.
+pub(super) fn find(pattern: &str) -> &'static Route {
+    ROUTES.iter().find(|route| route.pattern == pattern).expect("the pattern stands in the table")
 }
 
 /// A route's resource: any method it has no handler for is a 405.
-fn resource(path: &str, route: Route) -> Resource {
-    web::resource(path).app_data(route).default_service(web::to(wrong_method))
+fn resource_at(path: &str, pattern: &str) -> Resource {
+    web::resource(path).app_data(find(pattern)).default_service(web::to(wrong_method))
 }
 
-/// A route's resource that can be read.
-fn read<F, Args>(path: &str, route: Route, handler: F) -> Resource
+/// The resource with a handler for these methods.
+fn with<F, Args>(resource: Resource, methods: &str, handler: F) -> Resource
 where
-    F: actix_web::Handler<Args>,
-    Args: actix_web::FromRequest + 'static,
-    F::Output: actix_web::Responder + 'static,
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
 {
-    let head = web::head().to(handler.clone());
-    resource(path, route).route(web::get().to(handler)).route(head)
+    methods.split(", ").fold(resource, |resource, method| {
+        let method = Method::from_bytes(method.as_bytes()).expect("the table holds methods only");
+        resource.route(web::method(method).to(handler.clone()))
+    })
 }
 
 /// A path no route knows.
@@ -164,6 +177,6 @@ async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
 /// A method the route does not take.
 async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Error> {
     check_access(&request).await?;
-    let allow = request.app_data::<Route>().map(|route| route.allow());
+    let allow = Some(Route::of(&request).allow);
     Err(ApiError { allow, ..ApiError::new(Code::MethodNotAllowed, "Method Not Allowed") }.into())
 }

@@ -32,7 +32,7 @@ const CELLS: usize = SUM + 1;
 
 /// The counts of all workers.
 pub struct Traffic {
-    routes: &'static [&'static str],
+    routes: Vec<&'static str>,
     stripes: Mutex<Vec<Arc<Stripe>>>,
 }
 
@@ -45,7 +45,7 @@ pub struct Stripe {
 /// A request that was answered, or given up by its client.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The route's place in the list given to [`Traffic::new`].
+    /// The route's index in the list given to [`Traffic::new`].
     pub route: usize,
     /// Its method.
     pub method: &'a str,
@@ -58,7 +58,7 @@ pub struct Request<'a> {
 impl Traffic {
     /// No requests yet, on these routes.
     #[must_use]
-    pub const fn new(routes: &'static [&'static str]) -> Self {
+    pub const fn new(routes: Vec<&'static str>) -> Self {
         Self { routes, stripes: Mutex::new(Vec::new()) }
     }
 
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn requests_of_all_workers_are_added_up_by_route_method_status_and_duration() {
-        let traffic = Traffic::new(&["/a", "/b"]);
+        let traffic = Traffic::new(vec!["/a", "/b"]);
         let workers = [traffic.stripe(), traffic.stripe()];
         for (worker, micros) in workers.iter().zip([100, 101]) {
             worker.begin();

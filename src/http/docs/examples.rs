@@ -6,7 +6,7 @@ use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::domain::{Refusal, Seq};
 use crate::error::Error;
-use crate::http::response::error::{ApiError, Code, Details, FieldError};
+use crate::http::error::{ApiError, Code, Details, FieldError};
 
 /// The request id of every example.
 const REQUEST_ID: &str = "5f0c9a2e61d4b837-000000000000001f";

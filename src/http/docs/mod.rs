@@ -1,8 +1,7 @@
-//! The API's documentation: [`openapi`] makes the document, [`examples`] fills in refusals, [`pages`] serves
-//! Swagger UI and Redoc.
+//! The API's documentation: [`openapi`] makes the document, [`examples`] fills in refusals.
 
+pub(crate) mod error_details;
 pub(crate) mod examples;
 pub mod openapi;
-pub(crate) mod pages;
 pub(crate) mod schemas;
 pub(crate) mod sync_schemas;

@@ -1,14 +1,17 @@
-//! The OpenAPI 3.1 document, generated from the operations and from `schemas`.
+//! The OpenAPI 3.1 document, generated from the table of routes and from `schemas`.
 //!
 //! `tests/openapi.rs` holds it to its golden file.
 
+use std::mem;
+
+use utoipa::OpenApi;
 use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Object, PathItem, RefOr, Required, Type};
-use utoipa::{Modify, OpenApi};
 
-use super::{examples, schemas};
-use crate::http::handlers::{account, batch, changes, events, health, tasks};
+use super::{error_details, examples, schemas};
+use crate::http::routes;
 
 /// The document as pretty-printed JSON, with a newline at its end.
 ///
@@ -16,8 +19,12 @@ use crate::http::handlers::{account, batch, changes, events, health, tasks};
 /// Never: the document holds nothing that JSON cannot say.
 #[must_use]
 pub fn document() -> String {
-    let mut text =
-        Document::openapi().to_pretty_json().expect("the document holds nothing that JSON cannot say");
+    let mut document = Document::openapi();
+    for (pattern, methods, operation) in routes::operations() {
+        add(&mut document, (pattern, methods), operation);
+    }
+    complete(&mut document);
+    let mut text = document.to_pretty_json().expect("the document holds nothing that JSON cannot say");
     text.push('\n');
     text
 }
@@ -35,44 +42,58 @@ pub fn document() -> String {
     tags((name = "tasks", description = "A user's tasks"), (name = "sync", description = "Staying in step"),
         (name = "account", description = "All of a user's data"), (name = "health", description = "Signs of life")),
     security(("bearer" = [])),
-    paths(
-        tasks::list_tasks, tasks::create_task, tasks::get_task, tasks::update_task, tasks::complete_task,
-        tasks::delete_task, batch::create_batch, changes::get_summary, changes::list_changes, events::get_events,
-        events::create_ticket, account::export_tasks, account::import_tasks, account::delete_user, health::get_test, health::get_health, health::get_ready,
-    ),
-    components(schemas(schemas::Status, schemas::Sort)),
-    modifiers(&Finish),
+    components(schemas(schemas::Status, schemas::Sort, error_details::ErrorDetails)),
 )]
 struct Document;
 
-/// What the attributes cannot say.
-struct Finish;
-
-impl Modify for Finish {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let ticket = ApiKeyValue::with_description(
-            "ticket",
-            "A ticket of `POST /events/ticket`, good once in each process.",
-        );
-        components.add_security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
-        let complete = document.paths.paths.get_mut("/api/{user_id}/tasks/{id}/complete");
-        let complete = complete.and_then(|item| item.patch.as_mut()?.request_body.as_mut());
-        if let Some(RefOr::T(body)) = complete {
-            body.required = Some(Required::False);
-        }
-        document.paths.paths.values_mut().for_each(time_writes);
-        // `PUT` is `PATCH` under another name; an operation id is given once only.
-        if let Some(item) = document.paths.paths.get_mut("/api/{user_id}/tasks/{id}") {
-            item.put.clone_from(&item.patch);
-            if let Some(put) = &mut item.put {
-                put.operation_id = Some("update_task_by_put".into());
-            }
-        }
-        examples::add(document);
+/// Adds an operation to its route's path; `alone` is a document of nothing else.
+///
+/// A handler of two methods is two operations, whose ids must differ: the handler's name is the id under the method that
+/// the attribute names.
+fn add(document: &mut utoipa::openapi::OpenApi, route: (&str, &str), mut alone: utoipa::openapi::OpenApi) {
+    let (pattern, methods) = route;
+    let mut item = mem::take(&mut alone.paths.paths).into_values().next().unwrap_or_default();
+    document.merge(alone);
+    let method = methods.split(", ").next().unwrap_or_default();
+    let named = METHODS.iter().find_map(|named| Some((*named, slot(&mut item, named).take()?)));
+    let Some((named, mut operation)) = named else { return };
+    if named != method {
+        let id = operation.operation_id.unwrap_or_default();
+        operation.operation_id = Some(format!("{id}_by_{}", method.to_ascii_lowercase()));
     }
+    *slot(document.paths.paths.entry(pattern.to_owned()).or_default(), method) = Some(operation);
+}
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// Where a path's operation of this method stands.
+fn slot<'a>(item: &'a mut PathItem, method: &str) -> &'a mut Option<Operation> {
+    match method {
+        "GET" => &mut item.get,
+        "POST" => &mut item.post,
+        "PUT" => &mut item.put,
+        "PATCH" => &mut item.patch,
+        _ => &mut item.delete,
+    }
+}
+
+/// Adds what the attributes cannot say.
+fn complete(document: &mut utoipa::openapi::OpenApi) {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let ticket = ApiKeyValue::with_description(
+        "ticket",
+        "A ticket of `POST /events/ticket`, good once in each process.",
+    );
+    components.add_security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
+    let complete = document.paths.paths.get_mut("/api/{user_id}/tasks/{id}/complete");
+    let complete = complete.and_then(|item| item.patch.as_mut()?.request_body.as_mut());
+    if let Some(RefOr::T(body)) = complete {
+        body.required = Some(Required::False);
+    }
+    document.paths.paths.values_mut().for_each(time_writes);
+    examples::add(document);
 }
 
 /// Every answer of a write that went through says how long it took.

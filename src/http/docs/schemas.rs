@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 
-use crate::http::response::error::ErrorBody;
+use crate::http::error::ErrorBody;
 
 /// A path's user.
 #[derive(IntoParams)]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::schemas::{
     CreateTask, Description, DueDate, Instant, Position, Priority, Tag, Task, Title, UpdateTask,
 };
-use crate::http::response::error::ErrorBody;
+use crate::http::error::ErrorBody;
 
 /// Refusals of a stale seq.
 #[derive(IntoResponses)]

@@ -16,15 +16,15 @@ use serde_json::value::RawValue;
 use super::tasks::HandlerResult;
 use crate::domain::{Command, Operation, Task, Timestamp};
 use crate::error::Error;
-use crate::http::api;
+use crate::http::api::Api;
 use crate::http::docs::schemas::{BodyRefused, KeyHeader, KeyRefused, MinSeq, Refused, UserPath};
 use crate::http::docs::sync_schemas::{ConfirmHeader, Export, Import, ImportResult, ResyncRequired};
+use crate::http::error::{ApiError, Code, ErrorBody, FieldError};
+use crate::http::header_names::{CONFIRM, JSON, SEQ};
 use crate::http::request::body::{Allowance, Body, ParsedBody};
 use crate::http::request::caller::Caller;
-use crate::http::request::header_names::{CONFIRM, JSON, SEQ};
 use crate::http::request::json_fields::{self, Faults, given, take_apart};
 use crate::http::request::task_body;
-use crate::http::response::error::{ApiError, Code, ErrorBody, FieldError};
 use crate::http::response::task::{found, mark_replayed};
 use crate::lane::{Effect, Snapshot, TaskEntry, Work};
 
@@ -35,9 +35,6 @@ const MOST_TASKS: usize = 100_000;
 /// What the body of an import is allowed: a hundred thousand tasks of a usual size.
 const ALLOWANCE: Allowance = Allowance { bytes: 64 << 20, time: Duration::from_mins(2) };
 
-/// Imports under way at once, in all: each may take several times its body in memory.
-pub(crate) const IMPORTS: usize = 4;
-
 /// Bytes of one chunk of an export, nearly.
 const CHUNK: usize = 64 << 10;
 
@@ -45,7 +42,7 @@ const CHUNK: usize = 64 << 10;
 ///
 /// As of one seq, newest first. `import` takes the same form.
 #[utoipa::path(
-    get, path = "/api/{user_id}/export", tag = "account", params(UserPath, MinSeq),
+    get, path = "", tag = "account", params(UserPath, MinSeq),
     responses(
         (status = 200, description = "Everything", body = Export, headers(
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
@@ -112,7 +109,7 @@ impl Iterator for Chunks {
 /// just as it is, is left alone, so that an import can be sent again; another task under the same id is a 409.
 /// The body may have 100,000 tasks and 64 MiB; what is larger goes in in parts.
 #[utoipa::path(
-    post, path = "/api/{user_id}/import", tag = "account", params(UserPath, KeyHeader), request_body = Import,
+    post, path = "", tag = "account", params(UserPath, KeyHeader), request_body = Import,
     responses(
         (status = 200, description = "They are in", body = ImportResult, headers(
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
@@ -128,13 +125,13 @@ pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
         unchanged: usize,
         seq: i64,
     }
-    let _permit = api(caller.request())
+    let _permit = Api::of(caller.request())
         .imports
         .try_acquire()
         .map_err(|_| Error::Overloaded("too many imports are under way"))?;
     let ParsedBody { form: ImportedTasks(operations), bytes } = body.read_large(ALLOWANCE, parse).await?;
     // One after the other: two in one commit would take twice the time, and everybody else's writes with them.
-    let _turn = api(caller.request()).importing.lock().await;
+    let _turn = Api::of(caller.request()).importing.lock().await;
     let answer = caller.submit_all(operations, &bytes).await?;
     let is_new = |effect: &&Effect| matches!(effect, Effect::Imported);
     let imported = answer.effects.iter().filter(is_new).count();
@@ -186,7 +183,7 @@ fn read(text: &str, faults: &mut Faults) -> Option<ImportedTasks> {
 /// Tasks, deletions, idempotency keys, e-mail address: all that is kept but the seq, which goes on, so that
 /// no client takes old for new. Other clients get `resync` and 410. There is no way back.
 #[utoipa::path(
-    delete, path = "/api/{user_id}", tag = "account", params(UserPath, ConfirmHeader, KeyHeader),
+    delete, path = "", tag = "account", params(UserPath, ConfirmHeader, KeyHeader),
     responses(
         (status = 204, description = "Nothing is kept any more", headers(
             ("X-Tasklane-Seq" = i64, description = "This removal's own seq"))),

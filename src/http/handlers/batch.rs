@@ -11,12 +11,12 @@ use super::tasks::HandlerResult;
 use crate::domain::{Command, Match, NewTask, Operation, Patch, Seq, TaskId};
 use crate::http::docs::schemas::{BodyRefused, KeyHeader, Refused, UserPath};
 use crate::http::docs::sync_schemas::{Batch, BatchResults};
+use crate::http::error::{ApiError, Details, ErrorBody, FieldError};
 use crate::http::request::body::{Allowance, Body, ParsedBody};
 use crate::http::request::caller::Caller;
 use crate::http::request::conditional::matching;
 use crate::http::request::json_fields::{self, Faults, given, is_null, take_apart};
 use crate::http::request::task_body::{self, Form};
-use crate::http::response::error::{ApiError, Details, ErrorBody, FieldError};
 use crate::http::response::task::{found, mark_replayed};
 use crate::lane::{Effect, WriteReply};
 
@@ -34,7 +34,7 @@ const ALLOWANCE: Allowance = Allowance { bytes: 2 << 20, time: Duration::from_se
 /// `details` say which operation it is of; only wrong fields are all listed, as `operations[3].title`.
 /// The body may have 2 MiB, or `MAX_BODY_BYTES` if that is more.
 #[utoipa::path(
-    post, path = "/api/{user_id}/batch", tag = "tasks", params(UserPath, KeyHeader), request_body = Batch,
+    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = Batch,
     responses(
         (status = 200, description = "What each operation did, in their order", body = BatchResults, headers(
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),

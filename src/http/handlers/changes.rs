@@ -11,11 +11,11 @@ use crate::http::docs::schemas::{MinSeq, Refused, UserPath};
 use crate::http::docs::sync_schemas::{
     ChangeList, ChangesQuery, ResyncRequired, SummaryCounts, SummaryQuery,
 };
+use crate::http::error::{ApiError, Code, ErrorBody};
 use crate::http::request::caller::Caller;
 use crate::http::request::conditional::EntityTag;
 use crate::http::request::list_query::{LARGEST_PAGE, seq};
 use crate::http::request::query::{Parameters, number};
-use crate::http::response::error::{ApiError, Code, ErrorBody};
 use crate::http::response::task::{found, listed, unmodified};
 use crate::lane::{Changes, Event, Snapshot};
 
@@ -24,7 +24,7 @@ use crate::lane::{Changes, Event, Snapshot};
 /// Exact counts, as of one seq. `overdue`, `due_today`, `by_priority` and `by_tag` count open tasks only.
 /// They depend on the clock, so there is no `ETag`.
 #[utoipa::path(
-    get, path = "/api/{user_id}/summary", tag = "sync", params(UserPath, SummaryQuery, MinSeq),
+    get, path = "", tag = "sync", params(UserPath, SummaryQuery, MinSeq),
     responses(
         (status = 200, description = "The counts", body = SummaryCounts, headers(
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
@@ -59,7 +59,7 @@ fn counts(snapshot: &Snapshot, zone: Tz) -> Bytes {
 /// seqs. Go on from the answer's `seq`; while `has_more` is true there is more already. 410 means: read
 /// the whole list, and go on from its seq.
 #[utoipa::path(
-    get, path = "/api/{user_id}/changes", tag = "sync", params(UserPath, ChangesQuery, MinSeq),
+    get, path = "", tag = "sync", params(UserPath, ChangesQuery, MinSeq),
     responses(
         (status = 200, description = "The changes", body = ChangeList, headers(
             ("ETag" = String, description = "`W/\"<seq>\"`"),

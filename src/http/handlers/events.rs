@@ -18,17 +18,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::changes::write_event;
-use super::event_tickets::LIFETIME;
 use super::tasks::HandlerResult;
 use crate::domain::Seq;
-use crate::http::api;
+use crate::http::api::Api;
 use crate::http::docs::schemas::{Refused, UserPath};
 use crate::http::docs::sync_schemas::{EventsQuery, LastEventId, TicketAnswer};
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::event_tickets::LIFETIME;
+use crate::http::header_names::{LAST_EVENT_ID, SEQ};
 use crate::http::request::caller::Caller;
-use crate::http::request::header_names::{LAST_EVENT_ID, SEQ};
 use crate::http::request::list_query::seq;
 use crate::http::request::query::Parameters;
-use crate::http::response::error::{ApiError, ErrorBody};
 use crate::http::response::task::found;
 use crate::lane::{Snapshot, Subscription};
 
@@ -53,7 +53,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// list; the stream goes on from there. A comment comes every 15 seconds. The stream ends with the token,
 /// at a restart, and for a client that does not read; `EventSource` comes back by itself.
 #[utoipa::path(
-    get, path = "/api/{user_id}/events", tag = "sync", params(UserPath, EventsQuery, LastEventId),
+    get, path = "", tag = "sync", params(UserPath, EventsQuery, LastEventId),
     security(("bearer" = []), ("ticket" = [])),
     responses(
         (status = 200, description = "The stream", content_type = "text/event-stream", body = String,
@@ -66,7 +66,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     let request = caller.request();
     let since = since(request.headers(), request.query_string())?;
-    let stop = api(request).stopping.subscribe();
+    let stop = Api::of(request).stopping.subscribe();
     let subscription = caller.follow().await?;
     let snapshot = subscription.snapshot();
     let sent = since.unwrap_or(snapshot.seq());
@@ -168,7 +168,7 @@ fn mark(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
 /// `EventSource` cannot send an `Authorization` header. It can open `/events?ticket=…`: good within 30 seconds,
 /// for this user, once in each process of the service. The stream still ends when the token does that this request was sent with.
 #[utoipa::path(
-    post, path = "/api/{user_id}/events/ticket", tag = "sync", params(UserPath),
+    post, path = "", tag = "sync", params(UserPath),
     responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)
 )]
 pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
@@ -178,7 +178,7 @@ pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
         expires_in: u64,
     }
     let seq = caller.snapshot().await?.seq();
-    let ticket = api(caller.request()).tickets.issue(caller.session())?;
+    let ticket = Api::of(caller.request()).tickets.issue(caller.session())?;
     let ticket = Ticket { ticket, expires_in: LIFETIME.as_secs() };
     let body = serde_json::to_vec(&ticket).expect("a text and a number are always valid JSON");
     Ok(found(StatusCode::CREATED, seq, body.into()))

@@ -1,16 +1,16 @@
-//! Whether the service lives, whether it can serve, and whether a token works.
+//! Whether the service lives, whether it can serve, and whether a token works; its metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use actix_web::HttpRequest;
 use actix_web::web::Json;
+use actix_web::{HttpRequest, HttpResponse};
 
 use crate::domain::Timestamp;
-use crate::http::api;
+use crate::http::api::Api;
 use crate::http::docs::schemas::{Refused, UserPath};
+use crate::http::error::{ApiError, Code, Details, ErrorBody, FieldError};
 use crate::http::request::caller::Caller;
-use crate::http::response::error::{ApiError, Code, Details, ErrorBody, FieldError};
 
 /// A sign of life.
 #[derive(serde::Serialize, utoipa::ToSchema)]
@@ -28,7 +28,7 @@ pub(crate) struct Health {
 ///
 /// It does if it answers. For a load balancer, ask `/ready`.
 #[utoipa::path(
-    get, path = "/health", tag = "health", security(()),
+    get, path = "", tag = "health", security(()),
     responses((status = 200, description = "The service lives", body = Health))
 )]
 pub(crate) async fn get_health() -> Json<Health> {
@@ -47,14 +47,14 @@ pub(crate) struct Readiness {
 ///
 /// Asks the store. While the service is stopping the answer is 503, too.
 #[utoipa::path(
-    get, path = "/ready", tag = "health", security(()),
+    get, path = "", tag = "health", security(()),
     responses(
         (status = 200, description = "The service can serve", body = Readiness),
         (status = 503, description = "It cannot; `details` names what is down", body = ErrorBody),
     )
 )]
 pub(crate) async fn get_ready(request: HttpRequest) -> Result<Json<Readiness>, ApiError> {
-    let api = api(&request);
+    let api = Api::of(&request);
     if api.draining.load(Ordering::Relaxed) {
         let details = Details::Fields(vec![FieldError::new("server", "is stopping")]);
         return Err(ApiError::new(Code::Overloaded, "The service is stopping").with(details));
@@ -88,10 +88,16 @@ struct TokenUser {
 
 /// Check a token
 #[utoipa::path(
-    get, path = "/api/{user_id}/test", tag = "health", params(UserPath),
+    get, path = "", tag = "health", params(UserPath),
     responses((status = 200, description = "The token is valid", body = TokenTest), Refused)
 )]
 pub(crate) async fn get_test(caller: Caller) -> Json<TokenTest> {
     let (id, email) = (Arc::clone(caller.who().subject()), caller.who().email().cloned());
     Json(TokenTest { message: "The token is valid", user: TokenUser { id, email } })
+}
+
+/// Every metric.
+pub(crate) async fn get_metrics(request: HttpRequest) -> HttpResponse {
+    let exposition = "text/plain; version=0.0.4; charset=utf-8";
+    HttpResponse::Ok().content_type(exposition).body(Api::of(&request).metrics())
 }

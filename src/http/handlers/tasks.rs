@@ -9,13 +9,13 @@ use crate::http::docs::schemas::{
     Task, TaskList, TaskMissing, TaskPath, TaskQuery, UpdateTask, UserPath,
 };
 use crate::http::docs::sync_schemas::ResyncRequired;
+use crate::http::error::{ApiError, ErrorBody};
 use crate::http::request::body::{Body, ParsedBody};
 use crate::http::request::caller::Caller;
 use crate::http::request::conditional::EntityTag;
 use crate::http::request::list_query;
 use crate::http::request::query::with_cursor;
 use crate::http::request::task_body::Completed;
-use crate::http::response::error::{ApiError, ErrorBody};
 use crate::http::response::task::{listed, unmodified};
 use crate::lane::{Query, Snapshot};
 
@@ -32,7 +32,7 @@ pub(crate) const MANY: usize = 2000;
 /// `rel="next"`, lead to the next one, whatever is added or removed meanwhile. `If-None-Match` with the
 /// list's `ETag` spares an unchanged list, whatever its parameters. Unknown parameters are ignored.
 #[utoipa::path(
-    get, path = "/api/{user_id}/tasks", tag = "tasks", params(UserPath, TaskQuery, MinSeq),
+    get, path = "", tag = "tasks", params(UserPath, TaskQuery, MinSeq),
     responses(
         (status = 200, description = "The tasks", body = TaskList, headers(
             ("ETag" = String, description = "`W/\"<seq>\"`"),
@@ -81,7 +81,7 @@ fn page(snapshot: &Snapshot, query: &Query) -> (Bytes, Option<String>) {
 /// A client may choose the `id`, which makes the request safe to send again: the same create answers
 /// 200 with the stored task, and writes nothing. An `Idempotency-Key` does so without an `id`.
 #[utoipa::path(
-    post, path = "/api/{user_id}/tasks", tag = "tasks", params(UserPath, KeyHeader), request_body = CreateTask,
+    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = CreateTask,
     responses(
         (status = 201, description = "The new task", body = Task, headers(
             ("Location" = String, description = "The task's path"),
@@ -103,7 +103,7 @@ pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
 
 /// Read a task
 #[utoipa::path(
-    get, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath, MinSeq),
+    get, path = "", tag = "tasks", params(TaskPath, MinSeq),
     responses(
         (status = 200, description = "The task", body = Task, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
@@ -129,7 +129,7 @@ pub(crate) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> Hand
 /// What is left out stays; `null` clears (for `tags` it is the same as `[]`). `PUT` and `PATCH` do the
 /// same. With `If-Match` the task changes only if it is still in that version.
 #[utoipa::path(
-    patch, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
+    patch, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
     request_body = UpdateTask,
     responses(
         (status = 200, description = "The task as it is now", body = Task, headers(
@@ -150,7 +150,7 @@ pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
 ///
 /// With an empty body the state is flipped. `completed_at` is set and cleared with it.
 #[utoipa::path(
-    patch, path = "/api/{user_id}/tasks/{id}/complete", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
+    patch, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
     request_body = CompleteTask,
     responses(
         (status = 200, description = "The task as it is now", body = Task, headers(
@@ -170,7 +170,7 @@ pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
 
 /// Delete a task
 #[utoipa::path(
-    delete, path = "/api/{user_id}/tasks/{id}", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
+    delete, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
     responses(
         (status = 204, description = "The task is gone", headers(
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),

@@ -33,9 +33,9 @@ impl ChunkedBody {
     pub(crate) fn of(request: &mut ServiceRequest) -> Option<Self> {
         request.headers().get(TRANSFER_ENCODING)?;
         let payload = request.take_payload();
-        let unread = Self(Rc::new(RefCell::new(ChunkedState { payload, ended: false })));
-        request.set_payload(Payload::Stream { payload: Box::pin(unread.clone()) });
-        Some(unread)
+        let body = Self(Rc::new(RefCell::new(ChunkedState { payload, ended: false })));
+        request.set_payload(Payload::Stream { payload: Box::pin(body.clone()) });
+        Some(body)
     }
 
     /// Whether it was read to its end.
@@ -45,7 +45,7 @@ impl ChunkedBody {
 
     /// An answer's body that keeps this one until it is sent.
     pub(crate) fn held_by(self, body: impl MessageBody + 'static) -> BoxBody {
-        BoxBody::new(Holding { body: body.boxed(), _unread: self })
+        BoxBody::new(Holding { body: body.boxed(), _request_body: self })
     }
 }
 
@@ -63,7 +63,7 @@ impl Stream for ChunkedBody {
 /// An answer's body, and the request's that was left unread.
 struct Holding {
     body: BoxBody,
-    _unread: ChunkedBody,
+    _request_body: ChunkedBody,
 }
 
 impl MessageBody for Holding {

@@ -20,7 +20,7 @@ use futures_util::future::LocalBoxFuture;
 /// How long, in seconds, a browser may remember that a request is allowed. Chromium caps it at this.
 const PREFLIGHT_LIFETIME: usize = 7200;
 
-/// CORS, as the edge wears it.
+/// CORS, before the app starts.
 pub(crate) struct Gate {
     cors: Cors,
     origins: Rc<[String]>,

@@ -15,16 +15,16 @@ use actix_web::{Error, HttpResponse};
 use futures_util::future::Either;
 
 use crate::domain::{Seq, TaskId};
-use crate::http::Api;
+use crate::http::api::Api;
+use crate::http::error::ApiError;
 use crate::http::handlers::tasks::{one_task, whole_list};
+use crate::http::header_names::MIN_SEQ;
 use crate::http::request::caller::{Caller, bearer};
-use crate::http::request::header_names::MIN_SEQ;
-use crate::http::response::error::ApiError;
-use crate::http::routes::Route;
+use crate::http::routes;
 
 /// The routes, and what is answered before them.
 pub(crate) struct FastPath<S> {
-    routes: S,
+    inner: S,
     api: Arc<Api>,
     list: Rc<Extensions>,
     task: Rc<Extensions>,
@@ -38,11 +38,11 @@ where
     type Error = Error;
     type Future = Either<Ready<Result<Self::Response, Error>>, S::Future>;
 
-    forward_ready!(routes);
+    forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let Some((what, answer)) = self.answer(&request) else {
-            return Either::Right(self.routes.call(request));
+            return Either::Right(self.inner.call(request));
         };
         request.add_data_container(Rc::clone(match what {
             What::List => &self.list,
@@ -57,14 +57,15 @@ where
 
 impl<S> FastPath<S> {
     /// In front of these routes.
-    pub(crate) fn new(routes: S, api: Arc<Api>) -> Self {
+    pub(crate) fn new(inner: S, api: Arc<Api>) -> Self {
         // What a resource has as its app data.
-        let data = |route: Route| {
+        let data = |pattern| {
             let mut data = Extensions::new();
-            data.insert(route);
+            data.insert(routes::find(pattern));
             Rc::new(data)
         };
-        Self { routes, api, list: data(Route::Tasks), task: data(Route::Task) }
+        let (list, task) = (data("/api/{user_id}/tasks"), data("/api/{user_id}/tasks/{id}"));
+        Self { inner, api, list, task }
     }
 
     /// The answer, if it is to be had at once.

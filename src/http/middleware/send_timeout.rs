@@ -5,11 +5,11 @@ use std::time::Duration;
 
 /// How long a client may take nothing of what it is sent before its connection is cut: neither an event
 /// stream nor any other answer waits longer for a reader that does not read.
-const STALLED: Duration = Duration::from_secs(30);
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Has the system cut a connection on which nothing could be sent for [`STALLED`] though there was
+/// Has the system cut a connection on which nothing could be sent for [`SEND_TIMEOUT`] though there was
 /// something to send (tcp(7), `TCP_USER_TIMEOUT`). While it cannot be written to, nobody asks an answer's
-/// body for more, so that no timer of ours could do it. Elsewhere than on Linux the bound on a stalled
+/// body for more, so that no timer of ours could do it. Elsewhere than on Linux the bound on such a
 /// connection is its token's life.
 #[cfg(target_os = "linux")]
 pub(crate) fn limit(connection: &dyn Any) {
@@ -19,7 +19,7 @@ pub(crate) fn limit(connection: &dyn Any) {
 
     let plain = connection.downcast_ref::<TcpStream>();
     let stream = plain.or_else(|| Some(connection.downcast_ref::<TlsStream<TcpStream>>()?.get_ref().0));
-    let set = stream.map(|stream| SockRef::from(stream).set_tcp_user_timeout(Some(STALLED)));
+    let set = stream.map(|stream| SockRef::from(stream).set_tcp_user_timeout(Some(SEND_TIMEOUT)));
     if let Some(Err(error)) = set {
         tracing::warn!(%error, "a connection's time-out cannot be set");
     }
@@ -45,7 +45,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         limit(&stream);
-        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(STALLED));
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(SEND_TIMEOUT));
     }
 
     #[actix_web::test]
@@ -78,7 +78,7 @@ mod tests {
         let stream = acceptor.call(TcpStream::from_std(stream).unwrap()).await;
         let stream = stream.map_err(|error| format!("{error:?}")).unwrap();
         limit(&stream);
-        assert_eq!(SockRef::from(stream.get_ref().0).tcp_user_timeout().unwrap(), Some(STALLED));
+        assert_eq!(SockRef::from(stream.get_ref().0).tcp_user_timeout().unwrap(), Some(SEND_TIMEOUT));
         drop(shaking.join().unwrap());
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use actix_web::http::header::HeaderMap;
 
-use crate::http::request::header_names::TRACEPARENT;
+use crate::http::header_names::TRACEPARENT;
 
 /// A valid `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

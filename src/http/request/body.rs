@@ -12,8 +12,8 @@ use std::future::{Ready, ready};
 use tokio::time::timeout;
 
 use super::task_body::{Form, parse};
-use crate::http::api;
-use crate::http::response::error::{ApiError, Code, FieldError};
+use crate::http::api::Api;
+use crate::http::error::{ApiError, Code, FieldError};
 
 /// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -88,11 +88,11 @@ impl Body {
     }
 
     fn usual(&self) -> Allowance {
-        Allowance { bytes: api(&self.request).config.max_body_bytes, time: DEADLINE }
+        Allowance { bytes: Api::of(&self.request).config.max_body_bytes, time: DEADLINE }
     }
 
     async fn bytes(mut self, allowance: Allowance) -> Result<Bytes, ApiError> {
-        let limit = allowance.bytes.max(api(&self.request).config.max_body_bytes);
+        let limit = allowance.bytes.max(Api::of(&self.request).config.max_body_bytes);
         if announced(self.request.headers()).is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }

@@ -1,6 +1,5 @@
 //! Who is asking: the one extractor of everything under `/api`, and what its caller may do.
 
-use std::borrow::Cow;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
@@ -8,17 +7,17 @@ use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
 use futures_util::future::{Either, LocalBoxFuture};
-use percent_encoding::percent_decode_str;
 
 use super::conditional::{if_match, min_seq};
 use super::idempotency_key::key_of;
+use super::path::{decoded, names, task_of, user_segment};
 use super::query::Parameters;
 use crate::auth::{AuthError, Session};
 use crate::domain::{Command, Identity, Operation, TaskId, UserId};
 use crate::error::Error;
-use crate::http::api;
-use crate::http::response::error::ApiError;
-use crate::http::routes::Route;
+use crate::http::api::Api;
+use crate::http::error::ApiError;
+use crate::http::route::Route;
 use crate::lane::{Registry, Snapshot, Subscription, Work, Write, WriteReply};
 
 /// Bytes of a token at the most.
@@ -45,7 +44,7 @@ impl FromRequest for Caller {
                 return Either::Left(ready(caller.map_err(Into::into)));
             }
         };
-        if let Some(session) = api(request).verifier.cached(token) {
+        if let Some(session) = Api::of(request).verifier.cached(token) {
             return Either::Left(ready(Self::new(session, request).map_err(Into::into)));
         }
         let Some(token) = str::from_utf8(token).ok().filter(|token| token.is_ascii()) else {
@@ -54,7 +53,7 @@ impl FromRequest for Caller {
         };
         let (token, request) = (token.to_owned(), request.clone());
         Either::Right(Box::pin(async move {
-            let api = api(&request);
+            let api = Api::of(&request);
             let session = api.verifier.verify(&token).await;
             if let Err(AuthError::Invalid(_)) = session {
                 api.limits.refused(&request)?;
@@ -71,9 +70,9 @@ impl Caller {
         match user_segment(request.uri().path()) {
             Some(named) if !names(named, who.subject()) => Err(crossing(who, named)),
             _ => {
-                // For the edge: the log line and the seq of answers that have none yet.
+                // For the middleware `request_log`: the log line and the seq of answers that have none yet.
                 request.extensions_mut().insert(Arc::clone(who));
-                api(request).limits.admit(who.user(), request)?;
+                Api::of(request).limits.admit(who.user(), request)?;
                 Ok(Self { session, request: request.clone() })
             }
         }
@@ -95,7 +94,7 @@ impl Caller {
     }
 
     fn registry(&self) -> &Registry {
-        &api(&self.request).registry
+        &Api::of(&self.request).registry
     }
 
     /// The caller's tasks as they are, not older than the request asks for.
@@ -131,7 +130,7 @@ impl Caller {
 
     async fn write(&self, write: Write) -> Result<WriteReply, Error> {
         let (answer, timing) = self.registry().submit_timed(self.who(), write).await;
-        // For the edge: whatever came of it, the answer says how long it took.
+        // For the middleware `request_log`: whatever came of it, the answer says how long it took.
         self.request.extensions_mut().insert(timing);
         answer
     }
@@ -149,21 +148,16 @@ impl Caller {
 
 /// The caller of an event stream who comes with a ticket instead of a token; `None` if there is no ticket.
 fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
-    let opens_stream = request.app_data() == Some(&Route::Events) && request.method() == Method::GET;
+    let opens_stream = Route::of(request).is_stream && request.method() == Method::GET;
     if !opens_stream || request.headers().contains_key(AUTHORIZATION) {
         return None;
     }
     let ticket = Parameters::new(request.query_string()).one("ticket")?;
-    let caller = api(request).tickets.take(&ticket).map_err(Into::into).and_then(|session| {
+    let caller = Api::of(request).tickets.take(&ticket).map_err(Into::into).and_then(|session| {
         let refused = || ApiError::unauthorized("Invalid token", "its ticket is unknown, used or too old");
         Caller::new(session.ok_or_else(refused)?, request)
     });
     Some(caller)
-}
-
-/// The task a request's path names, if it names one.
-pub(crate) fn task_of(request: &HttpRequest) -> Option<TaskId> {
-    segment(request.uri().path(), 4).and_then(|id| TaskId::parse(&decoded(id)?))
 }
 
 /// Refuses a request under `/api` that has no valid token: whatever else is wrong with it, that comes
@@ -195,32 +189,6 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], ApiError> {
         token if token.len() > LONGEST_TOKEN => Err(invalid("it is longer than 8 KB")),
         token => Ok(token),
     }
-}
-
-/// The part of a path after so many slashes; the first part is the empty one before the first slash.
-fn segment(path: &str, place: usize) -> Option<&str> {
-    let slash = |text: &str| text.bytes().position(|byte| byte == b'/');
-    let mut rest = path;
-    for _ in 0..place {
-        rest = &rest[slash(rest)? + 1..];
-    }
-    Some(&rest[..slash(rest).unwrap_or(rest.len())])
-}
-
-/// Whom a path under `/api` names, still encoded.
-pub(crate) fn user_segment(path: &str) -> Option<&str> {
-    segment(path, 2).filter(|named| !named.is_empty())
-}
-
-/// Percent-decoded, unless that gives no UTF-8.
-fn decoded(segment: &str) -> Option<Cow<'_, str>> {
-    percent_decode_str(segment).decode_utf8().ok()
-}
-
-/// Whether a path's user is the one with this subject.
-pub(crate) fn names(segment: &str, subject: &str) -> bool {
-    let is = |named: &str| named == "me" || named == subject;
-    if segment.contains('%') { decoded(segment).is_some_and(|named| is(&named)) } else { is(segment) }
 }
 
 /// A refusal of a caller who names another user. The log gets both keys, never the names themselves.
@@ -263,38 +231,5 @@ mod tests {
         assert_eq!(refusal(&[b"Bearer a", b"Bearer a"]), "Invalid token");
         assert_eq!(refusal(&[format!("Bearer {}", "a".repeat(8193)).as_bytes()]), "Invalid token");
         assert!(bearer(&headers(&[format!("Bearer {}", "a".repeat(8192)).as_bytes()])).is_ok());
-    }
-
-    #[test]
-    fn a_paths_user_is_decoded_once_and_compared_exactly() {
-        for (segment, subject) in [
-            ("alice", "alice"),
-            ("me", "alice"),
-            ("%61lice", "alice"),
-            ("auth0%7C12", "auth0|12"),
-            ("a%2Fb", "a/b"),
-            ("50%25", "50%"),
-            ("a+b", "a+b"),
-            ("%C3%A9", "é"),
-        ] {
-            assert!(names(segment, subject), "{segment} {subject}");
-        }
-        for (segment, subject) in [
-            ("Alice", "alice"),
-            ("alice%20", "alice"),
-            ("50%2525", "50%"),
-            ("a+b", "a b"),
-            ("%FF", "\u{fffd}"),
-        ] {
-            assert!(!names(segment, subject), "{segment} {subject}");
-        }
-    }
-
-    #[test]
-    fn the_user_is_the_paths_second_part() {
-        assert_eq!(user_segment("/api/alice/tasks"), Some("alice"));
-        assert_eq!(user_segment("/api/alice"), Some("alice"));
-        assert_eq!(user_segment("/api/"), None);
-        assert_eq!(user_segment("/api"), None);
     }
 }

@@ -2,10 +2,10 @@
 
 use actix_web::http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
-use super::header_names::MIN_SEQ;
 use super::list_query::seq;
 use crate::domain::{Match, Seq};
-use crate::http::response::error::ApiError;
+use crate::http::error::ApiError;
+use crate::http::header_names::MIN_SEQ;
 
 /// The seq that a read has to be of, or later; 0 where none is given.
 pub(crate) fn min_seq(headers: &HeaderMap) -> Result<Seq, ApiError> {

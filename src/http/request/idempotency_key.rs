@@ -8,11 +8,11 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, IF_MATCH};
 use aws_lc_rs::digest;
 
-use super::caller::task_of;
-use super::header_names::IDEMPOTENCY_KEY;
+use super::path::task_of;
 use crate::domain::TaskId;
-use crate::http::response::error::ApiError;
-use crate::http::routes::Route;
+use crate::http::error::ApiError;
+use crate::http::header_names::IDEMPOTENCY_KEY;
+use crate::http::route::Route;
 use crate::lane::IdempotencyKey;
 
 /// Characters of a key at the most.
@@ -22,7 +22,6 @@ const LONGEST: usize = 255;
 /// task, its condition and its body. Whether its path names the user or says `me` makes no difference.
 pub(crate) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(key) = key(request.headers())? else { return Ok(None) };
-    let route = request.app_data::<Route>().map_or("", |route| route.pattern());
     let task = task_of(request).map(TaskId::as_uuid);
     let mut digest = digest::Context::new(&digest::SHA256);
     let mut add = |part: &[u8]| {
@@ -31,7 +30,7 @@ pub(crate) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempo
         digest.update(part);
     };
     add(request.method().as_str().as_bytes());
-    add(route.as_bytes());
+    add(Route::of(request).pattern.as_bytes());
     add(task.as_ref().map_or(&[][..], |id| id.as_bytes()));
     add(body);
     request.headers().get_all(IF_MATCH).for_each(|line| add(line.as_bytes()));

@@ -9,7 +9,7 @@ use super::json_depth::is_too_deep;
 use crate::domain::{
     Description, DueDate, Position, Priority, Tags, TagsError, TaskId, TextError, Timestamp, Title,
 };
-use crate::http::response::error::FieldError;
+use crate::http::error::FieldError;
 
 /// Faults listed in one answer at the most; a body may hold far more.
 const MOST_FAULTS: usize = 1000;

@@ -2,7 +2,7 @@
 
 use super::query::{Parameters, number};
 use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, Tags, fold};
-use crate::http::response::error::ApiError;
+use crate::http::error::ApiError;
 use crate::lane::{Query, parse_cursor};
 
 /// Tasks of one page at the most.
@@ -96,7 +96,7 @@ fn search(given: &mut Parameters) -> Option<String> {
 mod tests {
     use super::*;
     use crate::domain::{CursorPosition, SortField, TaskId};
-    use crate::http::response::error::Details;
+    use crate::http::error::Details;
     use crate::lane::cursor;
 
     fn wrong(query: &str) -> Vec<String> {

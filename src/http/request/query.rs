@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use crate::http::response::error::{ApiError, FieldError};
+use crate::http::error::{ApiError, FieldError};
 
 /// What may not stand in a URI as it is (RFC 3986); `%` may, since it is a path or a query already.
 const NOT_IN_URI: &AsciiSet = &CONTROLS

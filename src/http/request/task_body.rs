@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::json_fields::{self, Faults, given, is_null, take_apart};
 use crate::domain::{NewTask, Patch, Seq, Task, TaskContent, TaskId};
-use crate::http::response::error::FieldError;
+use crate::http::error::FieldError;
 
 /// The known fields of a task in any body, as given. `null` is a value like any other here.
 #[derive(Default, Deserialize)]

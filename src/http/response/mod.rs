@@ -1,4 +1,3 @@
-//! Responses: [`task`] for what all task operations share, [`error`] for everything that fails.
+//! Responses: [`task`] for what all task operations share. Errors are in [`error`](super::error).
 
-pub(crate) mod error;
 pub(crate) mod task;

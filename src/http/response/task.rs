@@ -6,9 +6,9 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, body::BoxBody};
 
 use crate::domain::Seq;
+use crate::http::header_names::{JSON, REPLAYED, SEQ};
 use crate::http::request::caller::Caller;
 use crate::http::request::conditional::EntityTag;
-use crate::http::request::header_names::{JSON, REPLAYED, SEQ};
 use crate::lane::{Effect, ShownTask, TaskEntry, WriteReply};
 
 impl Caller {

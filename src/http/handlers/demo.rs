@@ -14,9 +14,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 use url::{Host, Url};
 
-use super::api;
-use super::docs::pages::{file, not_found};
-use super::response::error::ApiError;
+use super::pages::{file, not_found};
+use crate::http::api::Api;
+use crate::http::error::ApiError;
 
 /// What the page may load and run: files of this server, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -54,7 +54,7 @@ fn content(name: &str) -> Option<(&'static str, &'static [u8])> {
 }
 
 /// The page.
-pub(super) async fn get_demo() -> HttpResponse {
+pub(crate) async fn get_demo() -> HttpResponse {
     let page = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/index.html"));
     let mut response = file("text/html; charset=utf-8", Bytes::from_static(page));
     let policies = [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer")];
@@ -65,15 +65,15 @@ pub(super) async fn get_demo() -> HttpResponse {
 }
 
 /// The page's files.
-pub(super) async fn get_demo_file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn get_demo_file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let (kind, bytes) = content(&name).ok_or_else(not_found)?;
     Ok(file(kind, Bytes::from_static(bytes)))
 }
 
 /// A token for the page.
-pub(super) async fn create_demo_token(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn create_demo_token(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let near = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let signer = api(&request).demo.as_ref().filter(|_| near && is_own_page(request.headers()));
+    let signer = Api::of(&request).demo.as_ref().filter(|_| near && is_own_page(request.headers()));
     let signer = signer.ok_or_else(not_found)?;
     Ok(HttpResponse::build(StatusCode::CREATED).json(json!({"token": signer.issue_demo()})))
 }

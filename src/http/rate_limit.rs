@@ -15,7 +15,7 @@ use governor::{Quota, RateLimiter};
 
 use crate::config::{HttpConfig, Rate};
 use crate::domain::UserId;
-use crate::http::response::error::{ApiError, Code};
+use crate::http::error::{ApiError, Code};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -74,8 +74,8 @@ impl RateLimits {
         }
     }
 
-    /// Says in an answer's headers how its user stands, if that is limited.
-    pub(crate) fn tell(&self, request: &HttpRequest, headers: &mut HeaderMap) {
+    /// Adds the headers that say how the answer's user stands, if that is limited.
+    pub(crate) fn add_headers(&self, request: &HttpRequest, headers: &mut HeaderMap) {
         let Some(users) = &self.users else { return };
         let Some(Standing { remaining }) = request.extensions().get().copied() else { return };
         let used = users.rate.burst.get().saturating_sub(remaining);
@@ -84,7 +84,7 @@ impl RateLimits {
         headers.insert(RATE_LIMIT_POLICY, users.policy.clone());
     }
 
-    /// Forgets whoever has not come lately, so that memory holds the callers of the last seconds only.
+    /// Forgets those who have not come lately, so that memory holds the callers of the last seconds only.
     pub(crate) fn forget_idle(&self) {
         if let Some(users) = &self.users {
             users.limiter.retain_recent();

@@ -1,4 +1,4 @@
-//! The documentation pages: Swagger UI and Redoc, whole in the binary, nothing fetched from elsewhere.
+//! The OpenAPI document, and the documentation pages: Swagger UI and Redoc, whole in the binary, nothing fetched from elsewhere.
 //!
 //! Both pages load their scripts as files from here, so that the content security policy can forbid
 //! every other script, inline ones included. Their styles are partly made at run time and must be
@@ -9,11 +9,11 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use utoipa_swagger_ui::Config;
 
-use super::openapi;
-use crate::http::response::error::{ApiError, Code};
+use crate::http::api::Api;
+use crate::http::error::{ApiError, Code};
 
 /// What the pages may load and run. Redoc searches in a worker made from a blob.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -76,9 +76,8 @@ static SWAGGER_CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 });
 
 /// The OpenAPI document.
-pub(crate) async fn get_document() -> HttpResponse {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi::document().into());
-    file("application/json", DOCUMENT.clone())
+pub(crate) async fn get_document(request: HttpRequest) -> HttpResponse {
+    file("application/json", Api::of(&request).document.clone().into())
 }
 
 /// Swagger UI's page.
@@ -125,7 +124,7 @@ fn page(html: &'static str) -> HttpResponse {
     response.body(html)
 }
 
-/// A file, asked for anew each time.
+/// A file, asked for again each time.
 pub(crate) fn file(content_type: &str, bytes: Bytes) -> HttpResponse {
     let mut response = HttpResponse::build(StatusCode::OK);
     response.insert_header((CONTENT_TYPE, content_type)).insert_header((CACHE_CONTROL, "no-cache"));

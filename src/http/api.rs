@@ -1,0 +1,109 @@
+//! What all workers share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use actix_web::HttpRequest;
+use tokio::sync::{Mutex, Semaphore, watch};
+
+use super::event_tickets::Tickets;
+use super::rate_limit::RateLimits;
+use crate::auth::{Signer, Verifier};
+use crate::config::{Config, Environment, HttpConfig, LogRequests};
+use crate::lane::Registry;
+use crate::telemetry::{Traffic, metrics};
+
+/// Imports under way at once, in all: each may take several times its body in memory.
+const IMPORTS: usize = 4;
+
+/// The state of the API. Each worker's app holds it as app data.
+pub struct Api {
+    pub(super) registry: Registry,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) config: HttpConfig,
+    pub(super) log_requests: LogRequests,
+    pub(super) limits: RateLimits,
+    serves_metrics: bool,
+    /// What signs the demo page's tokens, where there is a demo page.
+    pub(super) demo: Option<Signer>,
+    pub(super) draining: AtomicBool,
+    /// Tells event streams to end.
+    pub(super) stopping: watch::Sender<bool>,
+    pub(super) tickets: Tickets,
+    pub(super) imports: Semaphore,
+    /// Held by the import whose tasks are being committed.
+    pub(super) importing: Mutex<()>,
+    pub(super) traffic: Traffic,
+    /// The OpenAPI document, made when it is first asked for.
+    pub(super) document: LazyLock<String>,
+}
+
+impl Api {
+    /// The API over these parts, by these settings; `labels` name the routes in the metrics.
+    pub(super) fn over(
+        registry: Registry,
+        verifier: Arc<Verifier>,
+        config: &Config,
+        labels: Vec<&'static str>,
+        document: fn() -> String,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            registry,
+            verifier,
+            config: config.http.clone(),
+            log_requests: config.telemetry.log_requests,
+            limits: RateLimits::new(&config.http),
+            serves_metrics: config.environment == Environment::Development
+                && config.telemetry.metrics_listen.is_none(),
+            demo: Signer::of_development(&config.auth, config.environment),
+            draining: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            tickets: Tickets::new(config.auth.better_auth_secret.as_ref()),
+            imports: Semaphore::new(IMPORTS),
+            importing: Mutex::new(()),
+            traffic: Traffic::new(labels),
+            document: LazyLock::new(document),
+        })
+    }
+
+    /// The API a request is served by.
+    pub(super) fn of(request: &HttpRequest) -> &Arc<Self> {
+        request.app_data().expect("`routes::configure` gives every app its API")
+    }
+
+    /// Whether there is a demo page.
+    pub(super) const fn has_demo(&self) -> bool {
+        self.demo.is_some()
+    }
+
+    /// Whether `/metrics` is a route of the main listener.
+    pub(super) const fn serves_metrics(&self) -> bool {
+        self.serves_metrics
+    }
+
+    /// From now on `/ready` says no, every answer closes its connection, and event streams end. All else is
+    /// still served.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.stopping.send_replace(true);
+    }
+
+    /// Lets go of what is kept about callers that have not come lately. To be called every few seconds.
+    pub fn upkeep(&self) {
+        self.limits.forget_idle();
+    }
+
+    /// Requests that have arrived and whose answers have not begun.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.traffic.in_flight()
+    }
+
+    /// Every metric, as text in the Prometheus exposition format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let mut text = metrics().render();
+        text.push_str(&self.traffic.render());
+        text
+    }
+}
