@@ -128,7 +128,7 @@ impl<'a> TaskColumns<'a> {
 
 /// Reads a task; `None` if the row has no title: it is a deletion's.
 pub(super) fn task(row: &Row) -> Result<Option<Task>, Unreadable> {
-    let row = &mut Reader { row, column: 0 };
+    let row = &mut PostgresRowReader { row, column: 0 };
     let id = TaskId::from_uuid(row.next()?);
     let Some(title) = row.next::<Option<String>>()?.map(Title::from_store) else { return Ok(None) };
     let description = row.next::<Option<String>>()?.map(Description::from_store);
@@ -148,12 +148,12 @@ pub(super) fn task(row: &Row) -> Result<Option<Task>, Unreadable> {
 }
 
 /// Takes a row's values, one after the other.
-struct Reader<'r> {
+struct PostgresRowReader<'r> {
     row: &'r Row,
     column: usize,
 }
 
-impl<'r> Reader<'r> {
+impl<'r> PostgresRowReader<'r> {
     fn next<T: FromSql<'r>>(&mut self) -> Result<T, Unreadable> {
         self.column += 1;
         Ok(self.row.try_get(self.column - 1)?)

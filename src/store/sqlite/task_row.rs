@@ -72,7 +72,7 @@ pub(super) fn tasks(connection: &Connection, user: UserId) -> Result<Vec<Task>> 
 }
 
 fn task(row: &Row<'_>) -> Result<Task> {
-    let row = &mut Reader { row, column: 0 };
+    let row = &mut SqliteRowReader { row, column: 0 };
     let id = TaskId::from_uuid(Uuid::from_bytes(row.next()?));
     let title = Title::from_store(row.next()?);
     let description = row.next::<Option<String>>()?.map(Description::from_store);
@@ -95,12 +95,12 @@ pub(super) fn task_id(row: &Row<'_>) -> Result<TaskId> {
 }
 
 /// Takes a row's values, one after the other.
-struct Reader<'r, 's> {
+struct SqliteRowReader<'r, 's> {
     row: &'r Row<'s>,
     column: usize,
 }
 
-impl Reader<'_, '_> {
+impl SqliteRowReader<'_, '_> {
     fn next<T: FromSql>(&mut self) -> Result<T> {
         self.column += 1;
         self.row.get(self.column - 1)

@@ -33,7 +33,7 @@ pub(crate) struct Tls {
 
 /// How closely the server's certificate is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Check {
+enum CertificateCheck {
     Nothing,
     Authority,
     AuthorityAndName,
@@ -49,7 +49,7 @@ pub(crate) fn tls(mode: Option<&str>, roots: Option<&str>) -> Result<Tls, String
         return Ok(Tls { mode, connector: None });
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let chain = if check == Check::Nothing { None } else { Some(verifier(roots, &provider)?) };
+    let chain = if check == CertificateCheck::Nothing { None } else { Some(verifier(roots, &provider)?) };
     let verifier = ChainVerifier { chain, check, provider: Arc::clone(&provider) };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -60,18 +60,18 @@ pub(crate) fn tls(mode: Option<&str>, roots: Option<&str>) -> Result<Tls, String
     Ok(Tls { mode, connector: Some(MakeRustlsConnect::new(config)) })
 }
 
-fn parse(mode: Option<&str>, roots: Option<&str>) -> Result<(SslMode, Check), String> {
+fn parse(mode: Option<&str>, roots: Option<&str>) -> Result<(SslMode, CertificateCheck), String> {
     let system = roots == Some("system");
     match mode {
-        None if system => Ok((SslMode::Require, Check::AuthorityAndName)),
-        Some("verify-full") => Ok((SslMode::Require, Check::AuthorityAndName)),
-        Some("verify-ca") if roots.is_none() => Ok((SslMode::Require, Check::AuthorityAndName)),
+        None if system => Ok((SslMode::Require, CertificateCheck::AuthorityAndName)),
+        Some("verify-full") => Ok((SslMode::Require, CertificateCheck::AuthorityAndName)),
+        Some("verify-ca") if roots.is_none() => Ok((SslMode::Require, CertificateCheck::AuthorityAndName)),
         Some(_) if system => Err("sslrootcert=system needs sslmode=verify-full".to_owned()),
-        Some("verify-ca") => Ok((SslMode::Require, Check::Authority)),
-        Some("require") if roots.is_some() => Ok((SslMode::Require, Check::Authority)),
-        Some("require") => Ok((SslMode::Require, Check::Nothing)),
-        Some("prefer") | None => Ok((SslMode::Prefer, Check::Nothing)),
-        Some("disable") => Ok((SslMode::Disable, Check::Nothing)),
+        Some("verify-ca") => Ok((SslMode::Require, CertificateCheck::Authority)),
+        Some("require") if roots.is_some() => Ok((SslMode::Require, CertificateCheck::Authority)),
+        Some("require") => Ok((SslMode::Require, CertificateCheck::Nothing)),
+        Some("prefer") | None => Ok((SslMode::Prefer, CertificateCheck::Nothing)),
+        Some("disable") => Ok((SslMode::Disable, CertificateCheck::Nothing)),
         Some(_) => Err("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned()),
     }
 }
@@ -107,7 +107,7 @@ fn verifier(
 #[derive(Debug)]
 struct ChainVerifier {
     chain: Option<Arc<WebPkiServerVerifier>>,
-    check: Check,
+    check: CertificateCheck,
     provider: Arc<CryptoProvider>,
 }
 
@@ -125,7 +125,7 @@ impl ServerCertVerifier for ChainVerifier {
             // The chain of signatures is verified first: a wrong name means that the chain is right.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if self.check == Check::Authority => Ok(ServerCertVerified::assertion()),
+            )) if self.check == CertificateCheck::Authority => Ok(ServerCertVerified::assertion()),
             verdict => verdict,
         }
     }
@@ -161,16 +161,16 @@ mod tests {
     fn each_mode_asks_for_what_the_table_says() {
         let file = Some("/etc/ca.pem");
         let cases = [
-            (None, None, SslMode::Prefer, Check::Nothing),
-            (None, Some("system"), SslMode::Require, Check::AuthorityAndName),
-            (Some("disable"), None, SslMode::Disable, Check::Nothing),
-            (Some("prefer"), None, SslMode::Prefer, Check::Nothing),
-            (Some("require"), None, SslMode::Require, Check::Nothing),
-            (Some("require"), file, SslMode::Require, Check::Authority),
-            (Some("verify-ca"), file, SslMode::Require, Check::Authority),
-            (Some("verify-ca"), None, SslMode::Require, Check::AuthorityAndName),
-            (Some("verify-full"), file, SslMode::Require, Check::AuthorityAndName),
-            (Some("verify-full"), None, SslMode::Require, Check::AuthorityAndName),
+            (None, None, SslMode::Prefer, CertificateCheck::Nothing),
+            (None, Some("system"), SslMode::Require, CertificateCheck::AuthorityAndName),
+            (Some("disable"), None, SslMode::Disable, CertificateCheck::Nothing),
+            (Some("prefer"), None, SslMode::Prefer, CertificateCheck::Nothing),
+            (Some("require"), None, SslMode::Require, CertificateCheck::Nothing),
+            (Some("require"), file, SslMode::Require, CertificateCheck::Authority),
+            (Some("verify-ca"), file, SslMode::Require, CertificateCheck::Authority),
+            (Some("verify-ca"), None, SslMode::Require, CertificateCheck::AuthorityAndName),
+            (Some("verify-full"), file, SslMode::Require, CertificateCheck::AuthorityAndName),
+            (Some("verify-full"), None, SslMode::Require, CertificateCheck::AuthorityAndName),
         ];
         for (mode, roots, encryption, check) in cases {
             assert_eq!(parse(mode, roots), Ok((encryption, check)), "{mode:?} {roots:?}");
