@@ -180,19 +180,20 @@ impl TaskContent {
             + self.position.as_ref().map_or(0, |position| position.as_str().len())
     }
 
-    fn patched(&self, patch: &Patch) -> Self {
-        fn or<T: Clone>(new: Option<&T>, old: &T) -> T {
-            new.unwrap_or(old).clone()
+    /// Takes over what a patch says.
+    pub fn apply(&mut self, patch: Patch) {
+        fn set<T>(field: &mut T, new: Option<T>) {
+            if let Some(new) = new {
+                *field = new;
+            }
         }
-        Self {
-            title: or(patch.title.as_ref(), &self.title),
-            description: or(patch.description.as_ref(), &self.description),
-            completed: patch.completed.unwrap_or(self.completed),
-            priority: or(patch.priority.as_ref(), &self.priority),
-            tags: or(patch.tags.as_ref(), &self.tags),
-            due_date: or(patch.due_date.as_ref(), &self.due_date),
-            position: or(patch.position.as_ref(), &self.position),
-        }
+        set(&mut self.title, patch.title);
+        set(&mut self.description, patch.description);
+        set(&mut self.completed, patch.completed);
+        set(&mut self.priority, patch.priority);
+        set(&mut self.tags, patch.tags);
+        set(&mut self.due_date, patch.due_date);
+        set(&mut self.position, patch.position);
     }
 }
 
@@ -222,7 +223,8 @@ impl Task {
     /// This task after a change at `now` that takes `version`. The instant it was done stays while it stays done.
     #[must_use]
     pub fn patched(&self, patch: &Patch, now: Timestamp, version: Seq) -> Self {
-        let content = self.content.patched(patch);
+        let mut content = self.content.clone();
+        content.apply(patch.clone());
         let completed_at = content.completed.then(|| self.completed_at.unwrap_or(now));
         Self { content, completed_at, updated_at: now, version, ..*self }
     }

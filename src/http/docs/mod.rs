@@ -3,5 +3,3 @@
 pub(crate) mod error_details;
 pub(crate) mod examples;
 pub mod openapi;
-pub(crate) mod schemas;
-pub(crate) mod sync_schemas;

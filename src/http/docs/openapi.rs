@@ -1,4 +1,5 @@
-//! The OpenAPI 3.1 document, generated from the table of routes and from `schemas`.
+//! The OpenAPI 3.1 document, generated from the table of routes, and the types that they read and answer
+//! with.
 //!
 //! `tests/openapi.rs` holds it to its golden file.
 
@@ -10,7 +11,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Object, PathItem, RefOr, Required, Type};
 
-use super::{error_details, examples, schemas};
+use super::{error_details, examples};
+use crate::domain::Sort;
+use crate::http::request::list_query::Status;
 use crate::http::routes;
 
 /// The document as pretty-printed JSON, with a newline at its end.
@@ -42,7 +45,7 @@ pub fn document() -> String {
     tags((name = "tasks", description = "A user's tasks"), (name = "sync", description = "Staying in step"),
         (name = "account", description = "All of a user's data"), (name = "health", description = "Signs of life")),
     security(("bearer" = [])),
-    components(schemas(schemas::Status, schemas::Sort, error_details::ErrorDetails)),
+    components(schemas(Status, Sort, error_details::ErrorDetails)),
 )]
 struct Document;
 

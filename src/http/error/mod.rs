@@ -5,13 +5,14 @@
 //!
 //! - [`api_error`]: the error, and what each error of the inside becomes
 //! - [`code`], [`details`]: what it is made of
-//! - [`body`], [`headers`]: the answer's
+//! - [`body`], [`headers`]: the answer's; [`refusals`]: the kinds of answers that operations document
 
 mod api_error;
 mod body;
 mod code;
 mod details;
 mod headers;
+pub(crate) mod refusals;
 
 pub(crate) use api_error::ApiError;
 pub(crate) use body::ErrorBody;

@@ -10,21 +10,23 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, Head
 use actix_web::web::Bytes;
 use futures_util::stream::iter;
 use percent_encoding::percent_decode;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::HandlerResult;
 use crate::domain::{Command, Operation, Task, Timestamp};
 use crate::error::Error;
 use crate::http::api::Api;
-use crate::http::docs::schemas::{BodyRefused, KeyHeader, KeyRefused, MinSeq, Refused, UserPath};
-use crate::http::docs::sync_schemas::{ConfirmHeader, Export, Import, ImportResult, ResyncRequired};
+use crate::http::error::refusals::{BodyRefused, KeyRefused, Refused, ResyncRequired};
 use crate::http::error::{ApiError, Code, ErrorBody, FieldError};
 use crate::http::header_names::{CONFIRM, JSON, SEQ};
 use crate::http::request::body::{Allowance, Body, ParsedBody};
 use crate::http::request::caller::Caller;
-use crate::http::request::json_fields::{self, Faults, given, take_apart};
-use crate::http::request::task_body;
+use crate::http::request::conditional::MinSeq;
+use crate::http::request::idempotency_key::KeyHeader;
+use crate::http::request::json_fields::{self, Faults, RawObject};
+use crate::http::request::path::UserPath;
+use crate::http::request::task_body::{self, TaskBody, import_example};
 use crate::http::response::task::{found, mark_replayed};
 use crate::lane::{Effect, Snapshot, TaskEntry, Work};
 
@@ -37,6 +39,23 @@ const ALLOWANCE: Allowance = Allowance { bytes: 64 << 20, time: Duration::from_m
 
 /// Bytes of one chunk of an export, nearly.
 const CHUNK: usize = 64 << 10;
+
+/// All of a user's tasks.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1", "seq": 7, "exported_at": "2026-02-08T10:30:00.123456Z",
+    "tasks": []
+}))]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct Export {
+    user_id: String,
+    /// The seq at which this is true.
+    #[schema(minimum = 0)]
+    seq: i64,
+    #[schema(format = DateTime)]
+    exported_at: String,
+    tasks: Vec<TaskBody>,
+}
 
 /// Take all tasks out
 ///
@@ -102,6 +121,29 @@ impl Iterator for Chunks {
     }
 }
 
+/// Tasks to be put in: an export, or what has its form.
+#[derive(ToSchema)]
+#[schema(example = json!({"tasks": [import_example()]}))]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct Import {
+    tasks: Vec<Task>,
+}
+
+/// What came of an import.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"imported": 120, "unchanged": 3, "seq": 127}))]
+pub(crate) struct ImportResult {
+    /// Tasks that are new.
+    #[schema(value_type = i64, minimum = 0)]
+    imported: usize,
+    /// Tasks that were there already, just as they are.
+    #[schema(value_type = i64, minimum = 0)]
+    unchanged: usize,
+    /// The seq of the last task that is new; the seq as it was if there is none.
+    #[schema(minimum = 0)]
+    seq: i64,
+}
+
 /// Put tasks in
 ///
 /// The form is that of `export`; `user_id`, `seq` and the tasks' versions are ignored. All of them, or none,
@@ -119,12 +161,6 @@ impl Iterator for Chunks {
     )
 )]
 pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
-    #[derive(Serialize)]
-    struct Result {
-        imported: usize,
-        unchanged: usize,
-        seq: i64,
-    }
     let _permit = Api::of(caller.request())
         .imports
         .try_acquire()
@@ -135,7 +171,7 @@ pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
     let answer = caller.submit_all(operations, &bytes).await?;
     let is_new = |effect: &&Effect| matches!(effect, Effect::Imported);
     let imported = answer.effects.iter().filter(is_new).count();
-    let result = Result { imported, unchanged: answer.effects.len() - imported, seq: answer.seq.get() };
+    let result = ImportResult { imported, unchanged: answer.effects.len() - imported, seq: answer.seq.get() };
     let body = serde_json::to_vec(&result).expect("numbers are always valid JSON");
     let mut response = found(StatusCode::OK, answer.seq, body.into());
     mark_replayed(&mut response, &answer);
@@ -145,13 +181,6 @@ pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
 /// One import for each task.
 pub(crate) struct ImportedTasks(Vec<Operation>);
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ImportFields<'a> {
-    #[serde(borrow, deserialize_with = "given")]
-    tasks: Option<&'a RawValue>,
-}
-
 pub(crate) fn parse(body: &[u8]) -> Result<ImportedTasks, Vec<FieldError>> {
     let mut faults = Faults::of_body();
     let operations = json_fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
@@ -159,8 +188,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<ImportedTasks, Vec<FieldError>> {
 }
 
 fn read(text: &str, faults: &mut Faults) -> Option<ImportedTasks> {
-    let import: ImportFields = take_apart(text, faults)?;
-    let tasks = faults.require("tasks", import.tasks, json_fields::list)?;
+    let import = RawObject::parse(text, &["tasks"], faults)?;
+    let tasks =
+        faults.require("tasks", import.get("tasks"), |raw| json_fields::list(raw, "must be a list"))?;
     if tasks.len() > MOST_TASKS {
         faults.note("tasks", "must be at most 100000 tasks");
         return None;
@@ -176,6 +206,16 @@ fn read(text: &str, faults: &mut Faults) -> Option<ImportedTasks> {
         operations.extend(task.map(|task| Command::ImportTask(Box::new(task)).into()));
     }
     Some(ImportedTasks(operations))
+}
+
+/// A confirmation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct ConfirmHeader {
+    /// The user's id as the token says it (not `me`), percent-encoded where it is not ASCII
+    #[param(rename = "X-Confirm-Delete", example = "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1")]
+    x_confirm_delete: String,
 }
 
 /// Remove all of a user's data

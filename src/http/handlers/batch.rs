@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
-use serde::Deserialize;
+use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::tasks::HandlerResult;
 use crate::domain::{Command, Match, NewTask, Operation, Patch, Seq, TaskId};
-use crate::http::docs::schemas::{BodyRefused, KeyHeader, Refused, UserPath};
-use crate::http::docs::sync_schemas::{Batch, BatchResults};
+use crate::http::error::refusals::{BodyRefused, Refused};
 use crate::http::error::{ApiError, Details, ErrorBody, FieldError};
 use crate::http::request::body::{Allowance, Body, ParsedBody};
 use crate::http::request::caller::Caller;
 use crate::http::request::conditional::matching;
-use crate::http::request::json_fields::{self, Faults, given, is_null, take_apart};
-use crate::http::request::task_body::{self, Form};
+use crate::http::request::form::{FieldValue, Form};
+use crate::http::request::idempotency_key::KeyHeader;
+use crate::http::request::json_fields::{self, Fault, Faults, RawObject, is_null};
+use crate::http::request::path::UserPath;
+use crate::http::request::task_body::{self, TaskBody};
 use crate::http::response::task::{found, mark_replayed};
 use crate::lane::{Effect, WriteReply};
 
@@ -26,6 +30,80 @@ const MOST_OPERATIONS: usize = 500;
 /// What the body of a batch is allowed: 500 tasks of a usual size fit four times over.
 const ALLOWANCE: Allowance = Allowance { bytes: 2 << 20, time: Duration::from_secs(30) };
 
+/// Writes to be carried out together.
+#[derive(ToSchema)]
+#[schema(as = Batch, example = json!({"operations": [
+    {"op": "create", "task": {"title": "Buy milk"}},
+    {"op": "update", "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "task": {"title": "Buy bread"}, "if_match": 7},
+    {"op": "complete", "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "completed": true},
+    {"op": "delete", "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89"}
+]}))]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct BatchBody {
+    #[schema(min_items = 1, max_items = 500)]
+    operations: Vec<BatchOperation>,
+}
+
+/// One write of a batch.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "op", rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) enum BatchOperation {
+    /// Make a task.
+    Create {
+        #[schema(value_type = NewTask)]
+        task: Box<RawValue>,
+    },
+    /// Change a task.
+    Update {
+        id: Uuid,
+        #[schema(value_type = Patch)]
+        task: Box<RawValue>,
+        if_match: Option<Version>,
+    },
+    /// Tick or untick a task; without `completed` its state is flipped.
+    Complete {
+        id: Uuid,
+        #[schema(required = false)]
+        completed: bool,
+        if_match: Option<Version>,
+    },
+    /// Delete a task.
+    Delete { id: Uuid, if_match: Option<Version> },
+}
+
+/// In which version a task must be: its number, or the text of an `If-Match` header.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) enum Version {
+    Number(i64),
+    Tags(String),
+}
+
+/// What came of a batch.
+#[derive(ToSchema)]
+#[schema(example = json!({"results": [{"status": 204}], "seq": 8}))]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct BatchResults {
+    /// In the order of the operations.
+    results: Vec<BatchResult>,
+    /// The seq of the last one.
+    #[schema(minimum = 0)]
+    seq: i64,
+}
+
+/// What one write of a batch did.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its form is used")]
+struct BatchResult {
+    /// The status the call of its own would have had.
+    status: u16,
+    /// The task as it then was; not there for a `delete`.
+    #[schema(required = false)]
+    task: TaskBody,
+}
+
 /// Carry out many writes at once
 ///
 /// Up to 500 operations in their order, all of them or none, in one commit; each takes a seq of its own.
@@ -34,7 +112,7 @@ const ALLOWANCE: Allowance = Allowance { bytes: 2 << 20, time: Duration::from_se
 /// `details` say which operation it is of; only wrong fields are all listed, as `operations[3].title`.
 /// The body may have 2 MiB, or `MAX_BODY_BYTES` if that is more.
 #[utoipa::path(
-    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = Batch,
+    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = BatchBody,
     responses(
         (status = 200, description = "What each operation did, in their order", body = BatchResults, headers(
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
@@ -95,28 +173,6 @@ impl BatchOperations {
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BatchFields<'a> {
-    #[serde(borrow, deserialize_with = "given")]
-    operations: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct OperationFields<'a> {
-    #[serde(borrow, deserialize_with = "given")]
-    op: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    task: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    completed: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    if_match: Option<&'a RawValue>,
-}
-
 pub(crate) fn parse(body: &[u8]) -> Result<BatchOperations, Vec<FieldError>> {
     let mut faults = Faults::of_body();
     let operations = json_fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
@@ -124,8 +180,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<BatchOperations, Vec<FieldError>> {
 }
 
 fn read(text: &str, faults: &mut Faults) -> Option<BatchOperations> {
-    let batch: BatchFields = take_apart(text, faults)?;
-    let list = faults.require("operations", batch.operations, json_fields::list)?;
+    let batch = RawObject::parse(text, &["operations"], faults)?;
+    let list = faults
+        .require("operations", batch.get("operations"), |raw| json_fields::list(raw, "must be a list"))?;
     if !(1..=MOST_OPERATIONS).contains(&list.len()) {
         faults.note("operations", "must be 1 to 500 operations");
         return None;
@@ -134,19 +191,22 @@ fn read(text: &str, faults: &mut Faults) -> Option<BatchOperations> {
     for (place, raw) in list.into_iter().enumerate() {
         let name = format!("operations[{place}]");
         faults.enter(name.clone(), format!("{name}."));
-        if let Some(fields) = take_apart(raw.get(), faults) {
+        if let Some(fields) = RawObject::parse(raw.get(), &OPERATION_FIELDS, faults) {
             operations.extend(read_one(&fields, &name, faults));
         }
     }
     Some(BatchOperations(operations))
 }
 
+/// The known fields of an operation.
+const OPERATION_FIELDS: [&str; 5] = ["op", "id", "task", "completed", "if_match"];
+
 /// Reads one operation, unless a field is wrong. Every field is looked at, whether or not one before it
 /// is wrong.
-fn read_one(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<Result<Operation, NoTask>> {
+fn read_one(given: &RawObject, name: &str, faults: &mut Faults) -> Option<Result<Operation, NoTask>> {
     const OP: &str = "must be `create`, `update`, `complete` or `delete`";
-    let op = faults.require("op", given.op, |raw| json_fields::string(raw, OP))?;
-    let condition = given.if_match.filter(|raw| !is_null(raw));
+    let op = faults.require("op", given.get("op"), |raw| json_fields::string(raw, OP))?;
+    let condition = given.get("if_match").filter(|raw| !is_null(raw));
     if op == "create" {
         if condition.is_some() {
             faults.note("if_match", "has no meaning for a `create`");
@@ -159,7 +219,7 @@ fn read_one(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<
         return None;
     }
     let id = |raw| Ok(TaskId::parse(&json_fields::string(raw, "must be a string")?));
-    let id = faults.require("id", given.id, id);
+    let id = faults.require("id", given.get("id"), id);
     let if_match = faults.check("if_match", condition, if_match);
     let command = match &*op {
         "update" => {
@@ -167,7 +227,7 @@ fn read_one(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<
             id?.map(|id| Command::UpdateTask { id, patch: Box::new(patch) })
         }
         "complete" => {
-            let completed = faults.check("completed", given.completed, json_fields::boolean);
+            let completed = faults.check("completed", given.get("completed"), bool::read);
             id?.map(|id| Command::CompleteTask { id, completed })
         }
         _ => id?.map(|id| Command::DeleteTask { id }),
@@ -176,17 +236,17 @@ fn read_one(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<
 }
 
 /// Reads an operation's task.
-fn task<T: Form>(given: &OperationFields, name: &str, faults: &mut Faults) -> Option<T> {
-    if given.task.is_none() {
+fn task<T: Form>(given: &RawObject, name: &str, faults: &mut Faults) -> Option<T> {
+    if given.get("task").is_none() {
         faults.note("task", "is required");
     }
-    let task = given.task?;
+    let task = given.get("task")?;
     faults.enter(format!("{name}.task"), format!("{name}."));
     task_body::read(task.get(), faults)
 }
 
 /// A version, or the text of an `If-Match` header.
-fn if_match(raw: &RawValue) -> Result<Match, json_fields::FieldFault> {
+fn if_match(raw: &RawValue) -> Result<Match, Fault> {
     // `7.0` is an integer, too, to JSON Schema and to JavaScript.
     let number = raw.get().strip_suffix(".0").unwrap_or(raw.get());
     if let Ok(version) = serde_json::from_str::<i64>(number) {

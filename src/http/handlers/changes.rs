@@ -4,20 +4,77 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Bytes};
 use chrono_tz::Tz;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::tasks::{HandlerResult, MANY};
 use crate::domain::{Seq, Timestamp};
-use crate::http::docs::schemas::{MinSeq, Refused, UserPath};
-use crate::http::docs::sync_schemas::{
-    ChangeList, ChangesQuery, ResyncRequired, SummaryCounts, SummaryQuery,
-};
+use crate::http::error::refusals::{Refused, ResyncRequired};
 use crate::http::error::{ApiError, Code, ErrorBody};
 use crate::http::request::caller::Caller;
-use crate::http::request::conditional::EntityTag;
+use crate::http::request::conditional::{EntityTag, MinSeq};
 use crate::http::request::list_query::{LARGEST_PAGE, seq};
+use crate::http::request::path::UserPath;
 use crate::http::request::query::{Parameters, number};
+use crate::http::request::task_body::TaskBody;
 use crate::http::response::task::{found, listed, unmodified};
 use crate::lane::{Changes, Event, Snapshot};
+
+/// The day's place.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct SummaryQuery {
+    /// The IANA time zone that says what today is; UTC without it
+    #[param(required = false, example = "Europe/Berlin")]
+    tz: Option<String>,
+}
+
+/// Exact counts.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "open": 3, "completed": 5, "overdue": 1, "due_today": 1,
+    "by_priority": {"low": 0, "medium": 1, "high": 1, "none": 1}, "by_tag": {"home": 2}, "seq": 12
+}))]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct SummaryCounts {
+    /// Not done.
+    #[schema(minimum = 0)]
+    open: i64,
+    /// Done.
+    #[schema(minimum = 0)]
+    completed: i64,
+    /// Open, and due in the past: before now, or on a day before today.
+    #[schema(minimum = 0)]
+    overdue: i64,
+    /// Open, and due today.
+    #[schema(minimum = 0)]
+    due_today: i64,
+    #[schema(inline)]
+    by_priority: CountsByPriority,
+    /// Open tasks by tag.
+    by_tag: std::collections::BTreeMap<String, i64>,
+    /// The seq at which this is true.
+    #[schema(minimum = 0)]
+    seq: i64,
+}
+
+/// Open tasks by priority.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its form is used")]
+struct CountsByPriority {
+    #[schema(minimum = 0)]
+    low: i64,
+    #[schema(minimum = 0)]
+    medium: i64,
+    #[schema(minimum = 0)]
+    high: i64,
+    /// Without one.
+    #[schema(minimum = 0)]
+    none: i64,
+}
 
 /// Count the tasks
 ///
@@ -51,6 +108,59 @@ pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
 fn counts(snapshot: &Snapshot, zone: Tz) -> Bytes {
     let summary = snapshot.summary(Timestamp::now(), &zone);
     serde_json::to_vec(&summary).expect("counts by text are always valid JSON").into()
+}
+
+/// Where a client's knowledge ends.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct ChangesQuery {
+    /// The seq of the list, or of the changes, read last; 0 for everything
+    #[param(minimum = 0, example = 7)]
+    since: i64,
+    /// So many changes at the most; 500 without it
+    #[param(minimum = 1, maximum = 500, required = false)]
+    limit: Option<u32>,
+}
+
+/// A stretch of the change feed.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "changes": [{"seq": 8, "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "deleted": true}],
+    "seq": 8, "has_more": false
+}))]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct ChangeList {
+    /// By ascending seq.
+    changes: Vec<FeedChange>,
+    /// The seq to go on from.
+    #[schema(minimum = 0)]
+    seq: i64,
+    /// Whether more is there already.
+    has_more: bool,
+}
+
+/// What happened last to a task.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Change)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) enum FeedChange {
+    /// It changed.
+    Changed {
+        #[schema(minimum = 1)]
+        seq: i64,
+        #[schema(value_type = TaskBody)]
+        task: Box<RawValue>,
+    },
+    /// It was deleted.
+    Deleted {
+        #[schema(minimum = 1)]
+        seq: i64,
+        id: Uuid,
+        /// Always true.
+        deleted: bool,
+    },
 }
 
 /// Read what changed

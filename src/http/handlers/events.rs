@@ -16,18 +16,19 @@ use futures_util::stream::unfold;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
+use utoipa::{IntoParams, ToSchema};
 
 use super::changes::write_event;
 use super::tasks::HandlerResult;
 use crate::domain::Seq;
 use crate::http::api::Api;
-use crate::http::docs::schemas::{Refused, UserPath};
-use crate::http::docs::sync_schemas::{EventsQuery, LastEventId, TicketAnswer};
+use crate::http::error::refusals::Refused;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::event_tickets::LIFETIME;
 use crate::http::header_names::{LAST_EVENT_ID, SEQ};
 use crate::http::request::caller::Caller;
 use crate::http::request::list_query::seq;
+use crate::http::request::path::UserPath;
 use crate::http::request::query::Parameters;
 use crate::http::response::task::found;
 use crate::lane::{Snapshot, Subscription};
@@ -43,6 +44,26 @@ const RETRY: u32 = 2000;
 
 /// How long a stream lasts at the most: what tells a client that comes back that its token is still good.
 const LONGEST: Duration = Duration::from_hours(24);
+
+/// Where an event stream goes on from.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct EventsQuery {
+    /// The seq of the list, or of the event, read last. Without it: from now on
+    #[param(minimum = 0, required = false, example = 7)]
+    since: Option<i64>,
+}
+
+/// Where an event stream goes on from, as `EventSource` says it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct LastEventId {
+    /// The `id` of the last event, which `EventSource` sends when it comes back; it wins over `since`
+    #[param(rename = "Last-Event-ID", minimum = 0, required = false)]
+    last_event_id: Option<i64>,
+}
 
 /// Follow the changes
 ///
@@ -163,6 +184,16 @@ fn mark(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
     chunk.extend_from_slice(format!("event: {event}\nid: {seq}\ndata: {{\"seq\":{seq}}}\n\n").as_bytes());
 }
 
+/// A pass to the event stream.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"ticket": "uZ0e4nJ8m1tqkqk9Yb1b2AAAAYvP5Wg4AAAAAGtJ0gBhbGljZX1mK0m0uQ9mS1b7w7m6C2l8v0G3Nf5yqkqk9Yb1b2E", "expires_in": 30}))]
+pub(crate) struct TicketAnswer {
+    ticket: String,
+    /// Seconds.
+    #[schema(value_type = i64, minimum = 1)]
+    expires_in: u64,
+}
+
 /// Get a ticket for the event stream
 ///
 /// `EventSource` cannot send an `Authorization` header. It can open `/events?ticket=…`: good within 30 seconds,
@@ -172,14 +203,9 @@ fn mark(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
     responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)
 )]
 pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
-    #[derive(Serialize)]
-    struct Ticket {
-        ticket: String,
-        expires_in: u64,
-    }
     let seq = caller.snapshot().await?.seq();
     let ticket = Api::of(caller.request()).tickets.issue(caller.session())?;
-    let ticket = Ticket { ticket, expires_in: LIFETIME.as_secs() };
+    let ticket = TicketAnswer { ticket, expires_in: LIFETIME.as_secs() };
     let body = serde_json::to_vec(&ticket).expect("a text and a number are always valid JSON");
     Ok(found(StatusCode::CREATED, seq, body.into()))
 }

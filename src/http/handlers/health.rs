@@ -8,9 +8,10 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::domain::Timestamp;
 use crate::http::api::Api;
-use crate::http::docs::schemas::{Refused, UserPath};
+use crate::http::error::refusals::Refused;
 use crate::http::error::{ApiError, Code, Details, ErrorBody, FieldError};
 use crate::http::request::caller::Caller;
+use crate::http::request::path::UserPath;
 
 /// A sign of life.
 #[derive(serde::Serialize, utoipa::ToSchema)]

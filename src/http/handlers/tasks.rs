@@ -4,18 +4,18 @@ use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::domain::{Command, NewTask, Patch, TaskId};
-use crate::http::docs::schemas::{
-    BodyRefused, CompleteTask, ConditionFailed, CreateTask, IfMatch, KeyHeader, KeyRefused, MinSeq, Refused,
-    Task, TaskList, TaskMissing, TaskPath, TaskQuery, UpdateTask, UserPath,
+use crate::http::error::refusals::{
+    BodyRefused, ConditionFailed, KeyRefused, Refused, ResyncRequired, TaskMissing,
 };
-use crate::http::docs::sync_schemas::ResyncRequired;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::request::body::{Body, ParsedBody};
 use crate::http::request::caller::Caller;
-use crate::http::request::conditional::EntityTag;
-use crate::http::request::list_query;
+use crate::http::request::conditional::{EntityTag, IfMatch, MinSeq};
+use crate::http::request::idempotency_key::KeyHeader;
+use crate::http::request::list_query::{self, TaskQuery};
+use crate::http::request::path::{TaskPath, UserPath};
 use crate::http::request::query::with_cursor;
-use crate::http::request::task_body::Completed;
+use crate::http::request::task_body::{Completed, TaskBody, TaskList};
 use crate::http::response::task::{listed, unmodified};
 use crate::lane::{Query, Snapshot};
 
@@ -81,14 +81,14 @@ fn page(snapshot: &Snapshot, query: &Query) -> (Bytes, Option<String>) {
 /// A client may choose the `id`, which makes the request safe to send again: the same create answers
 /// 200 with the stored task, and writes nothing. An `Idempotency-Key` does so without an `id`.
 #[utoipa::path(
-    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = CreateTask,
+    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = NewTask,
     responses(
-        (status = 201, description = "The new task", body = Task, headers(
+        (status = 201, description = "The new task", body = TaskBody, headers(
             ("Location" = String, description = "The task's path"),
             ("ETag" = String, description = "`\"<version>\"`"),
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
             ("X-Tasklane-Seq" = i64, description = "This write's own seq: the task's version"))),
-        (status = 200, description = "The same create came before; the stored task", body = Task, headers(
+        (status = 200, description = "The same create came before; the stored task", body = TaskBody, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
         (status = 409, description = "The id belongs to another task (`CONFLICT`), or there are as many tasks as allowed (`QUOTA_EXCEEDED`)", body = ErrorBody),
@@ -105,7 +105,7 @@ pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
 #[utoipa::path(
     get, path = "", tag = "tasks", params(TaskPath, MinSeq),
     responses(
-        (status = 200, description = "The task", body = Task, headers(
+        (status = 200, description = "The task", body = TaskBody, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
             ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
         (status = 304, description = "The client's copy is still good"),
@@ -130,9 +130,9 @@ pub(crate) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> Hand
 /// same. With `If-Match` the task changes only if it is still in that version.
 #[utoipa::path(
     patch, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
-    request_body = UpdateTask,
+    request_body = Patch,
     responses(
-        (status = 200, description = "The task as it is now", body = Task, headers(
+        (status = 200, description = "The task as it is now", body = TaskBody, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
             ("X-Tasklane-Seq" = i64, description = "This write's own seq: the task's version"))),
@@ -151,9 +151,9 @@ pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
 /// With an empty body the state is flipped. `completed_at` is set and cleared with it.
 #[utoipa::path(
     patch, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
-    request_body = CompleteTask,
+    request_body = Completed,
     responses(
-        (status = 200, description = "The task as it is now", body = Task, headers(
+        (status = 200, description = "The task as it is now", body = TaskBody, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
             ("X-Tasklane-Seq" = i64, description = "This write's own seq: the task's version"))),

@@ -11,7 +11,8 @@ use futures_util::StreamExt;
 use std::future::{Ready, ready};
 use tokio::time::timeout;
 
-use super::task_body::{Form, parse};
+use super::form::Form;
+use super::task_body::parse;
 use crate::http::api::Api;
 use crate::http::error::{ApiError, Code, FieldError};
 

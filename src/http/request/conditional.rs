@@ -1,11 +1,23 @@
 //! Conditional requests (RFC 9110, section 13): entity tags, `If-Match`, `If-None-Match`, `X-Tasklane-Min-Seq`.
 
 use actix_web::http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use utoipa::IntoParams;
 
 use super::list_query::seq;
 use crate::domain::{Match, Seq};
 use crate::http::error::ApiError;
 use crate::http::header_names::MIN_SEQ;
+
+/// What a read has to show.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct MinSeq {
+    /// A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
+    /// seq or a later one, whichever process of several gives it
+    #[param(rename = "X-Tasklane-Min-Seq", required = false, minimum = 0, example = 7)]
+    min_seq: i64,
+}
 
 /// The seq that a read has to be of, or later; 0 where none is given.
 pub(crate) fn min_seq(headers: &HeaderMap) -> Result<Seq, ApiError> {
@@ -91,6 +103,16 @@ impl<'a> Iterator for EntityTags<'a> {
         self.0 = rest;
         Some(tag)
     }
+}
+
+/// A condition on a write.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct IfMatch {
+    /// The task's `ETag`, a list of such, or `*`: write only if the task is in one of these versions
+    #[param(rename = "If-Match", required = false, example = "\"7\"")]
+    if_match: Option<String>,
 }
 
 /// The condition `If-Match` states, if it is there (strongly compared, RFC 9110, section 13.1.1): a weak

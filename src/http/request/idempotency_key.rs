@@ -7,6 +7,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, IF_MATCH};
 use aws_lc_rs::digest;
+use utoipa::IntoParams;
 
 use super::path::task_of;
 use crate::domain::TaskId;
@@ -17,6 +18,23 @@ use crate::lane::IdempotencyKey;
 
 /// Characters of a key at the most.
 const LONGEST: usize = 255;
+
+/// A name for a write.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct KeyHeader {
+    /// A name of the client's choice for this write, quoted or bare: sent again, it is not done again, and
+    /// gets the same answer, for 24 hours at least
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 1,
+        max_length = 255,
+        example = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+    )]
+    idempotency_key: Option<String>,
+}
 
 /// The request's key, if it has one, with the fingerprint of the request: of its method, its route and
 /// task, its condition and its body. Whether its path names the user or says `me` makes no difference.

@@ -1,18 +1,20 @@
-//! The reading of single fields of a JSON body, and the list of what is wrong with them.
+//! A JSON body's fields, each still as raw text, and the list of what is wrong with them.
 
-use chrono::{DateTime, Datelike, Utc};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::json_depth::is_too_deep;
-use crate::domain::{
-    Description, DueDate, Position, Priority, Tags, TagsError, TaskId, TextError, Timestamp, Title,
-};
 use crate::http::error::FieldError;
 
 /// Faults listed in one answer at the most; a body may hold far more.
 const MOST_FAULTS: usize = 1000;
+
+/// What is wrong with a field.
+pub(crate) type Fault = Cow<'static, str>;
 
 /// The faults found so far.
 pub(crate) struct Faults {
@@ -53,14 +55,14 @@ impl Faults {
     }
 
     /// Notes what is wrong with a field.
-    pub(crate) fn note(&mut self, field: &'static str, message: impl Into<Cow<'static, str>>) {
+    pub(crate) fn note(&mut self, field: &'static str, message: impl Into<Fault>) {
         let field =
             if self.prefix.is_empty() { field.into() } else { format!("{}{field}", self.prefix).into() };
         self.push(FieldError { field, message: message.into() });
     }
 
     /// Notes what is wrong with what holds the fields.
-    pub(crate) fn note_whole(&mut self, message: impl Into<Cow<'static, str>>) {
+    pub(crate) fn note_whole(&mut self, message: impl Into<Fault>) {
         let error = FieldError { field: self.whole.clone().into(), message: message.into() };
         self.push(error);
     }
@@ -76,15 +78,9 @@ impl Faults {
         &mut self,
         field: &'static str,
         raw: Option<&'a RawValue>,
-        read: fn(&'a RawValue) -> Result<T, FieldFault>,
+        read: fn(&'a RawValue) -> Result<T, Fault>,
     ) -> Option<T> {
-        match read(raw?) {
-            Ok(value) => return Some(value),
-            Err(FieldFault::Type(message)) => self.note(field, message),
-            Err(FieldFault::Text(error)) => self.note(field, error.to_string()),
-            Err(FieldFault::Tags(error)) => self.note(field, error.to_string()),
-        }
-        None
+        read(raw?).map_err(|message| self.note(field, message)).ok()
     }
 
     /// Reads a field that must be given.
@@ -92,31 +88,13 @@ impl Faults {
         &mut self,
         field: &'static str,
         raw: Option<&'a RawValue>,
-        read: fn(&'a RawValue) -> Result<T, FieldFault>,
+        read: fn(&'a RawValue) -> Result<T, Fault>,
     ) -> Option<T> {
         if raw.is_none() {
             self.note(field, "is required");
         }
         self.check(field, raw, read)
     }
-}
-
-/// What can be wrong with a field.
-pub(crate) enum FieldFault {
-    Type(&'static str),
-    Text(TextError),
-    Tags(TagsError),
-}
-
-impl From<TextError> for FieldFault {
-    fn from(error: TextError) -> Self {
-        Self::Text(error)
-    }
-}
-
-/// A field that is there, `null` or not.
-pub(crate) fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
 }
 
 /// A body as text that is not nested too deeply.
@@ -130,92 +108,88 @@ pub(crate) fn text<'a>(body: &'a [u8], faults: &mut Faults) -> Option<&'a str> {
     Some(text)
 }
 
-/// Takes a JSON object apart into known fields.
-pub(crate) fn take_apart<'a, T: Deserialize<'a>>(text: &'a str, faults: &mut Faults) -> Option<T> {
-    if !text.trim_ascii_start().starts_with('{') {
-        // The derived reader would take an array, too.
-        faults.note_whole("must be a JSON object");
-        return None;
-    }
-    let fields = serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            faults.note_whole("must not give a field twice");
-        } else {
-            let (line, column) = (error.line(), error.column());
-            faults.note_whole(format!("is not valid JSON at line {line}, column {column}"));
+/// The known fields of a JSON object, as given. `null` is a value like any other here.
+pub(crate) struct RawObject<'a>(Vec<(&'static str, &'a RawValue)>);
+
+impl<'a> RawObject<'a> {
+    /// Takes a JSON object apart: refuses a known field given twice, ignores unknown ones.
+    pub(crate) fn parse(text: &'a str, known: &[&'static str], faults: &mut Faults) -> Option<Self> {
+        if !text.trim_ascii_start().starts_with('{') {
+            faults.note_whole("must be a JSON object");
+            return None;
         }
-    });
-    fields.ok()
+        let mut json = serde_json::Deserializer::from_str(text);
+        let object = Known(known).deserialize(&mut json).and_then(|object| json.end().map(|()| object));
+        let object = object.map_err(|error| {
+            if error.is_data() {
+                faults.note_whole("must not give a field twice");
+            } else {
+                let (line, column) = (error.line(), error.column());
+                faults.note_whole(format!("is not valid JSON at line {line}, column {column}"));
+            }
+        });
+        object.ok()
+    }
+
+    /// What a field is given as.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(given, _)| *given == name).map(|(_, raw)| *raw)
+    }
+}
+
+/// The names to look for in an object.
+struct Known<'n>(&'n [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Known<'_> {
+    type Value = RawObject<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Known<'_> {
+    type Value = RawObject<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+        let mut fields: Vec<(&'static str, &RawValue)> = Vec::with_capacity(self.0.len());
+        while let Some(Name(name)) = map.next_key()? {
+            match self.0.iter().copied().find(|known| *known == name) {
+                Some(known) if fields.iter().any(|(given, _)| *given == known) => {
+                    return Err(A::Error::duplicate_field(known));
+                }
+                Some(known) => fields.push((known, map.next_value()?)),
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(RawObject(fields))
+    }
 }
 
 pub(crate) fn is_null(raw: &RawValue) -> bool {
     raw.get() == "null"
 }
 
-pub(crate) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, FieldFault> {
+pub(crate) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, Fault> {
     let is_string = raw.get().starts_with('"');
     // A string can still hold half of a surrogate pair, which is no Unicode text.
     let wrong = if is_string { "must not hold a lone surrogate" } else { otherwise };
-    serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type(wrong))
+    serde_json::from_str(raw.get()).map_err(|_| wrong.into())
 }
 
-pub(crate) fn list(raw: &RawValue) -> Result<Vec<&RawValue>, FieldFault> {
-    serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type("must be a list"))
+pub(crate) fn list<'a>(raw: &'a RawValue, otherwise: &'static str) -> Result<Vec<&'a RawValue>, Fault> {
+    serde_json::from_str(raw.get()).map_err(|_| otherwise.into())
 }
 
-pub(crate) fn id(raw: &RawValue) -> Result<TaskId, FieldFault> {
-    TaskId::parse(&string(raw, "must be a UUID")?).ok_or(FieldFault::Type("must be a UUID"))
-}
-
-pub(crate) fn title(raw: &RawValue) -> Result<Title, FieldFault> {
-    Ok(Title::parse(&string(raw, "must be a string")?)?)
-}
-
-pub(crate) fn description(raw: &RawValue) -> Result<Option<Description>, FieldFault> {
-    unless_null(raw, |raw| Ok(Description::parse(&string(raw, "must be a string or null")?)?))
-}
-
-pub(crate) fn boolean(raw: &RawValue) -> Result<bool, FieldFault> {
-    serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type("must be true or false"))
-}
-
-pub(crate) fn priority(raw: &RawValue) -> Result<Option<Priority>, FieldFault> {
-    const WRONG: &str = "must be `low`, `medium`, `high` or null";
-    unless_null(raw, |raw| Priority::parse(&string(raw, WRONG)?).ok_or(FieldFault::Type(WRONG)))
-}
-
-pub(crate) fn tags(raw: &RawValue) -> Result<Tags, FieldFault> {
-    const WRONG: &str = "must be a list of strings, or null";
-    let tags = unless_null(raw, |raw| {
-        let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| FieldFault::Type(WRONG))?;
-        let list = list.into_iter().map(|tag| string(tag, WRONG)).collect::<Result<Vec<_>, _>>()?;
-        Tags::parse(list.iter().map(String::as_str)).map_err(FieldFault::Tags)
-    });
-    tags.map(Option::unwrap_or_default)
-}
-
-pub(crate) fn due_date(raw: &RawValue) -> Result<Option<DueDate>, FieldFault> {
-    const WRONG: &str =
-        "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null";
-    unless_null(raw, |raw| DueDate::parse(&string(raw, WRONG)?).ok_or(FieldFault::Type(WRONG)))
-}
-
-pub(crate) fn position(raw: &RawValue) -> Result<Option<Position>, FieldFault> {
-    const WRONG: &str = "must be 1 to 64 printable ASCII characters, or null";
-    unless_null(raw, |raw| Position::parse(&string(raw, WRONG)?).ok_or(FieldFault::Type(WRONG)))
-}
-
-/// An instant of the years 1 to 9999, which is as far as its text form goes.
-pub(crate) fn instant(raw: &RawValue) -> Result<Timestamp, FieldFault> {
-    const WRONG: &str = "must be an instant such as `2026-02-08T10:30:00.123456Z`";
-    let instant = DateTime::parse_from_rfc3339(&string(raw, WRONG)?).map_err(|_| FieldFault::Type(WRONG))?;
-    let instant = instant.with_timezone(&Utc);
-    if (1..=9999).contains(&instant.year()) { Ok(instant.into()) } else { Err(FieldFault::Type(WRONG)) }
-}
-
-fn unless_null<T>(
-    raw: &RawValue,
-    read: impl FnOnce(&RawValue) -> Result<T, FieldFault>,
-) -> Result<Option<T>, FieldFault> {
-    if is_null(raw) { Ok(None) } else { read(raw).map(Some) }
+/// The names as a sentence has them: `` `a`, `b` or `c` ``.
+pub(crate) fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let last = names.pop().unwrap_or_default();
+    if names.is_empty() { last } else { format!("{} or {last}", names.join(", ")) }
 }

@@ -1,7 +1,14 @@
 //! What is asked of a list: from its parameters to a query, with every fault listed.
 
+use std::sync::LazyLock;
+
+use utoipa::{IntoParams, ToSchema};
+
+use super::form::{documented, text};
+use super::json_fields::one_of;
 use super::query::{Parameters, number};
-use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, Tags, fold};
+use super::task_body::Tag;
+use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, SortField, Tags, fold};
 use crate::http::error::ApiError;
 use crate::lane::{Query, parse_cursor};
 
@@ -13,6 +20,46 @@ const USUAL_PAGE: usize = 100;
 
 /// Characters of a text to search for at the most.
 const LONGEST_SEARCH: usize = 200;
+
+/// A list's query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct TaskQuery {
+    /// Only done ones, or only open ones
+    #[param(required = false)]
+    completed: Option<bool>,
+    /// The same as `completed` in other words
+    #[param(required = false)]
+    status: Option<Status>,
+    /// Only those of this priority
+    #[param(required = false)]
+    priority: Option<Priority>,
+    /// Only those with this tag, letter by letter; given several times, only those with all of them
+    #[param(required = false, max_items = 20, example = json!(["home"]))]
+    tag: Option<Vec<Tag>>,
+    /// Only those due before this date or instant; a date counts as its first instant in UTC
+    #[param(required = false, example = "2026-03-01")]
+    due_before: Option<DueDate>,
+    /// Only those due after this date or instant
+    #[param(required = false, example = "2026-02-01T00:00:00Z")]
+    due_after: Option<DueDate>,
+    /// Only those changed after this seq
+    #[param(required = false, minimum = 0)]
+    updated_since_seq: Option<i64>,
+    /// Only those with this text in title, description or a tag, whatever the case of its letters
+    #[param(required = false, max_length = 200, example = "milk")]
+    search: Option<String>,
+    /// The order; ties are broken by id, tasks without the value come last. Without it: `-created_at`
+    #[param(required = false)]
+    sort: Option<Sort>,
+    /// A page of so many tasks. Without it: all of them; with `cursor` alone: 100
+    #[param(minimum = 1, maximum = 500, required = false)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before; opaque, and good for the same `sort` only
+    #[param(required = false)]
+    cursor: Option<String>,
+}
 
 /// Reads a list's parameters.
 pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
@@ -29,7 +76,7 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
         updated_since: given.read("updated_since_seq", "must be a seq", seq),
         search: search(&mut given),
     };
-    let sort = given.read("sort", SORT, Sort::parse).unwrap_or_default();
+    let sort = given.read("sort", &SORT, Sort::parse).unwrap_or_default();
     let limit = given.read("limit", "must be from 1 to 500", |text| number(text, 1..=LARGEST_PAGE));
     let after =
         given.read("cursor", "must be a `next_cursor` of the same `sort`", |text| parse_cursor(sort, text));
@@ -40,29 +87,48 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
 const DUE: &str =
     "must be a date such as `2026-03-01` or an instant such as `2026-03-01T18:00:00Z`, with `+` as `%2B`";
 
-const SORT: &str = "must be `created_at`, `updated_at`, `due_date`, `priority`, `title` or `position`, with `-` \
-    before it for descending order";
+static SORT: LazyLock<String> = LazyLock::new(|| {
+    let fields = one_of(SortField::ALL.map(SortField::name));
+    format!("must be {fields}, with `-` before it for descending order")
+});
+
+documented!(
+    Sort as "Sort",
+    text("The order of a list, with `-` from the greatest down.").enum_values(Some(
+        SortField::ALL.into_iter().flat_map(|field| {
+            [false, true].map(|descending| Self { field, descending }.to_string())
+        })
+    ))
+);
 
 /// A seq, as clients give it.
 pub(crate) fn seq(text: &str) -> Option<Seq> {
     number(text, 0..=i64::MAX).map(Seq::new)
 }
 
+/// Which tasks.
+#[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Status {
+    All,
+    Pending,
+    Completed,
+}
+
 fn completed(given: &mut Parameters) -> Option<bool> {
     let completed = given.read("completed", "must be `true` or `false`", |text| text.parse::<bool>().ok());
     let status = given.read("status", "must be `all`, `pending` or `completed`", |text| match text {
-        "all" => Some(None),
-        "pending" => Some(Some(false)),
-        "completed" => Some(Some(true)),
+        "all" => Some(Status::All),
+        "pending" => Some(Status::Pending),
+        "completed" => Some(Status::Completed),
         _ => None,
     });
-    match (completed, status) {
-        (Some(one), Some(Some(other))) if other != one => {
-            given.note("status", "must not contradict `completed`");
-            None
-        }
-        (completed, status) => completed.or(status.flatten()),
+    let status = status.filter(|status| *status != Status::All).map(|status| status == Status::Completed);
+    if completed.is_some_and(|one| status.is_some_and(|other| other != one)) {
+        given.note("status", "must not contradict `completed`");
+        return None;
     }
+    completed.or(status)
 }
 
 fn tags(given: &mut Parameters) -> Vec<String> {
@@ -95,7 +161,7 @@ fn search(given: &mut Parameters) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CursorPosition, SortField, TaskId};
+    use crate::domain::{CursorPosition, TaskId};
     use crate::http::error::Details;
     use crate::lane::cursor;
 

@@ -5,11 +5,12 @@
 //! - [`conditional`], [`idempotency_key`]: headers
 //! - [`query`], [`list_query`]: query parameters
 //! - [`body`]: a body's bytes; [`json_fields`]: its JSON; [`json_depth`]: how deep that may nest;
-//!   [`task_body`]: what it says of a task
+//!   [`form`]: types whose fields are named once, to be read and documented; [`task_body`]: a task's fields
 
 pub(crate) mod body;
 pub(crate) mod caller;
 pub(crate) mod conditional;
+pub(crate) mod form;
 pub(crate) mod idempotency_key;
 pub(crate) mod json_depth;
 pub(crate) mod json_fields;

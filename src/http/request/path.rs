@@ -4,8 +4,33 @@ use std::borrow::Cow;
 
 use actix_web::HttpRequest;
 use percent_encoding::percent_decode_str;
+use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::domain::TaskId;
+
+/// A path's user.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct UserPath {
+    /// The token's subject, percent-encoded where need be, or `me`
+    #[param(example = "me")]
+    user_id: String,
+}
+
+/// A path's user and task.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its form is used")]
+pub(crate) struct TaskPath {
+    /// The token's subject, percent-encoded where need be, or `me`
+    #[param(example = "me")]
+    user_id: String,
+    /// The task's id
+    #[param(example = "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89")]
+    id: Uuid,
+}
 
 /// The task a request's path names, if it names one.
 pub(crate) fn task_of(request: &HttpRequest) -> Option<TaskId> {

@@ -1,49 +1,147 @@
-//! What request bodies say of a task: from JSON text to domain types, with every fault listed.
+//! A task in JSON: what request bodies say of one, and what answers show. A field of a task stands here: in
+//! [`content`], from which bodies are read and their schemas made, and in [`TaskBody`].
 //!
 //! A body is read in two steps. The first takes it apart into the known fields, each still as raw
 //! text; it refuses what is no JSON object and a field given twice, and ignores unknown fields. The
 //! second checks each field by itself, so that one answer can list all that is wrong.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::sync::LazyLock;
 
-use super::json_fields::{self, Faults, given, is_null, take_apart};
-use crate::domain::{NewTask, Patch, Seq, Task, TaskContent, TaskId};
+use chrono::{DateTime, Datelike, Utc};
+use serde_json::json;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, OneOfBuilder, Schema, SchemaFormat, SchemaType, Type,
+};
+use uuid::Uuid;
+
+use super::form::{
+    Documenter, FieldReader, FieldValue, Fields, Form, NamedSchemas, documented, refer_to, text, text_like,
+};
+use super::json_fields::{self, Fault, Faults, RawObject, one_of, string};
+use crate::domain::{
+    Description, DueDate, NewTask, Patch, Position, Priority, Seq, Tags, Task, TaskContent, TaskId,
+    Timestamp, Title,
+};
 use crate::http::error::FieldError;
 
-/// The known fields of a task in any body, as given. `null` is a value like any other here.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Fields<'a> {
-    #[serde(borrow, deserialize_with = "given")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    title: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    description: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    completed: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    priority: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    tags: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    due_date: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    position: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    created_at: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    updated_at: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "given")]
-    completed_at: Option<&'a RawValue>,
+/// What a body says of a task: of a whole one, or of what is to change in one.
+fn content(fields: &mut impl Fields, whole: bool) -> Patch {
+    Patch {
+        title: if whole { fields.required("title") } else { fields.optional("title") },
+        description: fields.optional("description"),
+        completed: if whole { Some(fields.flag("completed")) } else { fields.optional("completed") },
+        priority: fields.optional("priority"),
+        tags: fields.optional("tags"),
+        due_date: fields.optional("due_date"),
+        position: fields.optional("position"),
+    }
 }
 
-/// Something a task's fields can be read as.
-pub(crate) trait Form: Sized {
-    /// Reads it from the fields, or notes every one that is wrong.
-    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self>;
+/// All that a body says of a task, if it has a title.
+fn whole_content(fields: &mut impl Fields) -> (bool, Option<TaskContent>) {
+    let patch = content(fields, true);
+    let completed = patch.completed.unwrap_or(false);
+    let content = patch.title.clone().map(|title| {
+        let mut content = TaskContent::titled(title);
+        content.apply(patch);
+        content
+    });
+    (completed, content)
 }
+
+impl Form for NewTask {
+    fn read(fields: &mut impl Fields) -> Option<Self> {
+        let id: Option<Option<TaskId>> = fields.optional("id");
+        let (_, content) = whole_content(fields);
+        Some(Self { id: id.flatten().unwrap_or_else(TaskId::generate), content: content? })
+    }
+}
+
+documented!(
+    NewTask as "CreateTask",
+    Documenter::of(Self::read)
+        .schema("A task to be made. Its `id` may be chosen by the client, so that the request can be sent again; else \
+             the server chooses it.", json!({
+            "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
+            "due_date": "2026-02-14", "position": "a0"
+        })),
+    Documenter::of(Self::read).named()
+);
+
+impl Form for Patch {
+    fn read(fields: &mut impl Fields) -> Option<Self> {
+        static EMPTY: LazyLock<String> = LazyLock::new(|| {
+            let names = Documenter::of(|fields| content(fields, false)).names();
+            format!("must have {}", one_of(names))
+        });
+        let before = fields.faults().count();
+        let patch = content(fields, false);
+        if patch == Self::default() && fields.faults().count() == before {
+            fields.faults().note_whole(EMPTY.as_str());
+        }
+        Some(patch)
+    }
+}
+
+documented!(
+    Patch as "UpdateTask",
+    Documenter::of(Self::read)
+        .schema("What is to change; at least one field. What is left out stays, and `null` clears.", json!({"title": "Buy oat milk", "priority": null})).min_properties(Some(1)),
+    Documenter::of(Self::read).named()
+);
+
+/// A task of an export. Its owner and version are the importer's, whatever it says of them.
+impl Form for Task {
+    fn read(fields: &mut impl Fields) -> Option<Self> {
+        let id = fields.required("id");
+        let (completed, content) = whole_content(fields);
+        let completed_at: Option<Timestamp> = fields.optional("completed_at").flatten();
+        let (created_at, updated_at) = (fields.required("created_at"), fields.required("updated_at"));
+        if completed_at.is_some() && !completed {
+            fields.faults().note("completed_at", "must be null unless `completed` is true");
+        }
+        let (id, content, created_at, updated_at) = (id?, content?, created_at?, updated_at?);
+        // Since when a task has been done is not known of every old one: its last change is when it can
+        // have been done at the latest.
+        let completed_at = completed.then(|| completed_at.unwrap_or(updated_at));
+        Some(Self { id, content, completed_at, created_at, updated_at, version: Seq::ZERO })
+    }
+}
+
+documented!(
+    Task as "ImportTask",
+    Documenter::of(Self::read).schema(
+        "A task to be put in. Its `completed_at` is null unless it is done; if it is and this is missing, \
+         `updated_at` is taken.",
+        import_example()
+    ),
+    Documenter::of(Self::read).named()
+);
+
+pub(crate) fn import_example() -> serde_json::Value {
+    json!({
+        "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "title": "Buy milk", "completed": true,
+        "completed_at": "2026-02-09T08:00:00Z", "created_at": "2026-02-08T10:30:00.123456Z",
+        "updated_at": "2026-02-09T08:00:00Z"
+    })
+}
+
+/// The state a task is to be set to.
+pub(crate) struct Completed(pub(crate) bool);
+
+impl Form for Completed {
+    fn read(fields: &mut impl Fields) -> Option<Self> {
+        fields.required("completed").map(Self)
+    }
+}
+
+documented!(
+    Completed as "CompleteTask",
+    Documenter::of(Self::read).schema("The state to set.", json!({"completed": true}))
+);
 
 /// Reads a body.
 ///
@@ -57,223 +155,181 @@ pub(crate) fn parse<T: Form>(body: &[u8]) -> Result<T, Vec<FieldError>> {
 
 /// Reads a JSON object as a form.
 pub(crate) fn read<T: Form>(text: &str, faults: &mut Faults) -> Option<T> {
-    T::read(&take_apart(text, faults)?, faults)
+    // Those of an import are all there are.
+    static KNOWN: LazyLock<Vec<&str>> = LazyLock::new(|| Documenter::of(Task::read).names());
+    let object = RawObject::parse(text, &KNOWN, faults)?;
+    T::read(&mut FieldReader { object, faults })
 }
 
-impl Form for NewTask {
-    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
-        let id = faults.check("id", fields.id.filter(|raw| !is_null(raw)), json_fields::id);
-        let (_, content) = read_content(fields, faults);
-        Some(Self { id: id.unwrap_or_else(TaskId::generate), content: content? })
+/// A task.
+#[derive(ToSchema)]
+#[schema(as = Task, example = json!(task_example()))]
+#[expect(dead_code, reason = "tasks are rendered by the lanes: only its form is used")]
+pub(crate) struct TaskBody {
+    id: Uuid,
+    /// The owner: the token's subject.
+    user_id: String,
+    #[schema(min_length = 1, max_length = 200)]
+    title: String,
+    #[schema(max_length = 2000, required)]
+    description: Option<String>,
+    completed: bool,
+    #[schema(required)]
+    priority: Option<Priority>,
+    /// In the order given.
+    #[schema(max_items = 20)]
+    tags: Vec<String>,
+    /// A date, or an instant, in the form it was given.
+    #[schema(required)]
+    due_date: Option<String>,
+    /// Since when it has been done. In UTC, with six decimals.
+    #[schema(format = DateTime, required)]
+    completed_at: Option<String>,
+    /// The client's own ordering key.
+    #[schema(max_length = 64, required)]
+    position: Option<String>,
+    /// In UTC, with six decimals.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// In UTC, with six decimals. Raised by every accepted change, even one that changes nothing.
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// The owner's seq at the task's last change.
+    #[schema(minimum = 1)]
+    version: i64,
+}
+
+fn task_example() -> serde_json::Value {
+    json!({
+        "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "user_id": "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
+        "title": "Buy milk", "description": null, "completed": false, "priority": "high",
+        "tags": ["home", "shop"], "due_date": "2026-02-14", "completed_at": null, "position": "a0",
+        "created_at": "2026-02-08T10:30:00.123456Z", "updated_at": "2026-02-08T10:30:00.123456Z", "version": 1
+    })
+}
+
+/// Tasks, in the order asked for.
+#[derive(ToSchema)]
+#[schema(example = json!({"tasks": [task_example()], "count": 1, "total": 1, "next_cursor": null}))]
+#[expect(dead_code, reason = "lists are rendered by the lanes: only its form is used")]
+pub(crate) struct TaskList {
+    tasks: Vec<TaskBody>,
+    /// How many tasks are in this answer.
+    #[schema(minimum = 0)]
+    count: i64,
+    /// How many tasks the parameters let through, on all pages together.
+    #[schema(minimum = 0)]
+    total: i64,
+    /// Leads to the next page, if there is one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+documented!(
+    value TaskId as "TaskId",
+    text("A task's id.").format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
+    |raw| {
+        const WRONG: &str = "must be a UUID";
+        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
     }
-}
+);
 
-/// What a client says of a task: whether it is done, and all of it if it has a title.
-fn read_content(fields: &Fields, faults: &mut Faults) -> (bool, Option<TaskContent>) {
-    let title = faults.require("title", fields.title, json_fields::title);
-    let description = faults.check("description", fields.description, json_fields::description).flatten();
-    let completed = faults.check("completed", fields.completed, json_fields::boolean).unwrap_or(false);
-    let priority = faults.check("priority", fields.priority, json_fields::priority).flatten();
-    let tags = faults.check("tags", fields.tags, json_fields::tags).unwrap_or_default();
-    let due_date = faults.check("due_date", fields.due_date, json_fields::due_date).flatten();
-    let position = faults.check("position", fields.position, json_fields::position).flatten();
-    let content =
-        title.map(|title| TaskContent { title, description, completed, priority, tags, due_date, position });
-    (completed, content)
-}
+documented!(
+    value Title as "Title",
+    text_like("A title: trimmed of white space, then 1 to 200 characters, none of them U+0000.", "Buy milk")
+        .pattern(Some(trimmed(Self::MAX))),
+    |raw| Self::parse(&string(raw, "must be a string")?).map_err(|error| error.to_string().into())
+);
 
-impl Form for Patch {
-    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
-        let before = faults.count();
-        let patch = Self {
-            title: faults.check("title", fields.title, json_fields::title),
-            description: faults.check("description", fields.description, json_fields::description),
-            completed: faults.check("completed", fields.completed, json_fields::boolean),
-            priority: faults.check("priority", fields.priority, json_fields::priority),
-            tags: faults.check("tags", fields.tags, json_fields::tags),
-            due_date: faults.check("due_date", fields.due_date, json_fields::due_date),
-            position: faults.check("position", fields.position, json_fields::position),
-        };
-        if patch == Self::default() && faults.count() == before {
-            faults.note_whole(
-                "must have `title`, `description`, `completed`, `priority`, `tags`, `due_date` or `position`",
-            );
+documented!(
+    value Description as "Description",
+    text_like("A description, kept as it is; any character but U+0000.", "Two litres")
+        .max_length(Some(Self::MAX))
+        .pattern(Some(r"^[^\u0000]*$")),
+    |raw| Self::parse(&string(raw, "must be a string or null")?).map_err(|error| error.to_string().into())
+);
+
+documented!(
+    value Priority as "Priority",
+    text("How much a task matters.").enum_values(Some(Self::ALL.map(Self::as_str))),
+    |raw| {
+        const WRONG: &str = "must be `low`, `medium`, `high` or null";
+        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
+    }
+);
+
+documented!(
+    value DueDate as "DueDate",
+    {
+        let kind = |words, format| text(words).format(Some(SchemaFormat::KnownFormat(format)));
+        OneOfBuilder::new()
+            .item(kind("A date of RFC 3339, such as `2026-03-01`.", KnownFormat::Date))
+            .item(kind("A date-time of RFC 3339, such as `2026-03-01T18:00:00+01:00`.", KnownFormat::DateTime))
+            .description(Some("A day, or an instant with its offset; given back in the form it came in."))
+    },
+    |raw| {
+        const WRONG: &str =
+            "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null";
+        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
+    }
+);
+
+documented!(
+    value Position as "Position",
+    text_like("The client's own ordering key: printable ASCII, sorted byte by byte.", "a0")
+        .max_length(Some(Self::MAX))
+        .pattern(Some("^[ -~]+$")),
+    |raw| {
+        const WRONG: &str = "must be 1 to 64 printable ASCII characters, or null";
+        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
+    }
+);
+
+// An instant of the years 1 to 9999, which is as far as its text form goes.
+documented!(
+    value Timestamp as "Instant",
+    text_like("An instant, a date-time of RFC 3339.", "2026-02-09T08:00:00Z")
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+    |raw| {
+        const WRONG: &str = "must be an instant such as `2026-02-08T10:30:00.123456Z`";
+        let instant = DateTime::parse_from_rfc3339(&string(raw, WRONG)?).map_err(|_| WRONG)?.with_timezone(&Utc);
+        if (1..=9999).contains(&instant.year()) { Ok(instant.into()) } else { Err(WRONG.into()) }
+    }
+);
+
+/// One of a task's [`Tags`].
+pub(crate) enum Tag {}
+
+documented!(
+    Tag as "Tag",
+    text_like("A tag: trimmed of white space, then 1 to 50 characters, none of them U+0000.", "home")
+        .pattern(Some(trimmed(Tags::LONGEST)))
+);
+
+impl FieldValue for Tags {
+    fn read(raw: &RawValue) -> Result<Self, Fault> {
+        const WRONG: &str = "must be a list of strings, or null";
+        if json_fields::is_null(raw) {
+            return Ok(Self::default());
         }
-        Some(patch)
+        let tags = json_fields::list(raw, WRONG)?.into_iter().map(|tag| string(tag, WRONG));
+        let tags = tags.collect::<Result<Vec<_>, _>>()?;
+        Self::parse(tags.iter().map(String::as_str)).map_err(|error| error.to_string().into())
+    }
+
+    fn schema_in(named: &mut NamedSchemas) -> RefOr<Schema> {
+        let list = ArrayBuilder::new().schema_type(SchemaType::Array(vec![Type::Array, Type::Null]));
+        let list = list.items(refer_to::<Tag>(named)).max_items(Some(Self::MAX));
+        list.description(Some("One given twice is kept once; `null` is the same as `[]`.")).into()
     }
 }
 
-/// A task of an export. Its owner and version are the importer's, whatever it says of them.
-impl Form for Task {
-    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
-        let id = faults.require("id", fields.id, json_fields::id);
-        let (completed, content) = read_content(fields, faults);
-        let completed_at = fields.completed_at.filter(|raw| !is_null(raw));
-        let completed_at = faults.check("completed_at", completed_at, json_fields::instant);
-        let created_at = faults.require("created_at", fields.created_at, json_fields::instant);
-        let updated_at = faults.require("updated_at", fields.updated_at, json_fields::instant);
-        if completed_at.is_some() && !completed {
-            faults.note("completed_at", "must be null unless `completed` is true");
-        }
-        let (id, content, created_at, updated_at) = (id?, content?, created_at?, updated_at?);
-        // Since when a task has been done is not known of every old one: its last change is when it can
-        // have been done at the latest.
-        let completed_at = completed.then(|| completed_at.unwrap_or(updated_at));
-        Some(Self { id, content, completed_at, created_at, updated_at, version: Seq::ZERO })
-    }
-}
-
-/// The state a task is to be set to.
-pub(crate) struct Completed(pub(crate) bool);
-
-impl Form for Completed {
-    fn read(fields: &Fields, faults: &mut Faults) -> Option<Self> {
-        faults.require("completed", fields.completed, json_fields::boolean).map(Self)
-    }
+/// What matches a text of at most `most` characters once it is trimmed, none of them U+0000.
+fn trimmed(most: usize) -> String {
+    let white = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+    let (edge, inner) = (format!(r"[^\u0000{white}]"), most - 2);
+    format!(r"^[{white}]*{edge}([^\u0000]{{0,{inner}}}{edge})?[{white}]*$")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn faults<T: Form>(body: &str) -> Vec<(String, String)> {
-        let errors = parse::<T>(body.as_bytes()).err().unwrap_or_default();
-        errors.into_iter().map(|error| (error.field.into(), error.message.into())).collect()
-    }
-
-    fn fields<T: Form>(body: &str) -> Vec<String> {
-        faults::<T>(body).into_iter().map(|(field, _)| field).collect()
-    }
-
-    #[test]
-    fn a_create_needs_a_title_only_and_ignores_unknown_fields() {
-        let new: NewTask =
-            parse(r#" {"title":" a ","user_id":7,"version":[{}],"x":"\ud800"}"#.as_bytes()).unwrap();
-        assert_eq!(
-            (new.content.title.as_str(), new.content.description, new.content.completed),
-            ("a", None, false)
-        );
-        let id = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
-        let body = format!(r#"{{"id":"{id}","title":"a","description":"","completed":true}}"#);
-        let new: NewTask = parse(body.as_bytes()).unwrap();
-        assert_eq!((new.id.to_string().as_str(), new.content.completed), (id, true));
-        assert_eq!(new.content.description.unwrap().as_str(), "");
-        assert!(parse::<NewTask>(br#"{"title":"a","description":null,"id":null}"#).is_ok());
-    }
-
-    #[test]
-    fn every_bad_field_is_listed_not_just_the_first() {
-        let body = r#"{"id":"x","title":"  ","description":5,"completed":null,"priority":"urgent",
-            "tags":[1],"due_date":"soon","position":""}"#;
-        let all = ["description", "completed", "priority", "tags", "due_date", "position"];
-        assert_eq!(fields::<NewTask>(body), [&["id", "title"], &all[..]].concat());
-        assert_eq!(fields::<Patch>(body), [&["title"], &all[..]].concat());
-        assert_eq!(fields::<NewTask>(r#"{"completed":"yes"}"#), ["title", "completed"]);
-        assert_eq!(fields::<NewTask>("{}"), ["title"]);
-        let import =
-            format!("{},\"completed_at\":7,\"created_at\":\"2026-01-01\"}}", &body[..body.len() - 1]);
-        let more = ["completed_at", "created_at", "updated_at"];
-        assert_eq!(fields::<Task>(&import), [&["id", "title"], &all[..], &more].concat());
-    }
-
-    #[test]
-    fn null_is_the_wrong_type_for_a_title_and_for_completed() {
-        assert_eq!(faults::<Patch>(r#"{"title":null}"#), [("title".into(), "must be a string".into())]);
-        assert_eq!(fields::<Patch>(r#"{"completed":null}"#), ["completed"]);
-        assert_eq!(fields::<NewTask>(r#"{"title":null}"#), ["title"]);
-        assert_eq!(fields::<Completed>(r#"{"completed":null}"#), ["completed"]);
-    }
-
-    #[test]
-    fn an_update_keeps_absent_clears_null_and_needs_a_known_field() {
-        let patch: Patch = parse(br#"{"description":null,"priority":null,"tags":null}"#).unwrap();
-        let expected = Patch {
-            description: Some(None),
-            priority: Some(None),
-            tags: Some(crate::domain::Tags::default()),
-            ..Patch::default()
-        };
-        assert_eq!(patch, expected);
-        let patch: Patch = parse(br#"{"due_date":null,"position":null}"#).unwrap();
-        assert_eq!(patch, Patch { due_date: Some(None), position: Some(None), ..Patch::default() });
-        assert_eq!(fields::<Patch>("{}"), ["body"]);
-        assert_eq!(fields::<Patch>(r#"{"titel":"x","id":3}"#), ["body"]);
-    }
-
-    #[test]
-    fn the_smaller_fields_are_read_and_tags_trimmed_and_never_twice() {
-        let body = r#"{"title":"a","priority":"high","tags":[" x ","y","x"],"due_date":"2026-03-01",
-            "position":"a0"}"#;
-        let new: NewTask = parse(body.as_bytes()).unwrap();
-        assert_eq!(new.content.priority.unwrap().as_str(), "high");
-        assert_eq!(new.content.tags.as_slice().iter().map(|tag| &**tag).collect::<Vec<_>>(), ["x", "y"]);
-        assert_eq!(new.content.due_date.unwrap().as_str(), "2026-03-01");
-        assert_eq!(new.content.position.unwrap().as_str(), "a0");
-        for tags in [r#""x""#, "{}", "[null]", r#"["\ud800"]"#, r#"[" "]"#, r#"["a\u0000"]"#, "7"] {
-            let body = format!(r#"{{"title":"a","tags":{tags}}}"#);
-            assert_eq!(fields::<NewTask>(&body), ["tags"], "{tags}");
-        }
-    }
-
-    #[test]
-    fn an_imported_task_keeps_its_instants_and_is_done_since_its_last_change_at_the_latest() {
-        let body = |more: &str| {
-            format!(
-                r#"{{"id":"6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77","title":"a","version":9,"user_id":"bob",
-                "created_at":"2026-01-01T00:00:00.000001Z","updated_at":"2026-01-02T01:00:00+01:00"{more}}}"#
-            )
-        };
-        let task: Task = parse(body("").as_bytes()).unwrap();
-        assert_eq!(task.created_at.to_rfc3339(), "2026-01-01T00:00:00.000001Z");
-        assert_eq!(task.updated_at.to_rfc3339(), "2026-01-02T00:00:00.000000Z");
-        assert_eq!((task.completed_at, task.version), (None, Seq::ZERO));
-        let task: Task = parse(body(r#","completed":true"#).as_bytes()).unwrap();
-        assert_eq!(task.completed_at, Some(task.updated_at));
-        let done = r#","completed":true,"completed_at":"2026-01-01T12:00:00Z""#;
-        let task: Task = parse(body(done).as_bytes()).unwrap();
-        assert_eq!(task.completed_at.unwrap().to_rfc3339(), "2026-01-01T12:00:00.000000Z");
-        let open = r#","completed_at":"2026-01-01T12:00:00Z""#;
-        assert_eq!(fields::<Task>(&body(open)), ["completed_at"]);
-    }
-
-    #[test]
-    fn text_that_is_no_unicode_or_holds_nul_is_refused() {
-        assert_eq!(
-            faults::<NewTask>(r#"{"title":"a\ud800b"}"#),
-            [("title".into(), "must not hold a lone surrogate".into())]
-        );
-        assert_eq!(fields::<NewTask>(r#"{"title":"\udc00"}"#), ["title"]);
-        assert_eq!(
-            fields::<NewTask>(r#"{"title":"a\u0000b","description":"\u0000"}"#),
-            ["title", "description"]
-        );
-        assert!(parse::<NewTask>(r#"{"title":"\ud83e\udd80"}"#.as_bytes()).is_ok());
-        assert!(parse::<NewTask>(b"{\"title\":\"\xff\"}").is_err());
-    }
-
-    #[test]
-    fn a_body_must_be_one_json_object_without_a_field_given_twice() {
-        for body in
-            ["", " ", "[]", r#"["a"]"#, "null", "\"a\"", "7", "{", r#"{"title":"a",}"#, r#"{"title":"a"} x"#]
-        {
-            assert_eq!(fields::<NewTask>(body), ["body"], "{body}");
-        }
-        let twice = [("body".into(), "must not give a field twice".into())];
-        assert_eq!(faults::<NewTask>(r#"{"title":"a","title":"b"}"#), twice);
-        assert_eq!(faults::<NewTask>(r#"{"title":"a","t\u0069tle":"b"}"#), twice);
-        assert_eq!(faults::<Completed>(r#"{"completed":true,"completed":true}"#), twice);
-    }
-
-    #[test]
-    fn deep_nesting_in_an_unknown_field_does_no_harm() {
-        let deep = format!(r#"{{"title":"a","x":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
-        assert_eq!(fields::<NewTask>(&deep), ["body"]);
-    }
-
-    #[test]
-    fn completed_must_be_given_and_a_boolean() {
-        assert!(parse::<Completed>(br#"{"completed":false}"#).is_ok_and(|form| !form.0));
-        assert_eq!(fields::<Completed>("{}"), ["completed"]);
-        assert_eq!(fields::<Completed>(r#"{"completed":1}"#), ["completed"]);
-    }
-}
+mod tests;

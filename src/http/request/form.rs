@@ -1,0 +1,212 @@
+//! Forms: types that name their fields once, to be read from a body and to be documented.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::json_fields::{Fault, Faults, RawObject, is_null};
+
+/// The document's schemas that others refer to, by name.
+pub(crate) type NamedSchemas = Vec<(String, RefOr<Schema>)>;
+
+/// What is made of a body's fields.
+pub(crate) trait Form: Sized {
+    /// Goes through the fields, all of them; `None` if one that is needed is not there, or is wrong.
+    fn read(fields: &mut impl Fields) -> Option<Self>;
+}
+
+/// What a [`Form`] asks for its fields: a body's ([`FieldReader`]), or a schema in the making ([`Documenter`]).
+pub(crate) trait Fields {
+    /// A field that must be given.
+    fn required<T: FieldValue>(&mut self, name: &'static str) -> Option<T>;
+
+    /// A field that may be left out.
+    fn optional<T: FieldValue>(&mut self, name: &'static str) -> Option<T>;
+
+    /// A field that is false where it is left out.
+    fn flag(&mut self, name: &'static str) -> bool;
+
+    /// What is wrong with them.
+    fn faults(&mut self) -> &mut Faults;
+}
+
+/// A value that a field can have.
+pub(crate) trait FieldValue: Sized {
+    /// Reads it.
+    fn read(raw: &RawValue) -> Result<Self, Fault>;
+
+    /// Its schema as a field has it; what that refers to is added to `named`.
+    fn schema_in(named: &mut NamedSchemas) -> RefOr<Schema>;
+}
+
+impl FieldValue for bool {
+    fn read(raw: &RawValue) -> Result<Self, Fault> {
+        serde_json::from_str(raw.get()).map_err(|_| "must be true or false".into())
+    }
+
+    fn schema_in(_: &mut NamedSchemas) -> RefOr<Schema> {
+        Self::schema()
+    }
+}
+
+/// The value, or `null`.
+impl<T: FieldValue> FieldValue for Option<T> {
+    fn read(raw: &RawValue) -> Result<Self, Fault> {
+        if is_null(raw) { Ok(None) } else { T::read(raw).map(Some) }
+    }
+
+    fn schema_in(named: &mut NamedSchemas) -> RefOr<Schema> {
+        let null = ObjectBuilder::new().schema_type(Type::Null);
+        RefOr::T(OneOfBuilder::new().item(T::schema_in(named)).item(null).into())
+    }
+}
+
+/// Reads the fields of a body.
+pub(crate) struct FieldReader<'a, 'f> {
+    pub(crate) object: RawObject<'a>,
+    pub(crate) faults: &'f mut Faults,
+}
+
+impl Fields for FieldReader<'_, '_> {
+    fn required<T: FieldValue>(&mut self, name: &'static str) -> Option<T> {
+        self.faults.require(name, self.object.get(name), T::read)
+    }
+
+    fn optional<T: FieldValue>(&mut self, name: &'static str) -> Option<T> {
+        self.faults.check(name, self.object.get(name), T::read)
+    }
+
+    fn flag(&mut self, name: &'static str) -> bool {
+        self.optional(name).unwrap_or(false)
+    }
+
+    fn faults(&mut self) -> &mut Faults {
+        self.faults
+    }
+}
+
+/// Notes down a form's fields: none is given, so that each is asked for.
+pub(crate) struct Documenter {
+    object: ObjectBuilder,
+    names: Vec<&'static str>,
+    named: NamedSchemas,
+    faults: Faults,
+}
+
+impl Documenter {
+    /// What is asked for.
+    pub(crate) fn of<T>(read: impl FnOnce(&mut Self) -> T) -> Self {
+        let (object, faults) = (ObjectBuilder::new(), Faults::of_body());
+        let mut documenter = Self { object, names: Vec::new(), named: Vec::new(), faults };
+        read(&mut documenter);
+        documenter
+    }
+
+    /// Their schema.
+    pub(crate) fn schema(self, description: &str, example: Value) -> ObjectBuilder {
+        with_example(self.object.description(Some(description)), example)
+    }
+
+    /// Their names.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        self.names
+    }
+
+    /// The schemas they refer to.
+    pub(crate) fn named(self) -> NamedSchemas {
+        self.named
+    }
+
+    fn add(&mut self, name: &'static str, schema: impl Into<RefOr<Schema>>) {
+        self.names.push(name);
+        self.object = std::mem::take(&mut self.object).property(name, schema);
+    }
+}
+
+impl Fields for Documenter {
+    fn required<T: FieldValue>(&mut self, name: &'static str) -> Option<T> {
+        self.object = std::mem::take(&mut self.object).required(name);
+        self.optional(name)
+    }
+
+    fn optional<T: FieldValue>(&mut self, name: &'static str) -> Option<T> {
+        let schema = T::schema_in(&mut self.named);
+        self.add(name, schema);
+        None
+    }
+
+    fn flag(&mut self, name: &'static str) -> bool {
+        self.add(name, ObjectBuilder::new().schema_type(Type::Boolean).default(Some(false.into())));
+        false
+    }
+
+    fn faults(&mut self) -> &mut Faults {
+        &mut self.faults
+    }
+}
+
+/// A schema of texts.
+pub(crate) fn text(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+/// A schema of texts such as this one.
+pub(crate) fn text_like(description: &str, example: &str) -> ObjectBuilder {
+    with_example(text(description), example.into())
+}
+
+#[expect(deprecated, reason = "the derived schemas have an `example`, too, and no `examples`")]
+fn with_example(schema: ObjectBuilder, example: Value) -> ObjectBuilder {
+    schema.example(Some(example))
+}
+
+/// Refers to a type's schema by its name.
+pub(crate) fn refer_to<T: ToSchema>(named: &mut NamedSchemas) -> RefOr<Schema> {
+    named.push((T::name().into(), T::schema()));
+    T::schemas(named);
+    Ref::from_schema_name(T::name()).into()
+}
+
+/// Gives a type a schema, under its name in the document, with what that refers to; or, as a `value`, with how a
+/// field that has it is read.
+macro_rules! documented {
+    ($type:ty as $name:literal, $schema:expr $(, $named:expr)?) => {
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::RefOr::T($schema.into())
+            }
+        }
+
+        impl utoipa::ToSchema for $type {
+            fn name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+            $(
+                fn schemas(all: &mut $crate::http::request::form::NamedSchemas) {
+                    all.extend($named);
+                }
+            )?
+        }
+    };
+    (value $type:ty as $name:literal, $schema:expr, $read:expr) => {
+        documented!($type as $name, $schema);
+
+        impl $crate::http::request::form::FieldValue for $type {
+            fn read(
+                raw: &serde_json::value::RawValue,
+            ) -> Result<Self, $crate::http::request::json_fields::Fault> {
+                let read: fn(&serde_json::value::RawValue) -> Result<Self, $crate::http::request::json_fields::Fault> = $read;
+                read(raw)
+            }
+
+            fn schema_in(
+                named: &mut $crate::http::request::form::NamedSchemas,
+            ) -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                $crate::http::request::form::refer_to::<Self>(named)
+            }
+        }
+    };
+}
+pub(crate) use documented;
