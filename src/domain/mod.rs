@@ -12,7 +12,7 @@ mod text;
 mod time;
 
 pub use command::{Command, Decision, DecisionContext, Match, Operation, Refusal};
-pub use fields::{Due, DueDate, Position, Priority, Tags, TagsError};
+pub use fields::*;
 pub use ids::{Identity, Seq, TaskId, UserId};
 pub use query::{CursorPosition, Filter, Sort};
 pub use task::{Change, NewTask, Patch, SortField, SortKey, Task, TaskContent};
