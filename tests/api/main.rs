@@ -25,6 +25,9 @@
 #[macro_use]
 #[path = "support/needs.rs"]
 mod needs;
+#[allow(dead_code, reason = "shared with tests/lane and tests/faults")]
+#[path = "../model/mod.rs"]
+mod model;
 mod support;
 
 mod account;

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tokio::time::sleep;
 
+use crate::checker::check;
 use crate::driver::{Load, USERS, Way};
 use crate::history::Outcome;
-use crate::model::check;
 use crate::parts::take_apart;
 use crate::record::{Record, What};
 use crate::support::{Server, Store, User};

@@ -7,8 +7,12 @@
 #[macro_use]
 #[path = "../api/support/needs.rs"]
 mod needs;
-#[path = "../lane/history.rs"]
+#[path = "../model/history.rs"]
 mod history;
+#[path = "../model/mod.rs"]
+mod model;
+#[path = "../model/possible.rs"]
+mod possible;
 #[allow(dead_code, reason = "shared with tests/store")]
 #[path = "../store/proxy.rs"]
 mod proxy;
@@ -17,6 +21,7 @@ mod proxy;
 mod support;
 
 mod backends;
+mod checker;
 mod disk;
 mod driver;
 #[cfg(target_os = "linux")]
@@ -26,7 +31,6 @@ mod field;
 mod follower;
 #[cfg(target_os = "linux")]
 mod leaks;
-mod model;
 mod order;
 mod parts;
 mod record;

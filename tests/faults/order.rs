@@ -2,10 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tasklane::domain::TaskId;
-
-use crate::history::{Action, Operation, Outcome};
-use crate::record::{Record, What};
+use crate::history::{Operation, Outcome};
+use crate::record::Record;
 
 /// The records as the checker of seqs wants them. A repetition that was answered with what an earlier
 /// request did settles that request: it happened between the first sending and now.
@@ -23,20 +21,9 @@ pub fn history(records: &[Record], outcomes: &[Outcome]) -> Vec<Operation> {
         let key = record.key.as_deref();
         let settled = key.and_then(|key| done.get(key)).is_some_and(|done| *done > place);
         let outcome = if settled && *outcome == Outcome::Unknown { Outcome::NotApplied } else { *outcome };
-        let id = record.what.task().and_then(TaskId::parse);
-        let id = id.unwrap_or_else(TaskId::generate);
+        let id = record.what.task().unwrap_or_default().to_owned();
         Operation {
-            action: match record.what {
-                What::Create { .. } => Action::Create(id),
-                // Of which kind a change is does not matter to the order.
-                What::Describe { .. }
-                | What::Complete { .. }
-                | What::Batch(_)
-                | What::Import(_)
-                | What::Erase => Action::Flip(id),
-                What::Delete { .. } => Action::Delete(id),
-                What::List | What::Task { .. } | What::Export => Action::Read,
-            },
+            write: record.what.write().map(|write| (id, write)),
             // Only answers that name a seq are compared with one another.
             key: key.filter(|_| matches!(outcome, Outcome::Done(_))).map(str::to_owned),
             invoked: key.filter(|_| record.told.replayed).map_or(record.invoked, |key| first[key]),
@@ -45,27 +32,6 @@ pub fn history(records: &[Record], outcomes: &[Outcome]) -> Vec<Operation> {
         }
     };
     records.iter().zip(outcomes).enumerate().map(operation).collect()
-}
-
-/// For each operation, the newest seq that was known when it was sent.
-pub fn floors(history: &[Operation]) -> Vec<i64> {
-    let mut returns: Vec<(u64, i64)> = Vec::new();
-    for operation in history {
-        if let Outcome::Done(seq) | Outcome::Refused(seq) = operation.outcome {
-            returns.push((operation.returned, seq));
-        }
-    }
-    returns.sort_unstable();
-    let mut newest = 0;
-    for (_, seq) in &mut returns {
-        newest = newest.max(*seq);
-        *seq = newest;
-    }
-    let before = |at: u64| match returns.partition_point(|(returned, _)| *returned < at) {
-        0 => 0,
-        count => returns[count - 1].1,
-    };
-    history.iter().map(|operation| before(operation.invoked)).collect()
 }
 
 /// Every answer under one key that tells of its execution is the same, and the first of them is a

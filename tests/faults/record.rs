@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::driver::Way;
 use crate::history::Outcome;
+use crate::model::{Fields, Write};
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,21 @@ impl What {
     /// Whether it changes nothing.
     pub fn reads(&self) -> bool {
         matches!(self, Self::List | Self::Task { .. } | Self::Export)
+    }
+
+    /// What it does to a task, or to all; `None`: it reads, or has parts.
+    pub fn write(&self) -> Option<Write> {
+        Some(match self.clone() {
+            Self::Create { title, .. } => Write::create(&title),
+            Self::Describe { text, if_match, .. } => Write::Update {
+                fields: Fields { description: Some(Some(text)), ..Fields::default() },
+                if_match,
+            },
+            Self::Complete { completed, .. } => Write::Complete(completed),
+            Self::Delete { if_match, .. } => Write::Delete { if_match },
+            Self::Erase => Write::Erase,
+            Self::List | Self::Task { .. } | Self::Batch(_) | Self::Import(_) | Self::Export => return None,
+        })
     }
 
     /// The task it names.

@@ -8,12 +8,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
+use crate::checker::{Final, check, check_of_servers_alone};
 use crate::driver::{Load, USERS, Way, tell};
 use crate::fault::Fault;
 use crate::field::{Field, Service};
 use crate::follower::Follower;
 use crate::history::Outcome;
-use crate::model::{Final, check, check_of_servers_alone};
 use crate::parts::take_apart;
 use crate::record::{Record, What};
 use crate::support::{Kind, User};

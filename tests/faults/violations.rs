@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Final, check, check_of_servers_alone};
+use crate::checker::{Final, check, check_of_servers_alone};
 use crate::record::{Record, Told, What};
 
 pub const A: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a01";

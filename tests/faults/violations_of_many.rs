@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::checker::{Final, check};
 use crate::follower::Followed;
-use crate::model::{Final, check};
 use crate::record::{Record, What};
 use crate::support::Event;
 use crate::violations::{A, B, found_in, record, set, task};

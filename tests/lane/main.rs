@@ -4,13 +4,21 @@
 
 mod faults;
 mod feed;
+#[path = "../model/history.rs"]
 mod history;
 mod keys;
 mod limits;
 mod memory_store;
+#[allow(dead_code, reason = "shared with tests/api and tests/faults, which read answers")]
+#[path = "../model/mod.rs"]
+mod model;
 mod order;
 mod passivation;
+#[path = "../model/possible.rs"]
+mod possible;
 mod replicas;
 mod simulation;
+#[path = "../model/stored.rs"]
+mod stored;
 mod support;
 mod timing;

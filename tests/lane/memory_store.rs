@@ -1,16 +1,18 @@
 //! A store in memory that keeps the contract of `tasklane::store::Store`, and fails on command.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tasklane::domain::{Change, Seq, Task, TaskId, Timestamp, UserId};
+use tasklane::domain::{Seq, Task, Timestamp, UserId};
 use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use uuid::Uuid;
 
 use crate::history::Ending;
+use crate::model;
+use crate::stored::Stored;
 
 /// What happens to one commit call.
 #[derive(Clone, Copy, Debug)]
@@ -34,18 +36,30 @@ pub enum Fault {
 #[derive(Clone, Default)]
 struct Row {
     subject: String,
-    email: Option<String>,
-    seq: i64,
-    last_batch: Option<Uuid>,
+    stored: Stored,
     rejected: HashSet<Uuid>,
-    horizon: i64,
-    tasks: BTreeMap<TaskId, Task>,
-    tombstones: BTreeMap<TaskId, Seq>,
-    /// The seqs another process took.
-    foreign: BTreeSet<i64>,
-    /// How often another process turned over each task.
-    turned: BTreeMap<TaskId, usize>,
-    keys: HashMap<Arc<str>, KeyRecord>,
+    /// The seqs another process took, and what it did with each that shows.
+    foreign: BTreeMap<i64, Option<(String, model::Write)>>,
+}
+
+impl Row {
+    /// Keeps an answer under a key, as another process would.
+    fn keep(&mut self, key: &str, fingerprint: [u8; 32], effects: &[&str]) {
+        self.stored.last = Some(Uuid::now_v7());
+        let answer = format!(r#"{{"seq":{},"effects":{effects:?}}}"#, self.stored.seq).into();
+        let record = KeyRecord { key: key.into(), fingerprint, answer, at: Timestamp::now() };
+        self.stored.keys.insert(Arc::clone(&record.key), record);
+    }
+}
+
+/// A task as the model has it.
+fn model_of(task: &Task) -> model::Task {
+    model::Task {
+        title: task.content.title.as_str().to_owned(),
+        description: task.content.description.as_ref().map(|text| text.as_str().to_owned()),
+        completed: task.content.completed,
+        version: task.version.get(),
+    }
 }
 
 /// The store as it once was.
@@ -99,12 +113,13 @@ impl MemoryStore {
     /// What is there in the end.
     pub fn ending(&self, user: UserId) -> Ending {
         let row = self.rows.lock().unwrap().get(&user).cloned().unwrap_or_default();
-        let deleted = row.tombstones.into_keys().collect();
-        Ending { seq: row.seq, tasks: row.tasks, deleted, foreign: row.foreign, turned: row.turned }
+        let deleted = row.stored.gone.into_iter().map(|(id, seq)| (seq, id.to_string())).collect();
+        let tasks = row.stored.tasks.values().map(|task| (task.id.to_string(), model_of(task))).collect();
+        Ending { seq: row.stored.seq, tasks, deleted, foreign: row.foreign }
     }
 
     pub fn seq(&self, user: UserId) -> i64 {
-        self.rows.lock().unwrap().get(&user).map_or(0, |row| row.seq)
+        self.rows.lock().unwrap().get(&user).map_or(0, |row| row.stored.seq)
     }
 
     pub fn tasks(&self, user: UserId) -> Vec<Task> {
@@ -112,7 +127,7 @@ impl MemoryStore {
             .lock()
             .unwrap()
             .get(&user)
-            .map_or_else(Vec::new, |row| row.tasks.values().cloned().collect())
+            .map_or_else(Vec::new, |row| row.stored.tasks.values().cloned().collect())
     }
 
     /// Ticks or unticks every task of the user, as another process would.
@@ -120,21 +135,18 @@ impl MemoryStore {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.entry(user).or_default();
         subject.clone_into(&mut row.subject);
-        row.last_batch = Some(Uuid::now_v7());
-        let (seq, foreign) = (&mut row.seq, &mut row.foreign);
-        let mut next = || {
-            *seq += 1;
-            foreign.insert(*seq);
-            Seq::new(*seq)
-        };
-        if row.tasks.is_empty() {
+        let (stored, foreign) = (&mut row.stored, &mut row.foreign);
+        stored.last = Some(Uuid::now_v7());
+        if stored.tasks.is_empty() {
             // It made a task and deleted it again.
-            next();
+            stored.seq += 1;
+            foreign.insert(stored.seq, None);
         }
-        for task in row.tasks.values_mut() {
+        for task in stored.tasks.values_mut() {
+            stored.seq += 1;
             task.content.completed = !task.content.completed;
-            task.version = next();
-            *row.turned.entry(task.id).or_default() += 1;
+            task.version = Seq::new(stored.seq);
+            foreign.insert(stored.seq, Some((task.id.to_string(), model::Write::Complete(None))));
         }
     }
 
@@ -142,22 +154,16 @@ impl MemoryStore {
     pub fn keep_elsewhere(&self, user: UserId, key: &str, fingerprint: [u8; 32]) {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.get_mut(&user).unwrap();
-        row.last_batch = Some(Uuid::now_v7());
-        let answer = format!(r#"{{"seq":{},"effects":[]}}"#, row.seq).into();
-        let record = KeyRecord { key: key.into(), fingerprint, answer, at: Timestamp::now() };
-        row.keys.insert(Arc::clone(&record.key), record);
+        row.keep(key, fingerprint, &[]);
     }
 
     /// Carries out a write under this key, as another process would.
     pub fn commit_elsewhere(&self, user: UserId, key: &str, fingerprint: [u8; 32]) {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.get_mut(&user).unwrap();
-        row.seq += 1;
-        row.foreign.insert(row.seq);
-        row.last_batch = Some(Uuid::now_v7());
-        let answer = format!(r#"{{"seq":{},"effects":["deleted"]}}"#, row.seq).into();
-        let record = KeyRecord { key: key.into(), fingerprint, answer, at: Timestamp::now() };
-        row.keys.insert(Arc::clone(&record.key), record);
+        row.stored.seq += 1;
+        row.foreign.insert(row.stored.seq, None);
+        row.keep(key, fingerprint, &["deleted"]);
     }
 
     /// What is there now, to go back to.
@@ -179,40 +185,15 @@ fn apply(rows: &mut HashMap<UserId, Row>, batch: &Batch, epoch: &AtomicU64) -> O
     let row = rows
         .entry(batch.user)
         .or_insert_with(|| Row { subject: batch.subject.to_string(), ..Row::default() });
-    if row.last_batch == Some(batch.id) {
-        return Outcome::Committed;
-    }
-    if row.rejected.contains(&batch.id) {
-        return Outcome::Rejected("rejected, as before".into());
-    }
-    if row.seq != batch.expected.get() || batch.epoch != epoch.load(Ordering::SeqCst) {
-        return Outcome::Conflict;
-    }
-    if !batch.erase && batch.keys.iter().any(|record| row.keys.contains_key(&record.key)) {
-        return Outcome::Conflict;
-    }
-    if batch.erase {
-        let (subject, foreign) = (row.subject.clone(), row.foreign.clone());
-        *row = Row { subject, foreign, horizon: batch.reached.get(), ..Row::default() };
-    }
-    for change in &batch.changes {
-        match change {
-            Change::Put(task) => {
-                row.tasks.insert(task.id, (**task).clone());
-            }
-            Change::Delete { id, seq, .. } => {
-                row.tasks.remove(id);
-                row.tombstones.insert(*id, *seq);
-            }
+    if row.stored.last != Some(batch.id) {
+        if row.rejected.contains(&batch.id) {
+            return Outcome::Rejected("rejected, as before".into());
+        }
+        if batch.epoch != epoch.load(Ordering::SeqCst) {
+            return Outcome::Conflict;
         }
     }
-    row.keys.extend(batch.keys.iter().map(|record| (Arc::clone(&record.key), record.clone())));
-    row.seq = batch.reached.get();
-    row.last_batch = Some(batch.id);
-    if let Some(email) = &batch.email {
-        row.email = Some(email.to_string());
-    }
-    Outcome::Committed
+    row.stored.commit(batch)
 }
 
 /// Rejects a batch for ever, unless it is applied already or comes too late to be looked at.
@@ -220,10 +201,10 @@ fn reject(rows: &mut HashMap<UserId, Row>, batch: &Batch) -> Outcome {
     let row = rows
         .entry(batch.user)
         .or_insert_with(|| Row { subject: batch.subject.to_string(), ..Row::default() });
-    if row.last_batch == Some(batch.id) {
+    if row.stored.last == Some(batch.id) {
         return Outcome::Committed;
     }
-    if row.seq != batch.expected.get() {
+    if row.stored.seq != batch.expected.get() {
         return Outcome::Conflict;
     }
     row.rejected.insert(batch.id);
@@ -242,14 +223,7 @@ impl Store for MemoryStore {
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError("down, on command".into()));
         }
-        Ok(self.rows.lock().unwrap().get(&user).map(|row| StoredUser {
-            subject: row.subject.clone(),
-            email: row.email.clone(),
-            seq: Seq::new(row.seq),
-            horizon: Seq::new(row.horizon),
-            tasks: row.tasks.values().cloned().collect(),
-            tombstones: row.tombstones.iter().map(|(id, seq)| (*seq, *id)).collect(),
-        }))
+        Ok(self.rows.lock().unwrap().get(&user).and_then(|row| row.stored.load(&row.subject)))
     }
 
     async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
@@ -335,9 +309,8 @@ impl Store for MemoryStore {
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError("down, on command".into()));
         }
-        let found = |row: &Row| Recalled { seq: Seq::new(row.seq), record: row.keys.get(key).cloned() };
-        let nothing = Recalled { seq: Seq::ZERO, record: None };
-        let recalled = self.rows.lock().unwrap().get(&user).map_or(nothing, found);
+        let known = self.rows.lock().unwrap().get(&user).map(|row| row.stored.recall(key));
+        let recalled = known.unwrap_or_else(|| Stored::default().recall(key));
         // The answer is on its way for a while, and may be old when it comes.
         tokio::time::sleep(Duration::from_millis(1)).await;
         Ok(recalled)

@@ -14,8 +14,9 @@ use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
 use tasklane::error::Error;
 use tasklane::lane::{IdempotencyKey, LaneLimits, Reads, Registry, Write};
 
-use crate::history::{Action, Operation, Outcome, check};
+use crate::history::{Operation, Outcome, check};
 use crate::memory_store::Fault;
+use crate::model;
 use crate::support::{World, flip, replicas, user};
 
 /// Seeds of the usual run, and of the long one.
@@ -46,14 +47,16 @@ impl Run {
         let who = random.random_range(0..USERS);
         let known = self.tasks.borrow()[who].clone();
         let id = (!known.is_empty()).then(|| known[random.random_range(0..known.len())]);
-        let (action, command) = match (random.random_range(0..10), id) {
-            (0..3, Some(_)) => (Action::Read, None),
-            (3..7, Some(id)) => (Action::Flip(id), Some(flip(id))),
-            (7, Some(id)) => (Action::Delete(id), Some(Command::DeleteTask { id })),
+        let (write, command) = match (random.random_range(0..10), id) {
+            (0..3, Some(_)) => (None, None),
+            (3..7, Some(id)) => (Some((id, model::Write::Complete(None))), Some(flip(id))),
+            (7, Some(id)) => {
+                (Some((id, model::Write::Delete { if_match: None })), Some(Command::DeleteTask { id }))
+            }
             _ => {
                 let id = TaskId::generate();
                 let new = NewTask::titled(id, Title::parse("a task").unwrap());
-                (Action::Create(id), Some(Command::CreateTask(Box::new(new))))
+                (Some((id, model::Write::create("a task"))), Some(Command::CreateTask(Box::new(new))))
             }
         };
         let key = command.as_ref().filter(|_| random.random_bool(0.4)).map(|_| name.to_owned());
@@ -73,14 +76,14 @@ impl Run {
             };
             let returned = self.tick();
             self.histories.borrow_mut()[who].push(Operation {
-                action,
+                write: write.clone().map(|(id, write)| (id.to_string(), write)),
                 key: key.clone(),
                 invoked,
                 returned,
                 outcome,
             });
-            if let (Action::Create(id), Outcome::Done(_)) = (action, outcome) {
-                self.tasks.borrow_mut()[who].push(id);
+            if let (Some((id, model::Write::Create { .. })), Outcome::Done(_)) = (&write, outcome) {
+                self.tasks.borrow_mut()[who].push(*id);
             }
             if key.is_none() || matches!(outcome, Outcome::Done(_) | Outcome::Refused(_)) {
                 return;

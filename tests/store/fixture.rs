@@ -244,11 +244,15 @@ pub async fn commit(store: &dyn Store, batch: Batch) -> Outcome {
 /// The user as stored: the tasks in the order of their ids, the tombstones in that of their seqs, without
 /// those of tasks that were made again, which a store may give or not.
 pub async fn load(store: &dyn Store, user: &User) -> Option<StoredUser> {
-    let mut stored = store.load(user.id).await.unwrap()?;
+    store.load(user.id).await.unwrap().map(in_order)
+}
+
+/// See [`load`].
+pub fn in_order(mut stored: StoredUser) -> StoredUser {
     stored.tasks.sort_by_key(|task| task.id);
     stored.tombstones.retain(|(_, id)| !stored.tasks.iter().any(|task| task.id == *id));
     stored.tombstones.sort_unstable();
-    Some(stored)
+    stored
 }
 
 /// The seq of each deletion that is remembered, and of which task.

@@ -29,12 +29,14 @@ mod fixture;
 mod forgetting;
 mod keys;
 mod migration;
-mod model;
 mod plans;
 mod postgres;
 #[allow(dead_code, reason = "shared with tests/faults, which does worse to a connection")]
 mod proxy;
+mod random_groups;
 mod sent_again;
 mod sqlite;
+#[path = "../model/stored.rs"]
+mod stored;
 mod threads;
 mod transfer;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use crate::model::{Fields, Refusal, Task, Write};
 use crate::support::{Answer, Server, Store, User, keys, on_both_stores, timestamp};
 
 on_both_stores!(any_sequence_of_calls_is_answered_as_the_model_says);
@@ -33,43 +34,35 @@ enum Call {
     List { limit: Option<usize> },
 }
 
-/// The fields of a body; `None` is left out.
-#[derive(Clone, Debug)]
-struct Fields {
-    title: Option<String>,
-    description: Option<Value>,
-    completed: Option<bool>,
+/// A body with these fields.
+fn body(fields: &Fields) -> Map<String, Value> {
+    let Fields { title, description, completed } = fields;
+    let given = [
+        ("title", title.as_ref().map(|title| json!(title))),
+        ("description", description.as_ref().map(|description| json!(description))),
+        ("completed", completed.map(Value::from)),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-impl Fields {
-    fn body(&self) -> Map<String, Value> {
-        let mut body = Map::new();
-        if let Some(title) = &self.title {
-            body.insert("title".into(), json!(title));
-        }
-        if let Some(description) = &self.description {
-            body.insert("description".into(), description.clone());
-        }
-        if let Some(completed) = self.completed {
-            body.insert("completed".into(), json!(completed));
-        }
-        body
-    }
+/// What is kept of them.
+fn kept(fields: &Fields) -> Fields {
+    Fields { title: fields.title.as_deref().map(|title| title.trim().to_owned()), ..fields.clone() }
+}
 
-    /// The names of the fields that break a rule, in alphabetical order.
-    fn bad(&self, title_needed: bool) -> Vec<&'static str> {
-        let legal = |text: &str, least: usize, most: usize| {
-            (least..=most).contains(&text.chars().count()) && !text.contains('\0')
-        };
-        let mut bad = Vec::new();
-        if self.description.as_ref().and_then(Value::as_str).is_some_and(|text| !legal(text, 0, 2000)) {
-            bad.push("description");
-        }
-        if self.title.as_ref().map_or(title_needed, |text| !legal(text.trim(), 1, 200)) {
-            bad.push("title");
-        }
-        bad
+/// The names of the fields that break a rule, in alphabetical order.
+fn bad(fields: &Fields, title_needed: bool) -> Vec<&'static str> {
+    let legal = |text: &str, least: usize, most: usize| {
+        (least..=most).contains(&text.chars().count()) && !text.contains('\0')
+    };
+    let mut bad = Vec::new();
+    if fields.description.iter().flatten().any(|text| !legal(text, 0, 2000)) {
+        bad.push("description");
     }
+    if fields.title.as_ref().map_or(title_needed, |text| !legal(text.trim(), 1, 200)) {
+        bad.push("title");
+    }
+    bad
 }
 
 fn title() -> impl Strategy<Value = String> {
@@ -83,13 +76,13 @@ fn title() -> impl Strategy<Value = String> {
     ]
 }
 
-fn description() -> impl Strategy<Value = Value> {
+fn description() -> impl Strategy<Value = Option<String>> {
     prop_oneof![
-        3 => Just(Value::Null),
-        5 => "[ab]?".prop_map(Value::from),
-        1 => Just(json!(" \n")),
-        1 => Just(json!("用".repeat(2000))),
-        1 => Just(json!("用".repeat(2001))),
+        3 => Just(None),
+        5 => "[ab]?".prop_map(Some),
+        1 => Just(Some(" \n".to_owned())),
+        1 => Just(Some("用".repeat(2000))),
+        1 => Just(Some("用".repeat(2001))),
     ]
 }
 
@@ -116,7 +109,8 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The reference: a list of tasks as JSON, oldest first, and a seq.
+/// The reference: a list of tasks as they were shown, oldest first, and a seq. What a write does to one of them the
+/// model of all suites says.
 #[derive(Default)]
 struct Model {
     seq: i64,
@@ -133,98 +127,67 @@ impl Model {
         self.tasks.iter().rev().cloned().collect()
     }
 
-    /// Checks a task just written against what the model expects of it, and takes over the times.
-    fn written(&mut self, answer: &Answer, mut expected: Value) -> Value {
-        self.seq += 1;
+    /// Checks what came of a write against what the model makes of it, and takes over ids and times.
+    fn write(&mut self, answer: Answer, subject: &str, id: Option<&str>, write: &Write) {
+        let position = id.and_then(|id| self.position(id));
+        let stored = position.map(|position| &self.tasks[position]);
+        let answer = match write.apply(stored.and_then(Task::of).as_ref(), self.seq + 1) {
+            Ok(Some(task)) => {
+                let answer = answer.expect(if stored.is_some() { 200 } else { 201 });
+                let mut shown = stored.cloned().unwrap_or_else(|| {
+                    json!({"id": id, "user_id": subject, "priority": null, "tags": [], "due_date": null, "position": null})
+                });
+                shown["title"] = json!(task.title);
+                shown["description"] = json!(task.description);
+                shown["completed"] = json!(task.completed);
+                shown["version"] = json!(task.version);
+                let shown = self.dated(answer.json(), shown);
+                assert_eq!(answer.header("etag"), Some(format!("\"{}\"", task.version).as_str()));
+                self.seq = task.version;
+                match position {
+                    Some(position) => self.tasks[position] = shown,
+                    None => self.tasks.push(shown),
+                }
+                answer
+            }
+            Ok(None) => {
+                self.tasks.remove(position.unwrap());
+                self.seq += 1;
+                answer.expect(204)
+            }
+            Err(Refusal::Same) => {
+                let answer = answer.expect(200);
+                assert_eq!(Some(&answer.json()), stored);
+                answer
+            }
+            Err(Refusal::Taken) => answer.expect_error(409, "CONFLICT"),
+            Err(Refusal::Missing) => answer.expect_no_task(),
+            Err(Refusal::Stale) => unreachable!("nobody names a version"),
+        };
         assert_eq!(answer.seq(), self.seq);
-        let task = answer.json();
-        assert_eq!(answer.header("etag"), Some(format!("\"{}\"", self.seq).as_str()));
+    }
+
+    /// Checks the times of a task just written, and the rest of it against what is expected.
+    fn dated(&mut self, task: Value, mut expected: Value) -> Value {
         let (created, updated) = (timestamp(&task["created_at"]), timestamp(&task["updated_at"]));
         assert!(created <= updated && self.newest.is_none_or(|newest| newest < updated), "{task}");
         self.newest = Some(updated);
-        expected["version"] = json!(self.seq);
         expected["updated_at"] = task["updated_at"].clone();
         if expected["created_at"].is_null() {
             assert_eq!(created, updated);
             expected["created_at"] = task["created_at"].clone();
-            expected["id"] =
-                if expected["id"].is_null() { task["id"].clone() } else { expected["id"].clone() };
+        }
+        if expected["id"].is_null() {
+            expected["id"] = task["id"].clone();
         }
         // Since when it is done: kept while it stays so.
-        expected["completed_at"] = match (expected["completed"] == true, &expected["completed_at"]) {
-            (false, _) => Value::Null,
-            (true, Value::String(since)) => json!(since),
-            (true, _) => task["updated_at"].clone(),
-        };
+        if expected["completed"] == false {
+            expected["completed_at"] = Value::Null;
+        } else if expected["completed_at"].is_null() {
+            expected["completed_at"] = task["updated_at"].clone();
+        }
         assert_eq!(task, expected);
         task
-    }
-
-    fn create(&mut self, answer: Answer, subject: &str, id: Option<&str>, fields: &Fields) {
-        let bad = fields.bad(true);
-        if !bad.is_empty() {
-            assert_eq!(answer.expect_error(422, "VALIDATION_ERROR").bad_fields(), bad);
-            return;
-        }
-        let wanted = json!({
-            "title": fields.title.as_deref().unwrap().trim(),
-            "description": fields.description,
-            "completed": fields.completed.unwrap_or(false),
-            "priority": null,
-            "tags": [],
-            "due_date": null,
-            "position": null,
-        });
-        if let Some(position) = id.and_then(|id| self.position(id)) {
-            let stored = &self.tasks[position];
-            let same =
-                ["title", "description", "completed"].iter().all(|field| stored[field] == wanted[field]);
-            let answer = if same { answer.expect(200) } else { answer.expect_error(409, "CONFLICT") };
-            assert_eq!(answer.seq(), self.seq);
-            if same {
-                assert_eq!(answer.json(), *stored);
-            }
-            return;
-        }
-        let mut expected = wanted;
-        expected["id"] = json!(id);
-        expected["user_id"] = json!(subject);
-        let task = self.written(&answer.expect(201), expected);
-        self.tasks.push(task);
-    }
-
-    fn update(&mut self, answer: Answer, id: &str, fields: &Fields) {
-        let bad = fields.bad(false);
-        if !bad.is_empty() || fields.body().is_empty() {
-            let named = answer.expect_error(422, "VALIDATION_ERROR").bad_fields();
-            assert!(bad.is_empty() || named == bad);
-            return;
-        }
-        let Some(position) = self.position(id) else { return self.missing(answer) };
-        let mut expected = self.tasks[position].clone();
-        for (field, value) in fields.body() {
-            expected[&field] = if field == "title" { json!(value.as_str().unwrap().trim()) } else { value };
-        }
-        self.tasks[position] = self.written(&answer.expect(200), expected);
-    }
-
-    fn complete(&mut self, answer: Answer, id: &str, completed: Option<bool>) {
-        let Some(position) = self.position(id) else { return self.missing(answer) };
-        let mut expected = self.tasks[position].clone();
-        let was = expected["completed"].as_bool().unwrap();
-        expected["completed"] = json!(completed.unwrap_or(!was));
-        self.tasks[position] = self.written(&answer.expect(200), expected);
-    }
-
-    fn delete(&mut self, answer: Answer, id: &str) {
-        let Some(position) = self.position(id) else { return self.missing(answer) };
-        self.tasks.remove(position);
-        self.seq += 1;
-        assert_eq!(answer.expect(204).seq(), self.seq);
-    }
-
-    fn missing(&self, answer: Answer) {
-        assert_eq!(answer.expect_no_task().seq(), self.seq);
     }
 }
 
@@ -233,25 +196,46 @@ async fn step(user: &User, model: &mut Model, ids: &[String], call: &Call) {
     match call {
         Call::Create { slot, fields } => {
             let id = slot.map(|slot| ids[slot].as_str());
-            let mut body = fields.body();
+            let mut body = body(fields);
             if let Some(id) = id {
                 body.insert("id".into(), json!(id));
             }
-            model.create(user.post(&Value::Object(body)).await, &user.subject, id, fields);
+            let answer = user.post(&Value::Object(body)).await;
+            let bad = bad(fields, true);
+            if !bad.is_empty() {
+                assert_eq!(answer.expect_error(422, "VALIDATION_ERROR").bad_fields(), bad);
+                return;
+            }
+            let Fields { title, description, completed } = kept(fields);
+            let (title, description) = (title.unwrap(), description.unwrap_or_default());
+            let write = Write::Create { title, description, completed: completed.unwrap_or(false) };
+            model.write(answer, &user.subject, id, &write);
         }
         Call::Update { slot, put, fields } => {
-            let (id, body) = (&ids[*slot], Value::Object(fields.body()));
+            let (id, body, bad) = (&ids[*slot], Value::Object(body(fields)), bad(fields, false));
             let answer = if *put { user.put(id, &body).await } else { user.patch(id, &body).await };
-            model.update(answer, id, fields);
+            if bad.is_empty() && body != json!({}) {
+                let write = Write::Update { fields: kept(fields), if_match: None };
+                return model.write(answer, &user.subject, Some(id), &write);
+            }
+            let named = answer.expect_error(422, "VALIDATION_ERROR").bad_fields();
+            assert!(bad.is_empty() || named == bad);
         }
         Call::Complete { slot, completed } => {
-            model.complete(user.complete(&ids[*slot], *completed).await, &ids[*slot], *completed);
+            let answer = user.complete(&ids[*slot], *completed).await;
+            model.write(answer, &user.subject, Some(&ids[*slot]), &Write::Complete(*completed));
         }
-        Call::Delete { slot } => model.delete(user.delete(&ids[*slot]).await, &ids[*slot]),
+        Call::Delete { slot } => {
+            let answer = user.delete(&ids[*slot]).await;
+            model.write(answer, &user.subject, Some(&ids[*slot]), &Write::Delete { if_match: None });
+        }
         Call::Read { slot } => {
             let answer = user.task(&ids[*slot]).await;
-            let Some(position) = model.position(&ids[*slot]) else { return model.missing(answer) };
-            assert_eq!((answer.seq(), answer.expect(200).json()), (model.seq, model.tasks[position].clone()));
+            assert_eq!(answer.seq(), model.seq);
+            match model.position(&ids[*slot]) {
+                Some(position) => assert_eq!(answer.expect(200).json(), model.tasks[position]),
+                None => drop(answer.expect_no_task()),
+            }
         }
         Call::List { limit } => {
             let path = limit.map_or("/tasks".to_owned(), |limit| format!("/tasks?limit={limit}"));

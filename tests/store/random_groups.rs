@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use tasklane::domain::{Change, Seq, Task, TaskId, Timestamp};
-use tasklane::store::{Batch, KeyRecord, Outcome, Recalled, Store, StoredUser};
-use uuid::Uuid;
+use tasklane::domain::{Seq, TaskId, Timestamp};
+use tasklane::store::{Batch, Outcome, Store};
 
-use crate::fixture::{Database, User, at, delete, load, put, recall, record, run, task};
+use crate::fixture::{Database, User, at, delete, in_order, load, put, recall, record, run, task};
+use crate::stored::Stored;
 
 const USERS: usize = 4;
 const TASKS: usize = 5;
@@ -62,77 +62,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..14)
 }
 
-/// One user as the contract has it.
+/// One user as the contract has it, and what was sent.
 #[derive(Default)]
 struct Model {
-    seq: i64,
-    horizon: i64,
-    email: Option<String>,
-    last: Option<Uuid>,
-    tasks: BTreeMap<TaskId, Task>,
-    gone: BTreeMap<TaskId, i64>,
-    keys: BTreeMap<String, KeyRecord>,
+    stored: Stored,
     sent: Vec<Arc<Batch>>,
 }
 
 impl Model {
-    fn commit(&mut self, batch: &Batch) -> Outcome {
-        if self.last == Some(batch.id) {
-            return Outcome::Committed;
-        }
-        if self.seq != batch.expected.get() {
-            return Outcome::Conflict;
-        }
-        if !batch.erase && batch.keys.iter().any(|record| self.keys.contains_key(&*record.key)) {
-            return Outcome::Conflict;
-        }
-        self.seq = batch.reached.get();
-        self.last = Some(batch.id);
-        if batch.erase {
-            self.tasks.clear();
-            self.gone.clear();
-            self.keys.clear();
-            self.email = None;
-            self.horizon = self.seq;
-        }
-        if let Some(email) = &batch.email {
-            self.email = Some(email.to_string());
-        }
-        self.keys.extend(batch.keys.iter().map(|record| (record.key.to_string(), record.clone())));
-        for change in &batch.changes {
-            match change {
-                Change::Put(task) => {
-                    self.tasks.insert(task.id, Task::clone(task));
-                }
-                Change::Delete { id, seq, .. } => {
-                    self.tasks.remove(id);
-                    self.gone.insert(*id, seq.get());
-                }
-            }
-        }
-        Outcome::Committed
-    }
-
     fn purge(&mut self, deletions: i64, keys: i64) {
-        for (_, seq) in self.gone.extract_if(.., |_, seq| *seq < deletions) {
-            self.horizon = self.horizon.max(seq);
+        let stored = &mut self.stored;
+        for (_, seq) in stored.gone.extract_if(.., |_, seq| *seq < deletions) {
+            stored.horizon = stored.horizon.max(seq);
         }
-        self.keys.retain(|_, record| record.at >= at(keys));
-    }
-
-    fn stored(&self, user: &User) -> Option<StoredUser> {
-        self.last?;
-        let mut tombstones: Vec<_> = self.gone.iter().map(|(id, seq)| (Seq::new(*seq), *id)).collect();
-        tombstones.retain(|(seq, id)| seq.get() > self.horizon && !self.tasks.contains_key(id));
-        tombstones.sort_unstable();
-        Some(StoredUser {
-            subject: user.subject.clone(),
-            email: self.email.clone(),
-            seq: Seq::new(self.seq),
-            horizon: Seq::new(self.horizon),
-            tasks: self.tasks.values().cloned().collect(),
-            tombstones,
-        })
+        stored.keys.retain(|_, record| record.at >= at(keys));
     }
 
     /// The batch a plan comes to.
@@ -141,7 +84,7 @@ impl Model {
             Plan::Nothing => None,
             Plan::Again(which) => (!self.sent.is_empty()).then(|| Arc::clone(which.get(&self.sent))),
             Plan::Write { touched, keys, email, erase, extra, off } => {
-                let expected = (self.seq + off).max(0);
+                let expected = (self.stored.seq + off).max(0);
                 let change = |(version, (at, stays)): (i64, (&usize, &bool))| {
                     let mut task = task(ids[*at], &format!("state {version}"), version);
                     task.created_at = Timestamp::from_micros(version);
@@ -171,7 +114,7 @@ async fn agree(store: &dyn Store, steps: Vec<Step>) {
                 let mut expected = Vec::new();
                 for ((model, plan), user) in models.iter_mut().zip(&*plans).zip(&users) {
                     if let Some(batch) = model.batch(plan, user, &ids) {
-                        expected.push(model.commit(&batch));
+                        expected.push(model.stored.commit(&batch));
                         model.sent.push(Arc::clone(&batch));
                         batches.push(batch);
                     }
@@ -190,10 +133,9 @@ async fn agree(store: &dyn Store, steps: Vec<Step>) {
             }
         }
         for (model, user) in models.iter().zip(&users) {
-            assert_eq!(load(store, user).await, model.stored(user));
+            assert_eq!(load(store, user).await, model.stored.load(&user.subject).map(in_order));
             for key in KEYS {
-                let (seq, record) = (Seq::new(model.seq), model.keys.get(key).cloned());
-                assert_eq!(recall(store, user, key).await, Recalled { seq, record });
+                assert_eq!(recall(store, user, key).await, model.stored.recall(key));
             }
         }
     }

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::follower::Followed;
-use crate::history::{Action, Ending, Operation, Outcome, check_order, check_real_time, check_seqs};
-use crate::order::{check_replays, floors, history};
+use crate::history::{Ending, Operation, Outcome, check_order, check_real_time, check_seqs, floors};
+use crate::model::{Refusal, Task};
+use crate::order::{check_replays, history};
 use crate::parts::take_apart;
+use crate::possible::Possible;
 use crate::record::{Record, What};
 
 /// What a freshly started server has of one user, after all.
@@ -28,26 +30,6 @@ pub struct Final {
 
 /// What stands for the id of a task that nobody ever saw, before its title.
 const UNSEEN: &str = "unseen: ";
-
-/// A task, as far as a write determines it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct State {
-    title: String,
-    description: Option<String>,
-    completed: bool,
-    version: i64,
-}
-
-impl State {
-    fn of(task: &Value) -> Option<Self> {
-        Some(Self {
-            title: task["title"].as_str()?.to_owned(),
-            description: task["description"].as_str().map(str::to_owned),
-            completed: task["completed"].as_bool()?,
-            version: task["version"].as_i64()?,
-        })
-    }
-}
 
 /// A record with what the checks before have found out about it.
 struct Entry<'a> {
@@ -80,7 +62,7 @@ pub fn check_of_servers_alone(records: &[Record], end: &Final) -> Result<(), Str
             check_real_time(&asked.map(|(_, operation)| operation.clone()).collect::<Vec<_>>())?;
         }
         for ((record, operation), floor) in records.iter().zip(history).zip(floors(history)) {
-            let writes = operation.action != Action::Read && !record.told.replayed;
+            let writes = operation.write.is_some() && !record.told.replayed;
             if writes && matches!(operation.outcome, Outcome::Done(seq) if seq <= floor) {
                 return Err(format!("seq {floor} was known before this write was asked for: {record:?}"));
             }
@@ -123,8 +105,7 @@ struct Replay<'a> {
     shown: BTreeMap<i64, Value>,
     /// Deletions that the feed tells of.
     deletions: BTreeMap<i64, String>,
-    /// For each task ever heard of, every state it can be in.
-    tasks: HashMap<String, Vec<Option<State>>>,
+    tasks: Possible,
 }
 
 impl<'a> Replay<'a> {
@@ -136,7 +117,7 @@ impl<'a> Replay<'a> {
             unknown: Vec::new(),
             shown: BTreeMap::new(),
             deletions: BTreeMap::new(),
-            tasks: HashMap::new(),
+            tasks: Possible::default(),
         };
         for entry in entries {
             for task in tasks_in(&entry.body) {
@@ -248,139 +229,71 @@ impl<'a> Replay<'a> {
         self.feed()
     }
 
-    fn possible(&mut self, id: &str) -> &mut Vec<Option<State>> {
-        self.tasks.entry(id.to_owned()).or_insert_with(|| vec![None])
-    }
-
-    /// Keeps those states of a task that agree with what was seen.
-    fn pin(&mut self, id: &str, agrees: impl Fn(Option<&State>) -> bool, who: &str) -> Result<(), String> {
-        let possible = self.possible(id);
-        let before = possible.clone();
-        possible.retain(|state| agrees(state.as_ref()));
-        if possible.is_empty() {
-            return Err(format!("task {id} can only be in {before:?}, but see {who}"));
-        }
-        Ok(())
-    }
-
     /// An acknowledged change.
     fn write(&mut self, entry: &Entry<'_>, seq: i64) -> Result<(), String> {
-        if entry.record.what == What::Erase {
-            self.erase();
-            return Ok(());
+        let (record, who) = (entry.record, format!("{:?}", entry.record));
+        let write = record.what.write().ok_or_else(|| format!("no write: {who}"))?;
+        let id = record.what.task().or(entry.body["id"].as_str());
+        if id.is_none() && record.what != What::Erase {
+            return Err(format!("an answer without an id: {who}"));
         }
-        let id = entry.record.what.task().or(entry.body["id"].as_str());
-        let id = id.ok_or_else(|| format!("an answer without an id: {:?}", entry.record))?.to_owned();
-        let answered = State::of(&entry.body);
+        let answered = Task::of(&entry.body);
         // An import tells nothing of its tasks.
-        let untold = entry.record.told.status == 201 && answered.is_none();
-        let before = self.possible(&id).clone();
-        let after = before.iter().filter_map(|state| apply(&entry.record.what, state.as_ref(), seq));
-        let after: Vec<_> = after.filter(|state| untold || *state == answered).take(1).collect();
-        if after.is_empty() {
-            return Err(format!("seq {seq}: no state of {before:?} leads to {:?}", entry.record));
-        }
-        *self.possible(&id) = after;
-        Ok(())
-    }
-
-    fn erase(&mut self) {
-        for possible in self.tasks.values_mut() {
-            *possible = vec![None];
-        }
+        let told = record.told.status != 201 || answered.is_some();
+        self.tasks.write((id.unwrap_or_default(), &write), seq, told.then_some(answered), &who)
     }
 
     /// A seq that nobody was told to be theirs: one of the unknown.
     fn hole(&mut self, seq: i64) -> Result<(), String> {
         let told = match (self.shown.get(&seq), self.deletions.get(&seq)) {
-            (Some(task), _) => Some((task["id"].as_str().unwrap_or_default().to_owned(), State::of(task))),
+            (Some(task), _) => Some((task["id"].as_str().unwrap_or_default().to_owned(), Task::of(task))),
             (None, Some(id)) => Some((id.clone(), None)),
             (None, None) => None,
         };
-        let mut reached: HashMap<String, Vec<Option<State>>> = HashMap::new();
-        let mut found = false;
-        for (entry, id) in self.unknown.iter().filter(|(entry, _)| entry.floor < seq) {
+        let before = self.unknown.iter().filter(|(entry, id)| {
             let is_another = told.as_ref().is_some_and(|(told, _)| told != id);
-            if is_another || (seq > self.end.horizon && id.starts_with(UNSEEN)) {
-                continue;
-            }
-            if entry.record.what == What::Erase {
-                found |= told.is_none();
-                for id in self.tasks.keys().filter(|_| told.is_none()) {
-                    reached.entry(id.clone()).or_default().push(None);
-                }
-                continue;
-            }
-            let none = vec![None];
-            let before = self.tasks.get(id).unwrap_or(&none);
-            for state in before.iter().filter_map(|state| apply(&entry.record.what, state.as_ref(), seq)) {
-                found |= told.as_ref().is_none_or(|(_, told)| *told == state);
-                reached.entry(id.clone()).or_default().push(state);
-            }
-        }
-        if !found {
-            return Err(format!("seq {seq} belongs to nobody, and shows as {told:?}"));
-        }
-        if let Some((id, state)) = told {
-            *self.possible(&id) = vec![state];
-            return Ok(());
-        }
-        for (id, states) in reached {
-            let possible = self.possible(&id);
-            for state in states {
-                if !possible.contains(&state) {
-                    possible.push(state);
-                }
-            }
-        }
-        Ok(())
+            entry.floor < seq && !is_another && (seq <= self.end.horizon || !id.starts_with(UNSEEN))
+        });
+        let writes: Vec<_> =
+            before.filter_map(|(entry, id)| entry.record.what.write().map(|write| (&**id, write))).collect();
+        self.tasks.hole(seq, writes.iter().map(|(id, write)| (*id, write)), told.clone())
     }
 
-    /// Something read, or refused, at a seq.
+    /// What was shown or refused without a change.
     fn look(&mut self, entry: &Entry<'_>) -> Result<(), String> {
         let (record, who) = (entry.record, format!("{:?}", entry.record));
         if record.what == What::List {
             let tasks = entry.body["tasks"].as_array().ok_or_else(|| format!("no list: {who}"))?;
             return self.list(tasks, &who);
         }
-        let Some(id) = record.what.task().or(entry.body["id"].as_str()).map(str::to_owned) else {
+        let Some(id) = record.what.task().or(entry.body["id"].as_str()) else {
             return Err(format!("which task? {who}"));
         };
-        match (record.told.status, &record.what) {
-            (200, _) => {
-                let shown = State::of(&entry.body);
-                self.pin(&id, |state| state == shown.as_ref(), &who)
-            }
-            (404, _) => self.pin(&id, |state| state.is_none(), &who),
-            (409, _) => self.pin(&id, |state| state.is_some(), &who),
-            (412, What::Describe { if_match, .. } | What::Delete { if_match, .. }) => {
-                let current = State::of(&entry.body["error"]["details"]);
-                self.pin(&id, |state| state.is_some_and(|state| Some(state.version) != *if_match), &who)?;
-                self.pin(&id, |state| current.is_none() || state == current.as_ref(), &who)
-            }
-            _ => Err(format!("what is that? {who}")),
+        let (refusal, shown) = match record.told.status {
+            200 => (Refusal::Same, Task::of(&entry.body)),
+            404 => (Refusal::Missing, None),
+            409 => (Refusal::Taken, None),
+            412 => (Refusal::Stale, Task::of(&entry.body["error"]["details"])),
+            _ => return Err(format!("what is that? {who}")),
+        };
+        if let Some(write) = record.what.write() {
+            self.tasks.pin(id, |state| write.apply(state, 0) == Err(refusal), &who)?;
         }
+        let tells = shown.is_some() || matches!(refusal, Refusal::Same | Refusal::Missing);
+        self.tasks.pin(id, |state| !tells || state == shown.as_ref(), &who)
     }
 
     /// A list is the whole of the user's tasks.
     fn list(&mut self, tasks: &[Value], who: &str) -> Result<(), String> {
-        let mut listed: HashMap<&str, State> = HashMap::new();
+        let mut listed = BTreeMap::new();
         for task in tasks {
-            let (id, state) = (task["id"].as_str(), State::of(task));
+            let (id, state) = (task["id"].as_str(), Task::of(task));
             let (Some(id), Some(state)) = (id, state) else { return Err(format!("no task: {task}")) };
-            if listed.insert(id, state).is_some() {
+            if listed.insert(id.to_owned(), state).is_some() {
                 return Err(format!("task {id} is listed twice: {who}"));
             }
         }
-        let ids: HashSet<String> = (self.tasks.keys().map(String::as_str))
-            .chain(listed.keys().copied())
-            .map(str::to_owned)
-            .collect();
-        for id in ids {
-            let shown = listed.get(id.as_str());
-            self.pin(&id, |state| state == shown, who)?;
-        }
-        Ok(())
+        self.tasks.list(&listed, who)
     }
 
     /// Who has the list of where the feed begins and follows it has the list, and no seq of the feed is another's.
@@ -436,25 +349,4 @@ fn tasks_in(body: &Value) -> Vec<&Value> {
         return tasks.iter().collect();
     }
     [body, &body["error"]["details"]].into_iter().filter(|task| task["version"].is_i64()).collect()
-}
-
-/// The state after a change of the state before, or `None` where it would have been refused.
-#[allow(clippy::option_option, reason = "refused, gone, or there")]
-fn apply(what: &What, before: Option<&State>, seq: i64) -> Option<Option<State>> {
-    let holds = |state: &State, if_match: &Option<i64>| if_match.is_none_or(|tag| tag == state.version);
-    match (what, before) {
-        (What::Create { title, .. }, None) => {
-            let title = title.clone();
-            Some(Some(State { title, description: None, completed: false, version: seq }))
-        }
-        (What::Describe { text, if_match, .. }, Some(state)) if holds(state, if_match) => {
-            Some(Some(State { description: Some(text.clone()), version: seq, ..state.clone() }))
-        }
-        (What::Complete { completed, .. }, Some(state)) => {
-            let completed = completed.unwrap_or(!state.completed);
-            Some(Some(State { completed, version: seq, ..state.clone() }))
-        }
-        (What::Delete { if_match, .. }, Some(state)) if holds(state, if_match) => Some(None),
-        _ => None,
-    }
 }
