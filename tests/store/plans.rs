@@ -39,6 +39,7 @@ fn plans(statements: &[(String, String)]) -> Vec<String> {
 
 #[test]
 fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
+    needs!(Postgres);
     let [advance, erase, load, seqs, known] = PostgresStore::statements().map(str::to_owned);
     let nothing = vec!["'{}'"; 28].join(", ");
     let plans = plans(&[

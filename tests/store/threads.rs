@@ -98,6 +98,7 @@ fn attached(pool_size: usize, test: impl AsyncFnOnce(&PostgresDatabase, &Postgre
 
 #[test]
 fn a_thread_that_is_attached_reads_without_the_pool_and_another_one_by_it() {
+    needs!(Postgres);
     attached(9, async |database, store, user| {
         let own = one_backend(database).await;
         for _ in 0..20 {
@@ -114,6 +115,7 @@ fn a_thread_that_is_attached_reads_without_the_pool_and_another_one_by_it() {
 
 #[test]
 fn what_comes_while_a_threads_connections_are_at_work_goes_by_the_pool_and_they_have_a_limit() {
+    needs!(Postgres);
     // The committer has one, and threads may have two of the other four.
     attached(5, async |database, store, user| {
         for _ in 0..5 {
@@ -131,6 +133,7 @@ fn what_comes_while_a_threads_connections_are_at_work_goes_by_the_pool_and_they_
 
 #[test]
 fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
+    needs!(Postgres);
     attached(9, async |database, store, user| {
         for _ in 0..2 {
             let (client, before) = (database.client(), backends(database));
@@ -161,6 +164,7 @@ fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
 
 #[test]
 fn a_caller_that_goes_away_leaves_the_connection_to_the_next() {
+    needs!(Postgres);
     attached(4, async |database, store, user| {
         let own = one_backend(database).await;
         for _ in 0..50 {
