@@ -2,11 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod imports;
+mod names;
+mod source;
 
-/// Lines of a file at the most.
-const LONGEST_FILE: usize = 500;
+use std::collections::BTreeSet;
+
+use imports::{Tree, among_children, circles};
+use source::{code, is_name, occurrences, root, rust_files};
+
+/// Lines of a file at most, tests included: in `src`, and in `tests`.
+const LONGEST_FILES: [(&str, usize); 2] = [("src", 400), ("tests", 500)];
+
+/// Files of one folder of `src` at most.
+const MOST_FILES: usize = 12;
 
 /// A module, and the modules it may use. `app`, `main` and `lib` may use every one.
 const IMPORTS: [(&str, &[&str]); 11] = [
@@ -47,51 +56,11 @@ const LIBRARIES: [(&str, &[&str]); 17] = [
     ("utoipa_swagger_ui", &["http/"]),
 ];
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every Rust file below a folder: its path from there, and its text.
-fn rust_files(folder: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(current) = folders.pop() {
-        for entry in fs::read_dir(&current).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    assert!(!found.is_empty(), "no Rust file below {}", folder.display());
-    found
-}
-
-/// The code without its comments.
-fn code(text: &str) -> String {
-    text.lines()
-        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn is_name(character: char) -> bool {
-    character.is_alphanumeric() || character == '_'
-}
-
-/// Where `word` stands in `code` with no part of a name before it.
-fn places<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    code.match_indices(word).map(|(place, _)| place).filter(|place| !code[..*place].ends_with(is_name))
-}
-
 /// The modules of our own that a file names: after `crate::`, one or a group in braces.
 fn imported(code: &str) -> Vec<String> {
     let mut modules = Vec::new();
-    for place in places(code, "crate::") {
-        let rest = &code[place + "crate::".len()..];
+    for index in occurrences(code, "crate::") {
+        let rest = &code[index + "crate::".len()..];
         let Some(group) = rest.strip_prefix('{') else {
             modules.extend(rest.split(|character| !is_name(character)).next().map(str::to_owned));
             continue;
@@ -116,9 +85,9 @@ fn imported(code: &str) -> Vec<String> {
 
 /// Whether a file uses a library: its name before `::`, or after `use` (`use a;`, `use a as b;`).
 fn uses(code: &str, library: &str) -> bool {
-    places(code, library).any(|place| {
-        let rest = &code[place + library.len()..];
-        let imported = code[..place].trim_end().ends_with("use") && rest.starts_with([';', ' ']);
+    occurrences(code, library).any(|index| {
+        let rest = &code[index + library.len()..];
+        let imported = code[..index].trim_end().ends_with("use") && rest.starts_with([';', ' ']);
         rest.starts_with("::") || imported
     })
 }
@@ -161,13 +130,79 @@ fn libraries_are_used_only_where_they_belong() {
 
 #[test]
 fn files_are_short_and_say_why_they_exist() {
-    for folder in ["src", "tests"] {
+    for (folder, longest) in LONGEST_FILES {
         for (file, text) in rust_files(&root().join(folder)) {
             let lines = text.lines().count();
-            assert!(lines <= LONGEST_FILE, "{folder}/{file} has {lines} lines; {LONGEST_FILE} are allowed");
+            assert!(lines <= longest, "{folder}/{file} has {lines} lines; {longest} are allowed");
             assert!(text.starts_with("//! "), "{folder}/{file} does not begin with `//!`");
         }
     }
+}
+
+#[test]
+fn no_folder_holds_more_files_than_one_can_keep_in_mind() {
+    let files = rust_files(&root().join("src"));
+    let folders: Vec<_> =
+        files.keys().map(|file| file.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
+    for folder in folders.iter().collect::<BTreeSet<_>>() {
+        let count = folders.iter().filter(|other| *other == folder).count();
+        assert!(count <= MOST_FILES, "src/{folder} holds {count} files; {MOST_FILES} are allowed");
+    }
+}
+
+#[test]
+fn imports_make_no_circle_between_files_nor_between_folders() {
+    let tree = Tree::read(&root().join("src"));
+    let imports = tree.imports();
+    let mut found = circles(&imports);
+    let folders = imports.keys().flat_map(|file| file.match_indices('/').map(|(slash, _)| &file[..=slash]));
+    for folder in folders.chain([""]).collect::<BTreeSet<_>>() {
+        found.extend(circles(&among_children(folder, &imports)));
+    }
+    let lines: Vec<_> = found.iter().map(|nodes| nodes.join(", ")).collect();
+    assert!(
+        found.is_empty(),
+        "these files or folders of src import each other in a circle:\n{}",
+        lines.join("\n")
+    );
+}
+
+#[test]
+fn a_circle_is_found_in_every_form() {
+    let tree = |files: &[(&str, &str)]| {
+        Tree::of(files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())))
+    };
+    let in_circles = |files: &[(&str, &str)]| circles(&tree(files).imports()).concat().len();
+    assert_eq!(in_circles(&[("a.rs", "use crate::b::B;"), ("b.rs", "fn f() { crate::a::g() }")]), 2);
+    // By a re-export, in a group, under another name.
+    let files = [
+        ("x/mod.rs", "pub use a::{A as C, D};"),
+        ("x/a.rs", "use super::b::{self, E};"),
+        ("x/b.rs", "use super::C;"),
+    ];
+    assert_eq!(in_circles(&files), 2);
+    // By a re-export of all that a file defines.
+    let files = [
+        ("x/mod.rs", "pub use a::*;"),
+        ("x/a.rs", "use super::b::B; pub struct A;"),
+        ("x/b.rs", "use super::A;"),
+    ];
+    assert_eq!(in_circles(&files), 2);
+    // A parent that uses its child, which uses what the parent defines.
+    assert_eq!(in_circles(&[("x/mod.rs", "fn f() { a::g() }"), ("x/a.rs", "use super::f;")]), 2);
+    // A parent that only gives out what its children define is in no circle.
+    let files = [("x/mod.rs", "pub use a::A; pub use b::B;"), ("x/a.rs", ""), ("x/b.rs", "use super::A;")];
+    assert_eq!(in_circles(&files), 0);
+    // Files in no circle, whose folders are.
+    let files = [
+        ("x/a.rs", "use crate::y::c::C;"),
+        ("x/b.rs", ""),
+        ("y/c.rs", ""),
+        ("y/d.rs", "use crate::x::b::B;"),
+    ];
+    let tree = tree(&files);
+    assert_eq!(circles(&tree.imports()), Vec::<Vec<&str>>::new());
+    assert_eq!(circles(&among_children("", &tree.imports())), [["x", "y"]]);
 }
 
 #[test]
