@@ -8,8 +8,11 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::json_fields::{Fault, Faults, RawObject, is_null};
 
+/// A schema, or the name of one.
+pub(crate) type SchemaOrName = RefOr<Schema>;
+
 /// The document's schemas that others refer to, by name.
-pub(crate) type NamedSchemas = Vec<(String, RefOr<Schema>)>;
+pub(crate) type NamedSchemas = Vec<(String, SchemaOrName)>;
 
 /// What is made of a body's fields.
 pub(crate) trait Form: Sized {
@@ -38,7 +41,7 @@ pub(crate) trait FieldValue: Sized {
     fn read(raw: &RawValue) -> Result<Self, Fault>;
 
     /// Its schema as a field has it; what that refers to is added to `named`.
-    fn schema_in(named: &mut NamedSchemas) -> RefOr<Schema>;
+    fn schema_in(named: &mut NamedSchemas) -> SchemaOrName;
 }
 
 impl FieldValue for bool {
@@ -46,7 +49,7 @@ impl FieldValue for bool {
         serde_json::from_str(raw.get()).map_err(|_| "must be true or false".into())
     }
 
-    fn schema_in(_: &mut NamedSchemas) -> RefOr<Schema> {
+    fn schema_in(_: &mut NamedSchemas) -> SchemaOrName {
         Self::schema()
     }
 }
@@ -57,7 +60,7 @@ impl<T: FieldValue> FieldValue for Option<T> {
         if is_null(raw) { Ok(None) } else { T::read(raw).map(Some) }
     }
 
-    fn schema_in(named: &mut NamedSchemas) -> RefOr<Schema> {
+    fn schema_in(named: &mut NamedSchemas) -> SchemaOrName {
         let null = ObjectBuilder::new().schema_type(Type::Null);
         RefOr::T(OneOfBuilder::new().item(T::schema_in(named)).item(null).into())
     }
@@ -119,7 +122,7 @@ impl Documenter {
         self.named
     }
 
-    fn add(&mut self, name: &'static str, schema: impl Into<RefOr<Schema>>) {
+    fn add(&mut self, name: &'static str, schema: impl Into<SchemaOrName>) {
         self.names.push(name);
         self.object = std::mem::take(&mut self.object).property(name, schema);
     }
@@ -163,7 +166,7 @@ fn with_example(schema: ObjectBuilder, example: Value) -> ObjectBuilder {
 }
 
 /// Refers to a type's schema by its name.
-pub(crate) fn refer_to<T: ToSchema>(named: &mut NamedSchemas) -> RefOr<Schema> {
+pub(crate) fn refer_to<T: ToSchema>(named: &mut NamedSchemas) -> SchemaOrName {
     named.push((T::name().into(), T::schema()));
     T::schemas(named);
     Ref::from_schema_name(T::name()).into()
@@ -174,7 +177,7 @@ pub(crate) fn refer_to<T: ToSchema>(named: &mut NamedSchemas) -> RefOr<Schema> {
 macro_rules! documented {
     ($type:ty as $name:literal, $schema:expr $(, $named:expr)?) => {
         impl utoipa::PartialSchema for $type {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+            fn schema() -> $crate::http::request::form::SchemaOrName {
                 utoipa::openapi::RefOr::T($schema.into())
             }
         }
@@ -194,16 +197,14 @@ macro_rules! documented {
         documented!($type as $name, $schema);
 
         impl $crate::http::request::form::FieldValue for $type {
-            fn read(
-                raw: &serde_json::value::RawValue,
-            ) -> Result<Self, $crate::http::request::json_fields::Fault> {
-                let read: fn(&serde_json::value::RawValue) -> Result<Self, $crate::http::request::json_fields::Fault> = $read;
+            fn read(raw: &RawValue) -> Result<Self, Fault> {
+                let read: fn(&RawValue) -> Result<Self, Fault> = $read;
                 read(raw)
             }
 
             fn schema_in(
                 named: &mut $crate::http::request::form::NamedSchemas,
-            ) -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+            ) -> $crate::http::request::form::SchemaOrName {
                 $crate::http::request::form::refer_to::<Self>(named)
             }
         }

@@ -11,14 +11,12 @@ use chrono::{DateTime, Datelike, Utc};
 use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{
-    ArrayBuilder, KnownFormat, OneOfBuilder, Schema, SchemaFormat, SchemaType, Type,
-};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, OneOfBuilder, SchemaFormat, SchemaType, Type};
 use uuid::Uuid;
 
 use super::form::{
-    Documenter, FieldReader, FieldValue, Fields, Form, NamedSchemas, documented, refer_to, text, text_like,
+    Documenter, FieldReader, FieldValue, Fields, Form, NamedSchemas, SchemaOrName, documented, refer_to,
+    text, text_like,
 };
 use super::json_fields::{self, Fault, Faults, RawObject, one_of, string};
 use crate::domain::{
@@ -317,7 +315,7 @@ impl FieldValue for Tags {
         Self::parse(tags.iter().map(String::as_str)).map_err(|error| error.to_string().into())
     }
 
-    fn schema_in(named: &mut NamedSchemas) -> RefOr<Schema> {
+    fn schema_in(named: &mut NamedSchemas) -> SchemaOrName {
         let list = ArrayBuilder::new().schema_type(SchemaType::Array(vec![Type::Array, Type::Null]));
         let list = list.items(refer_to::<Tag>(named)).max_items(Some(Self::MAX));
         list.description(Some("One given twice is kept once; `null` is the same as `[]`.")).into()
