@@ -92,9 +92,9 @@ impl FromArgMatches for Settings {
 impl Args for Settings {
     /// Each setting as any text, for every command.
     fn augment_args(command: Command) -> Command {
-        command.args(Config::definitions().into_iter().enumerate().map(|(position, setting)| {
+        command.args(Config::definitions().into_iter().enumerate().map(|(index, setting)| {
             let setting = setting.value_parser(value_parser!(String)).default_value(None::<&str>);
-            setting.display_order(position).help_heading("Settings").global(true)
+            setting.display_order(index).help_heading("Settings").global(true)
         }))
     }
 
