@@ -70,14 +70,14 @@ macro_rules! routes {
             for slash in ["", "/"] {
                 $(
                     let resource = resource_at(&format!("{}{slash}", $pattern), $pattern);
-                    $(let resource = with(resource, methods!($method), $module::$handler);)+
+                    $(let resource = with(resource, methods!($method), &$module::$handler);)+
                     app.service(resource);
                 )+
             }
             $(
                 let conditions: &[fn(&Api) -> bool] = &[$($condition)?];
                 if conditions.iter().all(|holds| holds(api)) {
-                    app.service(with(resource_at($page, $page), methods!($verb), $place::$get));
+                    app.service(with(resource_at($page, $page), methods!($verb), &$place::$get));
                 }
             )+
         }
@@ -156,7 +156,7 @@ fn resource_at(path: &str, pattern: &str) -> Resource {
 }
 
 /// The resource with a handler for these methods.
-fn with<F, Args>(resource: Resource, methods: &str, handler: F) -> Resource
+fn with<F, Args>(resource: Resource, methods: &str, handler: &F) -> Resource
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,

@@ -40,7 +40,7 @@ impl Tree {
     /// Reads every file below a folder, but `main.rs`, which is a crate of its own.
     pub fn read(folder: &std::path::Path) -> Self {
         let files = rust_files(folder).into_iter().filter(|(file, _)| file != "main.rs");
-        Self::of(files.map(|(file, text)| (file, text)))
+        Self::of(files)
     }
 
     pub fn of(files: impl Iterator<Item = (String, String)>) -> Self {
