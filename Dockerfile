@@ -4,7 +4,7 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
 COPY . .
-# The caches keep the compiled dependencies between builds; what is not copied out of them is not in the image.
+# The caches keep compiled dependencies between builds; they are not in the image, so the binary is copied out.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --profile dist --locked --bin tasklane \
@@ -22,9 +22,9 @@ WORKDIR /srv/tasklane
 VOLUME /srv/tasklane/data
 ENV HOST=0.0.0.0 PORT=8000 ENVIRONMENT=production
 EXPOSE 8000
-# The image has no HTTP client; bash speaks enough of it to ask for a status line.
+# The image has no HTTP client; bash can ask for a status line.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
     CMD bash -c 'exec 3<>/dev/tcp/127.0.0.1/$PORT && printf "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" >&3 && read -r -t 2 line <&3 && [[ $line == "HTTP/1.1 200"* ]]' || exit 1
-# A stop sends SIGTERM, and waits for 10 s unless told otherwise (docker stop --timeout): give it more than SHUTDOWN_TIMEOUT.
+# docker stop sends SIGTERM and waits for 10 s unless --timeout says otherwise: give it more than SHUTDOWN_TIMEOUT.
 ENTRYPOINT ["tasklane"]
 CMD ["serve"]
