@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What the scripts share; sourced, never run. Works with bash 3.2, the one that macOS has.
+# Functions shared by the scripts; sourced, never run. Works with macOS's bash 3.2.
 
-# Progress and complaints go to stderr: stdout is for what a caller captures.
+# Progress and errors go to stderr: stdout is for what a caller captures.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 fail() {
     say "$*"
     exit 1
 }
 
-# Runs a command as root, where that needs no password.
+# Runs a command as root, if that needs no password.
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
@@ -21,19 +21,19 @@ can_brew() {
     command -v brew >/dev/null && [ "$(id -u)" != 0 ]
 }
 
-# apt_install PACKAGE…: the package lists may be missing (a fresh image) or old, so they are brought up to date first.
-# apt-get's own words are shown only when it fails.
+# apt_install PACKAGE…: updates the package lists first, since they may be missing (a fresh image) or old.
+# apt-get's output is shown only if it fails.
 apt_install() {
-    local told
+    local output
     say "installing $* with apt-get"
-    told=$(as_root apt-get update -qq 2>&1) || say "apt-get update failed; trying with the lists at hand: $told"
-    told=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" 2>&1) || {
-        say "$told"
+    output=$(as_root apt-get update -qq 2>&1) || say "apt-get update failed; trying with the lists at hand: $output"
+    output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" 2>&1) || {
+        say "$output"
         return 1
     }
 }
 
-# The same for packages of services: none of these is started now or when the machine starts, and no database cluster is made.
+# The same for packages of services: none is started now or at boot, and no database cluster is made.
 apt_install_idle() {
     local policy=/usr/sbin/policy-rc.d conf=/etc/postgresql-common/createcluster.conf kept made='' status=0 package unit
     kept=$(mktemp)
@@ -55,16 +55,16 @@ apt_install_idle() {
     return "$status"
 }
 
-# Cargo's target folder, wherever it was told to put it.
+# Cargo's target folder, wherever it is configured to be.
 target_dir() {
     cargo metadata --format-version 1 --no-deps --offline | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
-# The packages and features of every debug build of scripts/test: with others, cargo compiles most dependencies again.
+# The packages and features of every debug build in scripts/test; with others, cargo recompiles most dependencies.
 # shellcheck disable=SC2034 # used by those who source this
 one_build=(--locked --workspace --features tasklane/otlp)
 
-# The binary to test: the one that TASKLANE_BIN names, else a debug build made now.
+# The binary to test: TASKLANE_BIN, or a new debug build.
 debug_build() {
     if [ -z "${TASKLANE_BIN:-}" ]; then
         cargo build --quiet --locked --bin tasklane >&2 && printf '%s/debug/tasklane\n' "$(target_dir)"
@@ -73,19 +73,19 @@ debug_build() {
     fi
 }
 
-# with_postgres COMMAND…: runs it with a throw-away PostgreSQL in TEST_POSTGRES_URL and stops that
-# after it. The working folder is the project's.
+# with_postgres COMMAND…: runs it with the URL of a throw-away PostgreSQL in TEST_POSTGRES_URL, and stops that
+# afterwards. To be run in the project's folder.
 with_postgres() {
-    local place status=0
-    place=$(mktemp -d) && chmod 711 "$place" && TEST_POSTGRES_URL=$(scripts/postgres start "$place/pg") || return
+    local folder status=0
+    folder=$(mktemp -d) && chmod 711 "$folder" && TEST_POSTGRES_URL=$(scripts/postgres start "$folder/pg") || return
     export TEST_POSTGRES_URL TEST_POSTGRES_SCRIPT=$PWD/scripts/postgres
     "$@" || status=$?
-    scripts/postgres stop "$place/pg"
-    rm -rf "$place"
+    scripts/postgres stop "$folder/pg"
+    rm -rf "$folder"
     return "$status"
 }
 
-oldest_node=20 # the oldest that everything here runs on
+oldest_node=20 # the oldest version that everything here supports
 
 node_is_usable() {
     local version
@@ -94,7 +94,7 @@ node_is_usable() {
     [ "${version%%.*}" -ge "$oldest_node" ]
 }
 
-# Sees to it that there is Node with npm: the one on PATH, or one that is put before it.
+# Makes Node with npm available: the one on PATH, or an installed one that is put before it.
 ready_node() {
     local node
     node_is_usable && return
@@ -103,13 +103,13 @@ ready_node() {
     return 1
 }
 
-# install_packages FOLDER…: by their lock files. What is installed is left alone while the lock file is the one it
-# was installed by. No package's own scripts run.
+# install_packages FOLDER…: as their lock files say, unless they were already installed from the same lock file.
+# No package's own scripts run.
 install_packages() {
-    local place
-    for place; do
-        cmp -s "$place/package-lock.json" "$place/node_modules/.installed-by" && continue
-        npm ci --prefix "$place" --no-progress --ignore-scripts >&2
-        cp "$place/package-lock.json" "$place/node_modules/.installed-by"
+    local folder
+    for folder; do
+        cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-by" && continue
+        npm ci --prefix "$folder" --no-progress --ignore-scripts >&2
+        cp "$folder/package-lock.json" "$folder/node_modules/.installed-by"
     done
 }
