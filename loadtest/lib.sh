@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the load tests share: the build, a server of its own on each store, and their end. Sourced, never run.
+# Functions shared by the load tests: they build, start and stop a server on each store. Sourced, never run.
 # The settings are those of production, on a free port of the loopback interface.
 
 # shellcheck source=scripts/lib.sh
@@ -19,20 +19,20 @@ trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-# The server of the store runs as another user when this runs as root, and must reach its folder below this one.
+# If this runs as root, PostgreSQL runs as another user, and must reach its folder below this one.
 chmod 711 "$work"
 
-# The tokens of this run are signed with it.
+# It signs the tokens of this run.
 secret=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
 
-# need_binary PROFILE: sets $bin, the binary to be tested: TASKLANE_BIN, else a build with this profile, made now.
+# need_binary PROFILE: sets $bin, the binary to test: TASKLANE_BIN, or a new build with this profile.
 need_binary() {
     bin=${TASKLANE_BIN:-$(cargo build --profile "$1" --locked --bin tasklane --message-format=json-render-diagnostics |
         sed -n 's/.*"executable":"\([^"]*\/tasklane\)".*/\1/p')}
     [ -x "$bin" ] || fail "there is no build of the profile $1"
 }
 
-# A token of USER, made by the command that operators use.
+# token USER: prints a token, made by the command that operators use.
 token() { ENVIRONMENT=production BETTER_AUTH_SECRET=$secret "$bin" token --user "$1" --ttl 10m || fail "no token was made"; }
 
 # store_url sqlite|postgres: a fresh store.
@@ -65,7 +65,7 @@ start_server() {
     fail "the server did not start on $1: $(tail -n 20 "$log")"
 }
 
-# Stops the server as a process manager does, and the store. Fails when the server does not end with 0.
+# Stops the server as a process manager does, then the store. Fails if the server does not end with 0.
 stop_server() {
     local status=0
     kill -TERM "$server"
@@ -79,7 +79,7 @@ stop_server() {
     return "$status"
 }
 
-# k6 without a word to anybody outside, and with its control port left to the system: two may run at once.
+# k6 without usage reports, and with a free control port, so that two may run at once.
 k6() {
     K6_NO_USAGE_REPORT=true "$(scripts/tool k6)" run --quiet --no-color --address 127.0.0.1:0 "$@"
 }

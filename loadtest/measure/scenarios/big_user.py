@@ -1,4 +1,4 @@
-"""One user with 100,000 tasks, beside one with 50: no call may cost what the user has."""
+"""One user with 100,000 tasks, beside one with 50: no call's cost may grow with the user."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""One write, heard by a thousand event streams of its user."""
+"""One write, delivered to a thousand event streams of its user."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What users weigh in memory, and whether the byte budget holds when more come than fit."""
+"""Memory per user, and whether the byte budget holds when more users come than fit."""
 
 import json
 import time
@@ -13,7 +13,7 @@ def run(bench):
 
 
 def weight(bench):
-    """The memory of a warm user, from what the process grows by as users come."""
+    """The memory of a warm user, from the growth of the process as users come."""
     steps = [1000, 5000] if bench.quick else [1000, 10_000, 20_000, 50_000]
     store = bench.store("sqlite")
     store.seed(steps[-1], 20)

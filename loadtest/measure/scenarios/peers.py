@@ -1,4 +1,4 @@
-"""Against what one would otherwise take: PocketBase, and a plain handler with one statement a request."""
+"""Against the alternatives: PocketBase, and a plain handler with one statement a request."""
 
 from ..load import Users, lists, posts, request
 from ..processes import PocketBase, Server, Tasklane
