@@ -125,6 +125,7 @@ mod tests {
 
     use super::super::check::variable;
     use super::super::store::StoreUrl;
+    use super::super::telemetry::LogRequests::{All, Problems};
     use super::*;
 
     fn check(given: &[&str]) -> Result<Config, ConfigError> {
@@ -185,7 +186,6 @@ mod tests {
     fn production_logs_less_and_trusts_no_store_unless_told_to() {
         let of =
             |given: &[&str]| check(given).map(|c| (c.telemetry.log_requests, c.store.allow_unsafe_store));
-        use super::super::telemetry::LogRequests::{All, Problems};
         let (production, jwks) =
             ("--environment=production", "--better-auth-secret=Zk3mQ9vLx7Rt2Yw8Bn4Hc6Jd1Fg5Ps0a");
         assert_eq!(of(&[]), Ok((All, true)));
