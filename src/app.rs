@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::auth::Verifier;
-use crate::config::{Config, ConfigError, LaneConfig, Mode, StoreConfig, StoreUrl};
+use crate::config::{Config, ConfigError, Mode, StoreConfig, StoreUrl};
 use crate::http::{self, Api};
-use crate::lane::{LaneLimits, Reads, Registry};
+use crate::lane::{LaneLimits, Registry};
 use crate::store::group_commit::GroupCommitter;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::retention::maintain;
@@ -99,22 +99,6 @@ async fn serving_store(
     Ok((Arc::new(store), hints))
 }
 
-fn lane_limits(config: &LaneConfig) -> LaneLimits {
-    LaneLimits {
-        max_tasks: config.max_tasks_per_user,
-        cache_bytes: config.cache_max_bytes,
-        followers: config.max_event_streams,
-        followers_per_user: config.max_event_streams / 10,
-        reads: match (config.mode, config.read_max_staleness.unwrap_or_default()) {
-            (Mode::Sole, _) => Reads::Own,
-            (Mode::Cluster, Duration::ZERO) => Reads::Strict,
-            (Mode::Cluster, staleness) => Reads::Bounded(staleness),
-        },
-        jitter_seed: RandomState::new().hash_one(process::id()),
-        ..LaneLimits::default()
-    }
-}
-
 /// A service that listens.
 pub struct Service {
     /// Where it listens: `http://127.0.0.1:8000`, say.
@@ -145,7 +129,8 @@ pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppErr
     let workers = thread::available_parallelism().map_or(2, usize::from);
 
     let (store, hints) = serving_store(config, runtime).await?;
-    let limits = lane_limits(&config.lane);
+    let jitter_seed = RandomState::new().hash_one(process::id());
+    let limits = LaneLimits { jitter_seed, ..LaneLimits::new(config.lane.clone()) };
     let (committer, settled) = GroupCommitter::start(Arc::clone(&store), runtime.handle(), limits.waiting);
 
     // An arbiter for two HTTP workers: planning a batch is little work beside parsing and answering.

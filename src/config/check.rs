@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
-use clap::{Arg, Command};
+use clap::{Arg, Args, Command};
 
 /// What is wrong with the settings: one line that names the variable, the value's form and what is
 /// allowed. It never holds a secret.
@@ -34,6 +34,15 @@ where
         let (Self(read), name) = (self.clone(), arg.map(variable).unwrap_or_default());
         (move |text: &str| read(&name, text)).parse_ref(command, arg, value)
     }
+}
+
+/// A component's settings where none is given.
+///
+/// # Panics
+/// When a default does not pass its own check.
+pub(super) fn defaults<T: Args>() -> T {
+    let command = T::augment_args(Command::new("settings")).mut_args(|arg| arg.env(None::<&str>));
+    T::from_arg_matches(&command.get_matches_from(["settings"])).expect("every default passes its check")
 }
 
 /// The variable of a setting: its field's name.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::check::{ConfigError, either, form, number};
+use super::check::{ConfigError, defaults, either, form, number};
 use super::store::StoreUrl;
 
 /// The oldest state that a read may be allowed to show.
@@ -45,6 +45,12 @@ pub enum Mode {
     Sole,
     /// Any number of them, on one PostgreSQL database.
     Cluster,
+}
+
+impl Default for LaneConfig {
+    fn default() -> Self {
+        defaults()
+    }
 }
 
 impl LaneConfig {

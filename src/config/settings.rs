@@ -186,13 +186,13 @@ mod tests {
     fn production_logs_less_and_trusts_no_store_unless_told_to() {
         let of =
             |given: &[&str]| check(given).map(|c| (c.telemetry.log_requests, c.store.allow_unsafe_store));
-        let (production, jwks) =
+        let (production, secret) =
             ("--environment=production", "--better-auth-secret=Zk3mQ9vLx7Rt2Yw8Bn4Hc6Jd1Fg5Ps0a");
         assert_eq!(of(&[]), Ok((All, true)));
         assert_eq!(of(&["--allow-unsafe-store=false", "--log-requests=problems"]), Ok((Problems, true)));
-        assert_eq!(of(&[production, jwks]), Ok((Problems, false)));
+        assert_eq!(of(&[production, secret]), Ok((Problems, false)));
         assert_eq!(
-            of(&[production, jwks, "--allow-unsafe-store=true", "--log-requests=all"]),
+            of(&[production, secret, "--allow-unsafe-store=true", "--log-requests=all"]),
             Ok((All, true))
         );
     }

@@ -33,9 +33,10 @@ pub(super) async fn evict(map: Weak<LaneMap>, pressure: Arc<Notify>, report: imp
 /// the budget is free again.
 fn sweep(map: &LaneMap) {
     let now = map.clock.load(Ordering::Relaxed);
-    let mut excess = map.cached_bytes.load(Ordering::Relaxed).saturating_sub(map.limits.cache_bytes);
+    let mut excess =
+        map.cached_bytes.load(Ordering::Relaxed).saturating_sub(map.limits.config.cache_max_bytes);
     if excess > 0 {
-        excess += map.limits.cache_bytes / 10;
+        excess += map.limits.config.cache_max_bytes / 10;
     } else if !now.is_multiple_of(IDLE_SCAN) {
         return;
     }

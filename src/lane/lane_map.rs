@@ -42,7 +42,7 @@ impl LaneMap {
         Self {
             lanes: DashMap::new(),
             context: Arc::new(context),
-            followers: Arc::new(Semaphore::new(limits.followers)),
+            followers: Arc::new(Semaphore::new(limits.config.max_event_streams)),
             limits,
             runtime,
             cached_bytes: CachedBytes::default(),
@@ -116,7 +116,7 @@ impl LaneMap {
             }
         };
         let view = lane.view.get_or_try_init(load).await?;
-        if self.cached_bytes.load(Ordering::Relaxed) > self.limits.cache_bytes {
+        if self.cached_bytes.load(Ordering::Relaxed) > self.limits.config.cache_max_bytes {
             self.pressure.notify_one();
         }
         Ok((view, loaded))
@@ -148,7 +148,7 @@ impl LaneMap {
 
     /// Every lane that is followed.
     pub(super) fn followed(&self) -> Vec<Arc<Lane>> {
-        if self.followers.available_permits() == self.limits.followers {
+        if self.followers.available_permits() == self.limits.config.max_event_streams {
             return Vec::new();
         }
         let followed = self.lanes.iter().filter(|lane| lane.usage.is_followed());

@@ -1,6 +1,8 @@
-//! What the settings limit lanes to.
+//! What lanes are limited to.
 
 use std::time::Duration;
+
+use crate::config::{LaneConfig, Mode};
 
 /// What must hold before a read is answered from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,44 +15,53 @@ pub enum Reads {
     Bounded(Duration),
 }
 
-/// What the settings limit lanes to.
+/// What lanes are limited to.
 #[derive(Clone, Debug)]
 pub struct LaneLimits {
-    /// Tasks one user may have.
-    pub max_tasks: usize,
-    /// Bytes that cached tasks may take, nearly. Beyond it the least recently used lanes are passivated.
-    pub cache_bytes: usize,
+    /// What the settings say.
+    pub config: LaneConfig,
     /// Writes that may wait in all.
     pub waiting: usize,
     /// Writes of one user that may wait: one user's flood leaves room for others.
     pub waiting_per_user: usize,
-    /// Event streams that may be open in all.
-    pub followers: usize,
     /// Event streams of one user that may be open.
     pub followers_per_user: usize,
     /// How long a write may take. Then the caller gets an answer, whatever the store does.
     pub write_timeout: Duration,
     /// How long an unused lane stays in memory.
     pub idle: Duration,
-    /// What must hold before a read is answered from memory.
-    pub reads: Reads,
     /// Seed for retry jitter; differs per process, so that competing writers do not retry in lockstep.
     pub jitter_seed: u64,
 }
 
-impl Default for LaneLimits {
-    fn default() -> Self {
+impl LaneLimits {
+    /// What the settings say, and the usual for the rest.
+    #[must_use]
+    pub const fn new(config: LaneConfig) -> Self {
         Self {
-            max_tasks: 100_000,
-            cache_bytes: 256 << 20,
+            followers_per_user: config.max_event_streams / 10,
+            config,
             waiting: 16_384,
             waiting_per_user: 1_024,
-            followers: 5_000,
-            followers_per_user: 500,
             write_timeout: Duration::from_secs(10),
             idle: Duration::from_mins(10),
-            reads: Reads::Own,
             jitter_seed: 0,
         }
+    }
+
+    /// What must hold before a read is answered from memory.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        match (self.config.mode, self.config.read_max_staleness.unwrap_or_default()) {
+            (Mode::Sole, _) => Reads::Own,
+            (Mode::Cluster, Duration::ZERO) => Reads::Strict,
+            (Mode::Cluster, staleness) => Reads::Bounded(staleness),
+        }
+    }
+}
+
+impl Default for LaneLimits {
+    fn default() -> Self {
+        Self::new(LaneConfig::default())
     }
 }

@@ -48,8 +48,8 @@ impl Registry {
         arbiters: Vec<ArbiterHandle>,
         runtime: Handle,
     ) -> Self {
-        let freshness = Freshness::start(Arc::clone(&store), limits.reads, &runtime);
-        let (max_tasks, jitter_seed) = (limits.max_tasks, limits.jitter_seed);
+        let freshness = Freshness::start(Arc::clone(&store), limits.reads(), &runtime);
+        let (max_tasks, jitter_seed) = (limits.config.max_tasks_per_user, limits.jitter_seed);
         let context = LaneContext { store, committer, freshness, max_tasks, jitter_seed };
         let map = Arc::new(LaneMap::new(context, limits, runtime.clone()));
         let submission = Arc::new(Submission::new(Arc::clone(&map), arbiters));

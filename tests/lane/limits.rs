@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tasklane::config::LaneConfig;
 use tasklane::domain::{Identity, Refusal, Seq};
 use tasklane::error::Error;
 use tasklane::lane::LaneLimits;
@@ -98,15 +99,18 @@ fn empty_batch(who: &Identity) -> Batch {
 
 #[test]
 fn a_user_with_as_many_tasks_as_allowed_gets_no_more() {
-    world(LaneLimits { max_tasks: 2, ..LaneLimits::default() }, |world| async move {
-        let who = user("ann");
-        world.task(&who, "one").await;
-        world.task(&who, "two").await;
-        match world.lanes.submit(&who, create("three").into()).await {
-            Err(Error::Refused { refusal: Refusal::QuotaExceeded { limit }, .. }) => assert_eq!(limit, 2),
-            other => panic!("{other:?}"),
-        }
-    });
+    world(
+        LaneLimits::new(LaneConfig { max_tasks_per_user: 2, ..LaneConfig::default() }),
+        |world| async move {
+            let who = user("ann");
+            world.task(&who, "one").await;
+            world.task(&who, "two").await;
+            match world.lanes.submit(&who, create("three").into()).await {
+                Err(Error::Refused { refusal: Refusal::QuotaExceeded { limit }, .. }) => assert_eq!(limit, 2),
+                other => panic!("{other:?}"),
+            }
+        },
+    );
 }
 
 #[test]

@@ -4,9 +4,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tasklane::config::LaneConfig;
 use tasklane::lane::LaneLimits;
 
 use crate::support::{create, user, world};
+
+/// Keeps no lane that is not in use.
+fn forgetful() -> LaneLimits {
+    let config = LaneConfig { cache_max_bytes: 1, ..LaneConfig::default() };
+    LaneLimits { idle: Duration::ZERO, ..LaneLimits::new(config) }
+}
 
 #[test]
 fn a_cold_lane_is_read_from_the_store_once_however_many_wait_for_it() {
@@ -34,7 +41,7 @@ fn an_idle_lane_goes_and_comes_back_with_everything() {
 #[test]
 fn passivation_under_fire_loses_nothing() {
     // No room for a single lane: the sweeper takes out whatever it may at every turn.
-    world(LaneLimits { cache_bytes: 1, idle: Duration::ZERO, ..LaneLimits::default() }, |world| async move {
+    world(forgetful(), |world| async move {
         *world.store.latency.lock().unwrap() = Duration::from_millis(1);
         let people: Vec<_> = (0..50).map(|n| user(&format!("user {n}"))).collect();
         let writers = people.iter().enumerate().map(|(n, who)| {
@@ -59,7 +66,7 @@ fn passivation_under_fire_loses_nothing() {
 
 #[test]
 fn a_lane_with_a_write_under_way_is_not_passivated() {
-    world(LaneLimits { cache_bytes: 1, idle: Duration::ZERO, ..LaneLimits::default() }, |world| async move {
+    world(forgetful(), |world| async move {
         let who = user("ann");
         world.store.stuck.store(true, Ordering::SeqCst);
         let write = world.spawn(&who, create("one"));

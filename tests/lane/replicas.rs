@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
+use tasklane::config::{LaneConfig, Mode};
 use tasklane::domain::{Command, Operation, Patch, Refusal, Seq, TaskId, Title};
 use tasklane::error::Error;
-use tasklane::lane::{Effect, Event, IdempotencyKey, LaneLimits, Reads, Snapshot, Work, Write};
+use tasklane::lane::{Effect, Event, IdempotencyKey, LaneLimits, Snapshot, Work, Write};
 use tasklane::store::Store;
 
 use crate::support::{create, effect, flip, replicas, user, world};
 
 fn strict() -> LaneLimits {
-    LaneLimits { reads: Reads::Strict, ..LaneLimits::default() }
+    LaneLimits::new(LaneConfig { mode: Mode::Cluster, ..LaneConfig::default() })
 }
 
 #[test]
@@ -76,7 +77,11 @@ fn a_store_that_does_not_answer_fails_reads_and_they_recover() {
 
 #[test]
 fn a_bounded_read_asks_only_when_the_last_answer_is_too_old() {
-    let limits = LaneLimits { reads: Reads::Bounded(Duration::from_secs(5)), ..LaneLimits::default() };
+    let limits = LaneLimits::new(LaneConfig {
+        mode: Mode::Cluster,
+        read_max_staleness: Some(Duration::from_secs(5)),
+        ..LaneConfig::default()
+    });
     replicas(2, limits, |store, worlds| async move {
         let who = user("ann");
         worlds[0].task(&who, "one").await;

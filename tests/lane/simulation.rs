@@ -10,9 +10,10 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::cell::{Cell, RefCell};
+use tasklane::config::{LaneConfig, Mode};
 use tasklane::domain::{Command, Identity, NewTask, TaskId, Title};
 use tasklane::error::Error;
-use tasklane::lane::{IdempotencyKey, LaneLimits, Reads, Registry, Write};
+use tasklane::lane::{IdempotencyKey, LaneLimits, Registry, Write};
 
 use crate::history::{Operation, Outcome, check};
 use crate::memory_store::Fault;
@@ -125,12 +126,15 @@ fn fault(random: &mut StdRng) -> Option<Fault> {
 
 fn limits(random: &mut StdRng, count: usize) -> LaneLimits {
     let tight = random.random_bool(0.3);
+    let config = LaneConfig {
+        cache_max_bytes: if tight { 1 } else { 64 << 20 },
+        mode: if count > 1 { Mode::Cluster } else { Mode::Sole },
+        ..LaneConfig::default()
+    };
     LaneLimits {
         idle: if tight { Duration::ZERO } else { Duration::from_mins(10) },
-        cache_bytes: if tight { 1 } else { 64 << 20 },
         waiting_per_user: random.random_range(2..40),
-        reads: if count > 1 { Reads::Strict } else { Reads::Own },
-        ..LaneLimits::default()
+        ..LaneLimits::new(config)
     }
 }
 

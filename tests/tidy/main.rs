@@ -28,7 +28,7 @@ const IMPORTS: [(&str, &[&str]); 11] = [
     // The settings of the logs.
     ("telemetry", &["config"]),
     ("store", &["domain", "error", "config", "telemetry"]),
-    ("lane", &["store", "domain", "error", "telemetry"]),
+    ("lane", &["store", "domain", "error", "config", "telemetry"]),
     // The secret is a type of the settings.
     ("auth", &["domain", "error", "config"]),
     ("http", &["lane", "auth", "domain", "error", "config", "telemetry"]),
