@@ -21,24 +21,6 @@ macro_rules! methods {
     ($method:ident $($more:ident)+) => { concat!(methods!($method), ", ", methods!($($more)+)) };
 }
 
-macro_rules! is_stream {
-    (STREAM) => {
-        true
-    };
-    ($($method:ident)+) => {
-        false
-    };
-}
-
-macro_rules! label {
-    ($pattern:literal) => {
-        $pattern
-    };
-    ($pattern:literal $page:literal) => {
-        $page
-    };
-}
-
 /// `operations` are documented, and a slash at their end makes no difference. `pages` are neither; one that belongs to
 /// another page is counted as that (`of`), and some are not always served (`if`).
 macro_rules! routes {
@@ -53,11 +35,11 @@ macro_rules! routes {
                 label: $pattern,
                 index: 0,
                 allow: methods!($($method)+),
-                is_stream: is_stream!($($method)+),
+                is_stream: stringify!($($method)+) == "STREAM",
             },)+
             $(Route {
                 pattern: $page,
-                label: label!($page $($owner)?),
+                label: [$($owner,)? $page][0],
                 index: 0,
                 allow: methods!($verb),
                 is_stream: false,
