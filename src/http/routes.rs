@@ -26,7 +26,7 @@ macro_rules! methods {
 macro_rules! routes {
     (
         operations { $($pattern:literal => $($method:ident $module:ident::$handler:ident),+;)+ }
-        pages { $($page:literal $(of $owner:literal)? $(if $condition:path)? => $verb:ident $place:ident::$get:ident;)+ }
+        pages { $($page:literal $(of $owner:literal)? $(if $condition:path)? => $verb:ident $file:ident::$get:ident;)+ }
     ) => {
         static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| numbered(vec![
             Route::UNKNOWN,
@@ -59,7 +59,7 @@ macro_rules! routes {
             $(
                 let conditions: &[fn(&Api) -> bool] = &[$($condition)?];
                 if conditions.iter().all(|holds| holds(api)) {
-                    app.service(with(resource_at($page, $page), methods!($verb), &$place::$get));
+                    app.service(with(resource_at($page, $page), methods!($verb), &$file::$get));
                 }
             )+
         }
@@ -76,7 +76,7 @@ macro_rules! routes {
     };
 }
 
-// The busiest come first.
+// They are tried in this order, so the busiest come first, and `/demo/token` before `/demo/{file}`.
 routes! {
     operations {
         "/api/{user_id}/tasks/{id}" => GET tasks::get_task, PUT tasks::update_task, PATCH tasks::update_task,
@@ -104,8 +104,8 @@ routes! {
         "/redoc/{file}" of "/docs" => GET pages::get_redoc_file;
         "/openapi.json" => GET pages::get_document;
         "/" if Api::has_demo => GET demo::get_demo;
-        "/demo/{file}" of "/" if Api::has_demo => GET demo::get_demo_file;
         "/demo/token" if Api::has_demo => POST demo::create_demo_token;
+        "/demo/{file}" of "/" if Api::has_demo => GET demo::get_demo_file;
         "/metrics" if Api::serves_metrics => GET health::get_metrics;
     }
 }
