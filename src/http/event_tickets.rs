@@ -25,7 +25,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(30);
 /// By how much another replica's clock may be ahead of ours.
 const LEEWAY: Duration = Duration::from_secs(30);
 
-/// Tickets given within [`LIFETIME`] at the most: in all, and to one user. As many in all are taken in within the
+/// Tickets given within [`LIFETIME`] at most: in all, and to one user. As many in all are taken in within the
 /// time for which those that were are remembered.
 const MOST: usize = 20_000;
 const MOST_OF_ONE: u32 = 100;

@@ -63,14 +63,14 @@ impl ApiError {
 
     /// A refusal as that of one operation of a batch.
     pub(crate) fn of_operation(error: Error) -> Self {
-        let place = if let Error::Refused { operation, .. } = error { Some(operation) } else { None };
+        let index = if let Error::Refused { operation, .. } = error { Some(operation) } else { None };
         let error = Self::from(error);
-        let Some(place) = place else { return error };
+        let Some(index) = index else { return error };
         let task = match error.details.as_deref() {
             Some(Details::Task(task)) => Some(task.clone()),
             _ => None,
         };
-        error.with(Details::Operation { place, task })
+        error.with(Details::Operation { index, task })
     }
 
     /// A refusal of the caller, with the reason the log gets.

@@ -29,7 +29,7 @@ pub(crate) enum Details {
     /// The JSON of the task the request was about, as it is.
     Task(Bytes),
     /// Which operation of a batch it was, and the JSON of its task, as it is.
-    Operation { place: usize, task: Option<Bytes> },
+    Operation { index: usize, task: Option<Bytes> },
 }
 
 impl Serialize for Details {
@@ -44,8 +44,8 @@ impl Serialize for Details {
         match self {
             Self::Fields(fields) => fields.serialize(to),
             Self::Task(json) => raw(json).serialize(to),
-            Self::Operation { place, task } => {
-                Operation { operation: *place, task: task.as_deref().and_then(raw) }.serialize(to)
+            Self::Operation { index, task } => {
+                Operation { operation: *index, task: task.as_deref().and_then(raw) }.serialize(to)
             }
         }
     }

@@ -30,7 +30,7 @@ use crate::http::request::task_body::{self, TaskBody, import_example};
 use crate::http::response::task::{found, mark_replayed};
 use crate::lane::{Effect, Snapshot, TaskEntry, Work};
 
-/// Tasks of one import at the most. It is one commit, and while it is under way no other user's is: so many take
+/// Tasks of one import at most. It is one commit, and while it is under way no other user's is: so many take
 /// some seconds, and end within the time a write may take. Larger exports go in in parts.
 const MOST_TASKS: usize = 100_000;
 
@@ -196,11 +196,11 @@ fn read(text: &str, faults: &mut Faults) -> Option<ImportedTasks> {
         return None;
     }
     let mut operations = Vec::with_capacity(tasks.len());
-    for (place, task) in tasks.into_iter().enumerate() {
+    for (index, task) in tasks.into_iter().enumerate() {
         if faults.is_full() {
             return None;
         }
-        let name = format!("tasks[{place}]");
+        let name = format!("tasks[{index}]");
         faults.enter(name.clone(), format!("{name}."));
         let task = task_body::read::<Task>(task.get(), faults);
         operations.extend(task.map(|task| Command::ImportTask(Box::new(task)).into()));

@@ -133,8 +133,8 @@ pub(crate) async fn create_batch(caller: Caller, body: Body) -> HandlerResult {
 
 fn results(answer: &WriteReply) -> Bytes {
     let mut body = b"{\"results\":[".to_vec();
-    for (place, effect) in answer.effects.iter().enumerate() {
-        if place > 0 {
+    for (index, effect) in answer.effects.iter().enumerate() {
+        if index > 0 {
             body.push(b',');
         }
         let (status, task) = match effect {
@@ -165,8 +165,8 @@ impl BatchOperations {
     /// # Errors
     /// 404 for the first one on what cannot be a task's id.
     fn operations(self) -> Result<Vec<Operation>, ApiError> {
-        let numbered = self.0.into_iter().enumerate().map(|(place, operation)| {
-            let missing = |NoTask| ApiError::no_task(None).with(Details::Operation { place, task: None });
+        let numbered = self.0.into_iter().enumerate().map(|(index, operation)| {
+            let missing = |NoTask| ApiError::no_task(None).with(Details::Operation { index, task: None });
             operation.map_err(missing)
         });
         numbered.collect()
@@ -188,8 +188,8 @@ fn read(text: &str, faults: &mut Faults) -> Option<BatchOperations> {
         return None;
     }
     let mut operations = Vec::with_capacity(list.len());
-    for (place, raw) in list.into_iter().enumerate() {
-        let name = format!("operations[{place}]");
+    for (index, raw) in list.into_iter().enumerate() {
+        let name = format!("operations[{index}]");
         faults.enter(name.clone(), format!("{name}."));
         if let Some(fields) = RawObject::parse(raw.get(), &OPERATION_FIELDS, faults) {
             operations.extend(read_one(&fields, &name, faults));

@@ -205,8 +205,8 @@ pub(crate) fn changes_query(query: &str) -> Result<(Seq, usize), ApiError> {
 fn body(changes: &Changes) -> Bytes {
     let mut body = Vec::with_capacity(changes.events.len() * 512 + 64);
     body.extend_from_slice(b"{\"changes\":[");
-    for (place, (seq, event)) in changes.events.iter().enumerate() {
-        if place > 0 {
+    for (index, (seq, event)) in changes.events.iter().enumerate() {
+        if index > 0 {
             body.push(b',');
         }
         write_event(&mut body, *seq, event);

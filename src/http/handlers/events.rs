@@ -33,16 +33,16 @@ use crate::http::request::query::Parameters;
 use crate::http::response::task::found;
 use crate::lane::{Snapshot, Subscription};
 
-/// Changes of one chunk at the most.
+/// Changes of one chunk at most.
 const CHUNK: usize = 100;
 
-/// How long a stream is silent at the most.
+/// How long a stream is silent at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Milliseconds after which a client whose stream has ended is to come back.
 const RETRY: u32 = 2000;
 
-/// How long a stream lasts at the most: what tells a client that comes back that its token is still good.
+/// How long a stream lasts at most: what tells a client that comes back that its token is still good.
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// Where an event stream goes on from.
@@ -139,7 +139,7 @@ impl Feed {
             if !self.opened {
                 self.opened = true;
                 chunk.extend_from_slice(format!("retry: {RETRY}\n").as_bytes());
-                mark(&mut chunk, "hello", self.sent);
+                write_seq(&mut chunk, "hello", self.sent);
             }
             self.write_news(&mut chunk);
             if !chunk.is_empty() {
@@ -166,7 +166,7 @@ impl Feed {
         let changes = if went_back { None } else { snapshot.changes(self.sent, CHUNK) };
         let Some(changes) = changes else {
             (self.timeline, self.sent) = (snapshot.timeline(), snapshot.seq());
-            mark(chunk, "resync", self.sent);
+            write_seq(chunk, "resync", self.sent);
             return;
         };
         for (seq, event) in &changes.events {
@@ -180,7 +180,7 @@ impl Feed {
 }
 
 /// Writes an event that tells a seq.
-fn mark(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
+fn write_seq(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
     chunk.extend_from_slice(format!("event: {event}\nid: {seq}\ndata: {{\"seq\":{seq}}}\n\n").as_bytes());
 }
 

@@ -180,7 +180,7 @@ impl WorkerState {
 }
 
 impl RequestRecord {
-    /// Loads the state of a known user whose seq an answer does not tell, where it is not in memory: a
+    /// Loads the state of a known user whose seq an answer does not hold, where it is not in memory: a
     /// request refused early, or one that needs no task. The answer waits for it, but not for long.
     fn load<B>(&self, response: &ServiceResponse<B>) -> Option<LocalBoxFuture<'static, ()>> {
         if response.headers().contains_key(SEQ) || response.status().is_server_error() {

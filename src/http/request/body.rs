@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// What a large body is allowed.
 #[derive(Clone, Copy)]
 pub(crate) struct Allowance {
-    /// Its bytes at the most, unless the setting for all bodies allows more.
+    /// Its bytes at most, unless the setting for all bodies allows more.
     pub(crate) bytes: usize,
     /// How long it may take to arrive.
     pub(crate) time: Duration,

@@ -20,7 +20,7 @@ use crate::http::error::ApiError;
 use crate::http::route::Route;
 use crate::lane::{Registry, Snapshot, Subscription, Work, Write, WriteReply};
 
-/// Bytes of a token at the most.
+/// Bytes of a token at most.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
 /// A request's caller: its token is verified, and its path names the same user.

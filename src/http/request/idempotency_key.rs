@@ -16,7 +16,7 @@ use crate::http::header_names::IDEMPOTENCY_KEY;
 use crate::http::route::Route;
 use crate::lane::IdempotencyKey;
 
-/// Characters of a key at the most.
+/// Characters of a key at most.
 const LONGEST: usize = 255;
 
 /// A name for a write.

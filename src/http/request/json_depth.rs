@@ -1,6 +1,6 @@
 //! How deep a body may be nested.
 
-/// Levels of arrays and objects in a body at the most. No field needs more than three.
+/// Levels of arrays and objects in a body at most. No field needs more than three.
 const DEEPEST: usize = 64;
 
 /// Whether a JSON text is nested deeper than [`DEEPEST`]. Of a text that is no JSON the answer says

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::json_depth::is_too_deep;
 use crate::http::error::FieldError;
 
-/// Faults listed in one answer at the most; a body may hold far more.
+/// Faults listed in one answer at most; a body may hold far more.
 const MOST_FAULTS: usize = 1000;
 
 /// What is wrong with a field.

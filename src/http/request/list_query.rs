@@ -12,13 +12,13 @@ use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, SortField, Tags, 
 use crate::http::error::ApiError;
 use crate::lane::{Query, parse_cursor};
 
-/// Tasks of one page at the most.
+/// Tasks of one page at most.
 pub(crate) const LARGEST_PAGE: usize = 500;
 
 /// Tasks of one page where there is a `cursor` but no `limit`.
 const USUAL_PAGE: usize = 100;
 
-/// Characters of a text to search for at the most.
+/// Characters of a text to search for at most.
 const LONGEST_SEARCH: usize = 200;
 
 /// A list's query.
@@ -142,9 +142,9 @@ fn tags(given: &mut Parameters) -> Vec<String> {
 
 /// An instant's `+` that a client forgot to encode has become a space.
 fn due(text: &str) -> Option<Due> {
-    let mended = text.len().checked_sub(6).filter(|place| text.as_bytes()[*place] == b' ');
+    let mended = text.len().checked_sub(6).filter(|position| text.as_bytes()[*position] == b' ');
     let due = match mended {
-        Some(place) => DueDate::parse(&format!("{}+{}", &text[..place], &text[place + 1..])),
+        Some(position) => DueDate::parse(&format!("{}+{}", &text[..position], &text[position + 1..])),
         None => DueDate::parse(text),
     };
     due.map(|due| due.due())
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn a_cursor_without_a_limit_means_pages_of_100() {
         let sort = Sort { field: SortField::Position, descending: false };
-        let place = CursorPosition { key: None, id: TaskId::generate() };
-        let query = format!("sort=position&cursor={}", cursor(sort, &place));
+        let position = CursorPosition { key: None, id: TaskId::generate() };
+        let query = format!("sort=position&cursor={}", cursor(sort, &position));
         let read = parse(&query).unwrap();
-        assert_eq!((read.limit, read.after), (Some(100), Some(place)));
+        assert_eq!((read.limit, read.after), (Some(100), Some(position)));
         assert_eq!(parse(&format!("{query}&limit=7")).unwrap().limit, Some(7));
     }
 

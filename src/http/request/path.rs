@@ -38,10 +38,10 @@ pub(crate) fn task_of(request: &HttpRequest) -> Option<TaskId> {
 }
 
 /// The part of a path after so many slashes; the first part is the empty one before the first slash.
-fn segment(path: &str, place: usize) -> Option<&str> {
+fn segment(path: &str, number: usize) -> Option<&str> {
     let slash = |text: &str| text.bytes().position(|byte| byte == b'/');
     let mut rest = path;
-    for _ in 0..place {
+    for _ in 0..number {
         rest = &rest[slash(rest)? + 1..];
     }
     Some(&rest[..slash(rest).unwrap_or(rest.len())])

@@ -28,10 +28,10 @@ impl Caller {
             Some(Effect::Created(shown)) => {
                 let mut response = shown_as(StatusCode::CREATED, shown, answer.seq);
                 // In the form the client gave the path: its own user id, or `me`.
-                let place = format!("{}/{}", self.request().uri().path().trim_end_matches('/'), shown.id);
+                let location = format!("{}/{}", self.request().uri().path().trim_end_matches('/'), shown.id);
                 // A path that was parsed as a URI's is visible ASCII.
-                let place = place.try_into().expect("a URI's path fits a header");
-                response.headers_mut().insert(LOCATION, place);
+                let location = location.try_into().expect("a URI's path fits a header");
+                response.headers_mut().insert(LOCATION, location);
                 response
             }
             Some(Effect::Exists(shown) | Effect::Updated(shown)) => {
