@@ -33,11 +33,8 @@ pub(super) async fn evict(map: Weak<LaneMap>, pressure: Arc<Notify>, report: imp
 /// the budget is free again.
 fn sweep(map: &LaneMap) {
     let now = map.clock.load(Ordering::Relaxed);
-    let mut excess =
-        map.cached_bytes.load(Ordering::Relaxed).saturating_sub(map.limits.config.cache_max_bytes);
-    if excess > 0 {
-        excess += map.limits.config.cache_max_bytes / 10;
-    } else if !now.is_multiple_of(IDLE_SCAN) {
+    let mut excess = map.excess();
+    if excess == 0 && !now.is_multiple_of(IDLE_SCAN) {
         return;
     }
     let idle = u32::try_from(map.limits.idle.as_secs()).unwrap_or(u32::MAX);

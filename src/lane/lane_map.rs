@@ -116,10 +116,17 @@ impl LaneMap {
             }
         };
         let view = lane.view.get_or_try_init(load).await?;
-        if self.cached_bytes.load(Ordering::Relaxed) > self.limits.config.cache_max_bytes {
+        if self.excess() > 0 {
             self.pressure.notify_one();
         }
         Ok((view, loaded))
+    }
+
+    /// Bytes to free until a tenth of the budget is free; 0 within the budget.
+    pub(super) fn excess(&self) -> usize {
+        let budget = self.limits.config.cache_max_bytes;
+        let beyond = self.cached_bytes.load(Ordering::Relaxed).saturating_sub(budget);
+        if beyond > 0 { beyond + budget / 10 } else { 0 }
     }
 
     /// Takes a lane whose actor died out of the map, once its last batch is settled: its successor then finds
