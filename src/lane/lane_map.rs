@@ -42,7 +42,7 @@ impl LaneMap {
         Self {
             lanes: DashMap::new(),
             context: Arc::new(context),
-            followers: Arc::new(Semaphore::new(limits.config.max_event_streams)),
+            followers: Arc::new(Semaphore::new(limits.followers)),
             limits,
             runtime,
             cached_bytes: CachedBytes::default(),
@@ -155,7 +155,7 @@ impl LaneMap {
 
     /// Every lane that is followed.
     pub(super) fn followed(&self) -> Vec<Arc<Lane>> {
-        if self.followers.available_permits() == self.limits.config.max_event_streams {
+        if self.followers.available_permits() == self.limits.followers {
             return Vec::new();
         }
         let followed = self.lanes.iter().filter(|lane| lane.usage.is_followed());

@@ -24,6 +24,8 @@ pub struct LaneLimits {
     pub waiting: usize,
     /// Writes of one user that may wait: one user's flood leaves room for others.
     pub waiting_per_user: usize,
+    /// Event streams that may be open in all.
+    pub followers: usize,
     /// Event streams of one user that may be open.
     pub followers_per_user: usize,
     /// How long a write may take. Then the caller gets an answer, whatever the store does.
@@ -39,6 +41,7 @@ impl LaneLimits {
     #[must_use]
     pub const fn new(config: LaneConfig) -> Self {
         Self {
+            followers: config.max_event_streams,
             followers_per_user: config.max_event_streams / 10,
             config,
             waiting: 16_384,

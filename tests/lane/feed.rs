@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tasklane::config::LaneConfig;
 use tasklane::domain::{Command, Operation, Patch, Refusal, Seq, TaskId, Title};
 use tasklane::error::Error;
 use tasklane::lane::{Effect, Event, LaneLimits, Snapshot, Work, Write};
@@ -115,10 +114,7 @@ fn a_follower_is_woken_by_every_write_and_misses_none() {
 
 #[test]
 fn followers_are_bounded_per_user_and_in_all() {
-    let limits = LaneLimits {
-        followers_per_user: 2,
-        ..LaneLimits::new(LaneConfig { max_event_streams: 3, ..LaneConfig::default() })
-    };
+    let limits = LaneLimits { followers: 3, followers_per_user: 2, ..LaneLimits::default() };
     world(limits, |world| async move {
         let (ann, bob) = (user("ann"), user("bob"));
         let one = world.lanes.follow(&ann).await.unwrap();

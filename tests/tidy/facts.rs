@@ -12,13 +12,14 @@ const MOST: [(&str, usize); 3] = [("a task's field", 8), ("a route", 3), ("a set
 const PLAIN_FIELD: &str = "position";
 
 /// Settings that stand in more files, each with its reason.
-const WIDE_SETTINGS: [(&str, &str); 6] = [
+const WIDE_SETTINGS: [(&str, &str); 7] = [
     ("allow_unsafe_store", "development implies it"),
     ("better_auth_secret", "it signs tokens and tickets, and verifies them"),
     ("database_url", "every command that opens a store names it"),
     ("environment", "it decides what others default to"),
     ("max_connections", "the limit of open files lowers it"),
     ("metrics_listen", "without it `/metrics` is a route of the main listener"),
+    ("mode", "the store looks out for other processes, and reads ask it for newer state"),
 ];
 
 /// The code of `src` without comments, tests and fuzz targets, by file.
