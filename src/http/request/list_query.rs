@@ -142,9 +142,9 @@ fn tags(given: &mut Parameters) -> Vec<String> {
 
 /// An instant's `+` that a client forgot to encode has become a space.
 fn due(text: &str) -> Option<Due> {
-    let mended = text.len().checked_sub(6).filter(|position| text.as_bytes()[*position] == b' ');
+    let mended = text.len().checked_sub(6).filter(|index| text.as_bytes()[*index] == b' ');
     let due = match mended {
-        Some(position) => DueDate::parse(&format!("{}+{}", &text[..position], &text[position + 1..])),
+        Some(index) => DueDate::parse(&format!("{}+{}", &text[..index], &text[index + 1..])),
         None => DueDate::parse(text),
     };
     due.map(|due| due.due())
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn a_cursor_without_a_limit_means_pages_of_100() {
         let sort = Sort { field: SortField::Position, descending: false };
-        let position = CursorPosition { key: None, id: TaskId::generate() };
-        let query = format!("sort=position&cursor={}", cursor(sort, &position));
+        let after = CursorPosition { key: None, id: TaskId::generate() };
+        let query = format!("sort=position&cursor={}", cursor(sort, &after));
         let read = parse(&query).unwrap();
-        assert_eq!((read.limit, read.after), (Some(100), Some(position)));
+        assert_eq!((read.limit, read.after), (Some(100), Some(after)));
         assert_eq!(parse(&format!("{query}&limit=7")).unwrap().limit, Some(7));
     }
 
