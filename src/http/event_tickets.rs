@@ -1,9 +1,10 @@
 //! Tickets: passes to an event stream, for browsers whose `EventSource` cannot send a header.
 //!
-//! A ticket stands in a URL, where proxies may log it: therefore it is good for half a minute, for nothing but
-//! the stream, and in each process once. It says for itself whose it is and until when, signed (HMAC-SHA256) with a key
-//! made from the secret that all replicas have; so every one of them takes it, and none has to ask another.
-//! That no two of them take the same one would need a common memory: a balancer that hashes on the user is as good.
+//! A ticket stands in a URL, where proxies may log it: therefore it is good for half a minute, for nothing
+//! but the stream, and in each process once. It says for itself whose it is and until when, signed
+//! (HMAC-SHA256) with a key made from the secret that all replicas have; so every one of them takes it, and
+//! none has to ask another. That no two of them take the same one would need a common memory: a balancer
+//! that hashes on the user is as good.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};

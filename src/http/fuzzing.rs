@@ -1,4 +1,5 @@
-//! The parsers of requests, for the fuzz targets under `fuzz/`; compiled with the tests, too, so that it keeps up.
+//! The parsers of requests, for the fuzz targets under `fuzz/`; compiled with the tests, too, so that it
+//! keeps up.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
@@ -52,10 +53,10 @@ pub fn headers(bytes: &[u8]) {
 /// When a cursor that is taken does not lead to the position it is read as.
 pub fn path_and_query(text: &str) {
     if let Ok(query) = list_query::parse(text)
-        && let Some(position) = &query.after
+        && let Some(after) = &query.after
     {
-        let again = format!("sort={}&cursor={}", query.sort, cursor(query.sort, position));
-        assert_eq!(list_query::parse(&again).ok().and_then(|query| query.after).as_ref(), Some(position));
+        let again = format!("sort={}&cursor={}", query.sort, cursor(query.sort, after));
+        assert_eq!(list_query::parse(&again).ok().and_then(|query| query.after).as_ref(), Some(after));
     }
     let _ = changes::changes_query(text);
     let _ = events::since(&HeaderMap::new(), text);

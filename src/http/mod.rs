@@ -1,6 +1,7 @@
 //! HTTP: the whole app of one worker ([`app`]), and the server around it ([`run`]).
 //!
-//! Signals are the caller's: [`Api::drain`], then stop the server. Each part imports from those above it only:
+//! Signals are the caller's: [`Api::drain`], then stop the server. Each part imports from those above it
+//! only:
 //!
 //! - [`header_names`], [`route`] (what a route is), [`error`] (errors as clients see them)
 //! - [`rate_limit`], [`event_tickets`]; [`api`]: what all workers share

@@ -1,5 +1,5 @@
-//! The table of routes: what stands here once makes the router, the `Allow` header, the labels of the metrics, and the
-//! operations of the OpenAPI document.
+//! The table of routes: what stands here once makes the router, the `Allow` header, the labels of the
+//! metrics, and the operations of the OpenAPI document.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,7 +13,8 @@ use super::handlers::{account, batch, changes, demo, events, health, pages, task
 use super::request::caller::check_access;
 use super::route::Route;
 
-/// The methods of a route as `Allow` lists them. `HEAD` follows `GET`, but for an event stream, which does not end.
+/// The methods of a route as `Allow` lists them. `HEAD` follows `GET`, but for an event stream, which does
+/// not end.
 macro_rules! methods {
     (GET) => { "GET, HEAD" };
     (STREAM) => { "GET" };
@@ -21,8 +22,8 @@ macro_rules! methods {
     ($method:ident $($more:ident)+) => { concat!(methods!($method), ", ", methods!($($more)+)) };
 }
 
-/// `operations` are documented, and a slash at their end makes no difference. `pages` are neither; one that belongs to
-/// another page is counted as that (`of`), and some are not always served (`if`).
+/// `operations` are documented, and a slash at their end makes no difference. `pages` are neither; one that
+/// belongs to another page is counted as that (`of`), and some are not always served (`if`).
 macro_rules! routes {
     (
         operations { $($pattern:literal => $($method:ident $module:ident::$handler:ident),+;)+ }

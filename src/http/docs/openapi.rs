@@ -51,8 +51,8 @@ struct Document;
 
 /// Adds an operation to its route's path; `alone` is a document of nothing else.
 ///
-/// A handler of two methods is two operations, whose ids must differ: the handler's name is the id under the method that
-/// the attribute names.
+/// A handler of two methods is two operations, whose ids must differ: the handler's name is the id under the
+/// method that the attribute names.
 fn add(document: &mut utoipa::openapi::OpenApi, route: (&str, &str), mut alone: utoipa::openapi::OpenApi) {
     let (pattern, methods) = route;
     let mut item = mem::take(&mut alone.paths.paths).into_values().next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Errors as clients see them: one form, one place.
 //!
-//! A handler returns an [`ApiError`]; the middleware `request_log` makes the contract's answer of it, and of any error
-//! of the framework's own.
+//! A handler returns an [`ApiError`]; the middleware `request_log` makes the contract's answer of it, and of
+//! any error of the framework's own.
 //!
 //! - [`api_error`]: the error, and what each error of the inside becomes
 //! - [`code`], [`details`]: what it is made of

@@ -1,4 +1,5 @@
-//! The OpenAPI document, and the documentation pages: Swagger UI and Redoc, whole in the binary, nothing fetched from elsewhere.
+//! The OpenAPI document, and the documentation pages: Swagger UI and Redoc, whole in the binary, nothing
+//! fetched from elsewhere.
 //!
 //! Both pages load their scripts as files from here, so that the content security policy can forbid
 //! every other script, inline ones included. Their styles are partly made at run time and must be

@@ -35,7 +35,8 @@ pub(crate) struct AnsweredRequest<'a> {
 }
 
 impl AnsweredRequest<'_> {
-    /// Whether it is worth a line in any case. Not each 429: they come by the thousand, and metrics count them.
+    /// Whether it is worth a line in any case. Not each 429: they come by the thousand, and metrics count
+    /// them.
     pub(crate) fn is_notable(&self) -> bool {
         let status = self.outcome.status.as_u16();
         status == 401 || status >= 500 || self.took > SLOW

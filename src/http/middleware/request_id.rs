@@ -22,8 +22,8 @@ impl RequestIds {
         Self { prefix, next: Cell::new(0) }
     }
 
-    /// The id of a request with these headers: the client's own, where it is 1 to 128 visible ASCII characters, or the
-    /// next one.
+    /// The id of a request with these headers: the client's own, where it is 1 to 128 visible ASCII
+    /// characters, or the next one.
     pub(crate) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let fits = |id: &&HeaderValue| {
             (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
