@@ -103,7 +103,7 @@ pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
 
 /// Read a task
 #[utoipa::path(
-    get, path = "", tag = "tasks", params(TaskPath, MinSeq),
+    get, path = "", tag = "tasks", params(UserPath, TaskPath, MinSeq),
     responses(
         (status = 200, description = "The task", body = TaskBody, headers(
             ("ETag" = String, description = "`\"<version>\"`"),
@@ -129,7 +129,7 @@ pub(crate) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> Hand
 /// What is left out stays; `null` clears (for `tags` it is the same as `[]`). `PUT` and `PATCH` do the
 /// same. With `If-Match` the task changes only if it is still in that version.
 #[utoipa::path(
-    patch, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
+    patch, path = "", tag = "tasks", params(UserPath, TaskPath, IfMatch, KeyHeader),
     request_body = Patch,
     responses(
         (status = 200, description = "The task as it is now", body = TaskBody, headers(
@@ -150,7 +150,7 @@ pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
 ///
 /// With an empty body the state is flipped. `completed_at` is set and cleared with it.
 #[utoipa::path(
-    patch, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
+    patch, path = "", tag = "tasks", params(UserPath, TaskPath, IfMatch, KeyHeader),
     request_body = Completed,
     responses(
         (status = 200, description = "The task as it is now", body = TaskBody, headers(
@@ -170,7 +170,7 @@ pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
 
 /// Delete a task
 #[utoipa::path(
-    delete, path = "", tag = "tasks", params(TaskPath, IfMatch, KeyHeader),
+    delete, path = "", tag = "tasks", params(UserPath, TaskPath, IfMatch, KeyHeader),
     responses(
         (status = 204, description = "The task is gone", headers(
             ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),

@@ -172,8 +172,8 @@ pub(crate) fn refer_to<T: ToSchema>(named: &mut NamedSchemas) -> SchemaOrName {
     Ref::from_schema_name(T::name()).into()
 }
 
-/// Gives a type a schema, under its name in the document, with what that refers to; or, as a `value`, with how a
-/// field that has it is read.
+/// Gives a type a schema, under its name in the document: a `value` together with how it is read where a field
+/// has it, a `form` that of the fields it reads.
 macro_rules! documented {
     ($type:ty as $name:literal, $schema:expr $(, $named:expr)?) => {
         impl utoipa::PartialSchema for $type {
@@ -192,6 +192,13 @@ macro_rules! documented {
                 }
             )?
         }
+    };
+    (form $type:ty as $name:literal, $description:literal, $example:expr $(, $more:ident($value:expr))?) => {
+        documented!(
+            $type as $name,
+            Documenter::of(Self::read).schema($description, $example)$(.$more($value))?,
+            Documenter::of(Self::read).named()
+        );
     };
     (value $type:ty as $name:literal, $schema:expr, $read:expr) => {
         documented!($type as $name, $schema);

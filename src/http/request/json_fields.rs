@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json_depth::is_too_deep;
@@ -119,7 +119,7 @@ impl<'a> RawObject<'a> {
             return None;
         }
         let mut json = serde_json::Deserializer::from_str(text);
-        let object = Known(known).deserialize(&mut json).and_then(|object| json.end().map(|()| object));
+        let object = json.deserialize_map(Known(known)).and_then(|object| json.end().map(|()| object));
         let object = object.map_err(|error| {
             if error.is_data() {
                 faults.note_whole("must not give a field twice");
@@ -139,14 +139,6 @@ impl<'a> RawObject<'a> {
 
 /// The names to look for in an object.
 struct Known<'n>(&'n [&'static str]);
-
-impl<'de> DeserializeSeed<'de> for Known<'_> {
-    type Value = RawObject<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_map(self)
-    }
-}
 
 impl<'de> Visitor<'de> for Known<'_> {
     type Value = RawObject<'de>;
@@ -181,6 +173,15 @@ pub(crate) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, 
     // A string can still hold half of a surrogate pair, which is no Unicode text.
     let wrong = if is_string { "must not hold a lone surrogate" } else { otherwise };
     serde_json::from_str(raw.get()).map_err(|_| wrong.into())
+}
+
+/// What is read from a string.
+pub(crate) fn parsed<T>(
+    raw: &RawValue,
+    otherwise: &'static str,
+    parse: fn(&str) -> Option<T>,
+) -> Result<T, Fault> {
+    parse(&string(raw, otherwise)?).ok_or_else(|| otherwise.into())
 }
 
 pub(crate) fn list<'a>(raw: &'a RawValue, otherwise: &'static str) -> Result<Vec<&'a RawValue>, Fault> {

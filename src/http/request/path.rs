@@ -19,14 +19,11 @@ pub(crate) struct UserPath {
     user_id: String,
 }
 
-/// A path's user and task.
+/// A path's task.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "only its form is used")]
 pub(crate) struct TaskPath {
-    /// The token's subject, percent-encoded where need be, or `me`
-    #[param(example = "me")]
-    user_id: String,
     /// The task's id
     #[param(example = "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89")]
     id: Uuid,

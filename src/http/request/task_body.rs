@@ -18,7 +18,7 @@ use super::form::{
     Documenter, FieldReader, FieldValue, Fields, Form, NamedSchemas, SchemaOrName, documented, refer_to,
     text, text_like,
 };
-use super::json_fields::{self, Fault, Faults, RawObject, one_of, string};
+use super::json_fields::{self, Fault, Faults, RawObject, one_of, parsed, string};
 use crate::domain::{
     Description, DueDate, NewTask, Patch, Position, Priority, Seq, Tags, Task, TaskContent, TaskId,
     Timestamp, Title,
@@ -59,14 +59,13 @@ impl Form for NewTask {
 }
 
 documented!(
-    NewTask as "CreateTask",
-    Documenter::of(Self::read)
-        .schema("A task to be made. Its `id` may be chosen by the client, so that the request can be sent again; else \
-             the server chooses it.", json!({
-            "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
-            "due_date": "2026-02-14", "position": "a0"
-        })),
-    Documenter::of(Self::read).named()
+    form NewTask as "CreateTask",
+    "A task to be made. Its `id` may be chosen by the client, so that the request can be sent again; else the \
+     server chooses it.",
+    json!({
+        "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
+        "due_date": "2026-02-14", "position": "a0"
+    })
 );
 
 impl Form for Patch {
@@ -85,10 +84,10 @@ impl Form for Patch {
 }
 
 documented!(
-    Patch as "UpdateTask",
-    Documenter::of(Self::read)
-        .schema("What is to change; at least one field. What is left out stays, and `null` clears.", json!({"title": "Buy oat milk", "priority": null})).min_properties(Some(1)),
-    Documenter::of(Self::read).named()
+    form Patch as "UpdateTask",
+    "What is to change; at least one field. What is left out stays, and `null` clears.",
+    json!({"title": "Buy oat milk", "priority": null}),
+    min_properties(Some(1))
 );
 
 /// A task of an export. Its owner and version are the importer's, whatever it says of them.
@@ -110,13 +109,10 @@ impl Form for Task {
 }
 
 documented!(
-    Task as "ImportTask",
-    Documenter::of(Self::read).schema(
-        "A task to be put in. Its `completed_at` is null unless it is done; if it is and this is missing, \
-         `updated_at` is taken.",
-        import_example()
-    ),
-    Documenter::of(Self::read).named()
+    form Task as "ImportTask",
+    "A task to be put in. Its `completed_at` is null unless it is done; if it is and this is missing, \
+     `updated_at` is taken.",
+    import_example()
 );
 
 pub(crate) fn import_example() -> serde_json::Value {
@@ -136,10 +132,7 @@ impl Form for Completed {
     }
 }
 
-documented!(
-    Completed as "CompleteTask",
-    Documenter::of(Self::read).schema("The state to set.", json!({"completed": true}))
-);
+documented!(form Completed as "CompleteTask", "The state to set.", json!({"completed": true}));
 
 /// Reads a body.
 ///
@@ -226,10 +219,7 @@ pub(crate) struct TaskList {
 documented!(
     value TaskId as "TaskId",
     text("A task's id.").format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
-    |raw| {
-        const WRONG: &str = "must be a UUID";
-        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
-    }
+    |raw| parsed(raw, "must be a UUID", Self::parse)
 );
 
 documented!(
@@ -250,10 +240,7 @@ documented!(
 documented!(
     value Priority as "Priority",
     text("How much a task matters.").enum_values(Some(Self::ALL.map(Self::as_str))),
-    |raw| {
-        const WRONG: &str = "must be `low`, `medium`, `high` or null";
-        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
-    }
+    |raw| parsed(raw, "must be `low`, `medium`, `high` or null", Self::parse)
 );
 
 documented!(
@@ -265,11 +252,11 @@ documented!(
             .item(kind("A date-time of RFC 3339, such as `2026-03-01T18:00:00+01:00`.", KnownFormat::DateTime))
             .description(Some("A day, or an instant with its offset; given back in the form it came in."))
     },
-    |raw| {
-        const WRONG: &str =
-            "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null";
-        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
-    }
+    |raw| parsed(
+        raw,
+        "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null",
+        Self::parse
+    )
 );
 
 documented!(
@@ -277,10 +264,7 @@ documented!(
     text_like("The client's own ordering key: printable ASCII, sorted byte by byte.", "a0")
         .max_length(Some(Self::MAX))
         .pattern(Some("^[ -~]+$")),
-    |raw| {
-        const WRONG: &str = "must be 1 to 64 printable ASCII characters, or null";
-        Self::parse(&string(raw, WRONG)?).ok_or_else(|| WRONG.into())
-    }
+    |raw| parsed(raw, "must be 1 to 64 printable ASCII characters, or null", Self::parse)
 );
 
 // An instant of the years 1 to 9999, which is as far as its text form goes.
@@ -288,11 +272,10 @@ documented!(
     value Timestamp as "Instant",
     text_like("An instant, a date-time of RFC 3339.", "2026-02-09T08:00:00Z")
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
-    |raw| {
-        const WRONG: &str = "must be an instant such as `2026-02-08T10:30:00.123456Z`";
-        let instant = DateTime::parse_from_rfc3339(&string(raw, WRONG)?).map_err(|_| WRONG)?.with_timezone(&Utc);
-        if (1..=9999).contains(&instant.year()) { Ok(instant.into()) } else { Err(WRONG.into()) }
-    }
+    |raw| parsed(raw, "must be an instant such as `2026-02-08T10:30:00.123456Z`", |text| {
+        let instant = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
+        (1..=9999).contains(&instant.year()).then(|| instant.into())
+    })
 );
 
 /// One of a task's [`Tags`].
