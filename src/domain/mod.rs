@@ -2,6 +2,10 @@
 //!
 //! Values are parsed once, where they enter ([`Title::parse`] and the like); after that they are trusted.
 //! [`Operation::decide`] is all that a write may do; the lane calls it and the store keeps the outcome.
+//!
+//! - `task`: a task, what may be changed in it, what lists are sorted by; `fields`, `text`: its fields' types
+//! - `command`: what a write does; `query`: which tasks a list shows, and in which order
+//! - `ids`: users, tasks, seqs; `time`: instants
 
 mod command;
 mod fields;

@@ -21,7 +21,7 @@
 //! | batch | what a plan changed, as it goes to the store |
 //! | group commit | many users' batches in one commit |
 //! | fence | a batch applies only where the stored seq is the one it was planned at |
-//! | conflict | the fence refused a batch: another process wrote first |
+//! | conflict | the fence refused a batch: another process wrote, or stored one of its keys, or it was planned in an earlier epoch (never the 409 `CONFLICT`, which is a taken id) |
 //! | in doubt | sent, and its outcome is not known |
 //! | commit lock | held while a user's batch is on its way: at most one |
 //! | cancellation | a caller gives up or the actor plans: the first one wins |

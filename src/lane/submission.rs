@@ -21,7 +21,7 @@ use crate::domain::{Identity, Seq};
 use crate::error::Error;
 
 /// How often a write without effect is carried out again because another process wrote meanwhile.
-const DOUBTS: u32 = 5;
+const RECHECKS: u32 = 5;
 
 /// Where a caller hears what became of its write.
 type Reply = oneshot::Receiver<Result<WriteReply, Error>>;
@@ -98,7 +98,7 @@ impl Submission {
         if !self.map.context.freshness.is_shared() {
             return self.carry_out(who, write, looked_up, cancellation).await?.1;
         }
-        for _ in 0..=DOUBTS {
+        for _ in 0..=RECHECKS {
             let (lane, answer) = self.carry_out(who, write.clone(), looked_up, cancellation.clone()).await?;
             let Some(seq) = without_effect(&answer) else { return answer };
             // Nothing was written, so no fence has shown whether it was decided on the newest state.

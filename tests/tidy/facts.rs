@@ -77,7 +77,10 @@ fn check(kind: usize, rows: &[(String, Vec<&str>)], counts: impl Fn(&str) -> boo
     let (what, most) = MOST[kind];
     print(what, most, rows);
     for (fact, files) in rows.iter().filter(|(fact, _)| counts(fact)) {
-        assert!(files.len() <= most, "{what} stands in at most {most} files; `{fact}` stands in {files:#?}");
+        assert!(
+            files.len() <= most,
+            "{what} stands in at most {most} files; `{fact}` stands (as any name in code, a local's included) in {files:#?}"
+        );
     }
 }
 

@@ -33,8 +33,8 @@ const BATCH: usize = 256;
 /// How often a batch is planned again because another process wrote first.
 const RERUNS: u32 = 5;
 
-/// The longest back-off before the first retry; doubled each time. Its jitter keeps processes that write for one
-/// user from retrying in lockstep.
+/// Half the longest back-off before the first retry, which is doubled with each retry. Its jitter keeps processes
+/// that write for one user from retrying in lockstep.
 const JITTER: Duration = Duration::from_millis(4);
 
 /// The pause before a failed reload is retried.
@@ -77,6 +77,7 @@ pub(crate) struct Submit {
 /// | `Committing` | committed, rejected, unavailable | `Idle`, then on with the queue |
 /// | `Committing` | conflict, unknown | `Reloading` |
 /// | `Reloading` | loaded | `Idle`, then on with the queue |
+/// | `Reloading` | the load failed | `Reloading`: planned writes fail, the load is tried again |
 enum State {
     Idle,
     Committing(Box<InFlight>),
