@@ -1,4 +1,4 @@
-//! What all workers share.
+//! The state that all workers share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -13,8 +13,8 @@ use crate::config::{Config, Environment, HttpConfig, LogRequests};
 use crate::lane::Registry;
 use crate::telemetry::{Traffic, metrics};
 
-/// Imports under way at once, in all: each may take several times its body in memory.
-const IMPORTS: usize = 4;
+/// Imports at the same time, in all: each may need several times the size of its body in memory.
+const MAX_IMPORTS: usize = 4;
 
 /// The state of the API. Each worker's app holds it as app data.
 pub struct Api {
@@ -24,22 +24,22 @@ pub struct Api {
     pub(super) log_requests: LogRequests,
     pub(super) limits: RateLimits,
     serves_metrics: bool,
-    /// What signs the demo page's tokens, where there is a demo page.
+    /// Signs the demo page's tokens, if there is a demo page.
     pub(super) demo: Option<Signer>,
     pub(super) draining: AtomicBool,
-    /// Tells event streams to end.
+    /// True when event streams must end.
     pub(super) stopping: watch::Sender<bool>,
     pub(super) tickets: Tickets,
     pub(super) imports: Semaphore,
-    /// Held by the import whose tasks are being committed.
+    /// Locked by the import that is being committed.
     pub(super) importing: Mutex<()>,
     pub(super) traffic: Traffic,
-    /// The OpenAPI document, made when it is first asked for.
+    /// The OpenAPI document, made for its first request.
     pub(super) document: LazyLock<String>,
 }
 
 impl Api {
-    /// The API over these parts, by these settings; `labels` name the routes in the metrics.
+    /// The API of these parts, with these settings; `labels` name the routes in the metrics.
     pub(super) fn over(
         registry: Registry,
         verifier: Arc<Verifier>,
@@ -59,14 +59,14 @@ impl Api {
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             tickets: Tickets::new(config.auth.better_auth_secret.as_ref()),
-            imports: Semaphore::new(IMPORTS),
+            imports: Semaphore::new(MAX_IMPORTS),
             importing: Mutex::new(()),
             traffic: Traffic::new(labels),
             document: LazyLock::new(document),
         })
     }
 
-    /// The API a request is served by.
+    /// The API of a request's app.
     pub(super) fn of(request: &HttpRequest) -> &Arc<Self> {
         request.app_data().expect("`routes::configure` gives every app its API")
     }
@@ -81,25 +81,25 @@ impl Api {
         self.serves_metrics
     }
 
-    /// From now on `/ready` says no, every answer closes its connection, and event streams end. All else is
-    /// still served.
+    /// From now on `/ready` is 503, every response closes its connection, and event streams end. All else is still
+    /// served.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.stopping.send_replace(true);
     }
 
-    /// Lets go of what is kept about callers that have not come lately. To be called every few seconds.
+    /// Forgets the rate limits of idle callers. Call it every few seconds.
     pub fn upkeep(&self) {
         self.limits.forget_idle();
     }
 
-    /// Requests that have arrived and whose answers have not begun.
+    /// Requests that have arrived and whose responses have not begun.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.traffic.in_flight()
     }
 
-    /// Every metric, as text in the Prometheus exposition format.
+    /// All metrics, in Prometheus's text format.
     #[must_use]
     pub fn metrics(&self) -> String {
         let mut text = metrics().render();

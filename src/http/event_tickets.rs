@@ -1,12 +1,13 @@
-//! Tickets: passes to an event stream, for browsers whose `EventSource` cannot send a header.
+//! Tickets open an event stream, for browsers whose `EventSource` cannot send a header.
 //!
-//! A ticket stands in a URL, where proxies may log it: therefore it is good for half a minute, for nothing
-//! but the stream, and in each process once. It says for itself whose it is and until when, signed
-//! (HMAC-SHA256) with a key made from the secret that all replicas have; so every one of them takes it, and
-//! none has to ask another. That no two of them take the same one would need a common memory: a balancer
-//! that hashes on the user is as good.
+//! A ticket is part of a URL, which proxies may log. So it is good for half a minute, for the stream only, and once in
+//! each process. It contains its user and its end, signed (HMAC-SHA256) with a key derived from the secret that all
+//! replicas have, so that every replica accepts it without asking another. That only one replica accepts it would need
+//! shared state; a load balancer that hashes on the user has the same effect.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,63 +21,60 @@ use crate::config::Secret;
 use crate::domain::UserId;
 use crate::error::Error;
 
-/// How long a ticket is good.
+/// How long a ticket is valid.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(30);
 
-/// By how much another replica's clock may be ahead of ours.
+/// How far another replica's clock may be ahead of ours, at most.
 const LEEWAY: Duration = Duration::from_secs(30);
 
-/// Tickets given within [`LIFETIME`] at most: in all, and to one user. As many in all are taken in within the
-/// time for which those that were are remembered.
-const MOST: usize = 20_000;
-const MOST_OF_ONE: u32 = 100;
+/// Tickets issued within [`LIFETIME`], at most; also tickets accepted while they are remembered.
+const MAX_TICKETS: usize = 20_000;
 
-/// Tells the key from every other use of the secret, and this form of a ticket from later ones.
+/// Tickets issued to one user within [`LIFETIME`], at most.
+const MAX_PER_USER: u32 = 100;
+
+const TOO_MANY: Error = Error::Overloaded("too many tickets lately");
+
+/// Makes the key differ from every other use of the secret, and from the key of later forms of tickets.
 const LABEL: &[u8] = b"tasklane event stream ticket 1";
 
-/// Bytes before the subject: the number, when the ticket ends (milliseconds), when its token does (seconds).
+/// Bytes before the subject: the number, the ticket's end in milliseconds, its token's end in seconds.
 const HEAD: usize = 16 + 8 + 8;
 const SIGNATURE: usize = 32;
 
-/// What a ticket is known by.
+/// Identifies a ticket.
 type Number = [u8; 16];
 
-/// Gives tickets, and takes them in.
+/// Issues tickets, and accepts them.
 pub(crate) struct Tickets {
     key: hmac::Key,
-    issued: Mutex<Issued>,
-    taken: Mutex<Taken>,
+    /// The users to whom tickets were issued.
+    issued: Mutex<Recent<UserId>>,
+    /// The accepted tickets, for as long as they could be used again.
+    taken: Mutex<Recent<Number>>,
 }
 
-/// Whom tickets were given to lately, in the order they end.
-#[derive(Default)]
-struct Issued {
-    all: VecDeque<(Instant, UserId)>,
-    of_one: HashMap<UserId, u32>,
-}
-
-/// Which tickets were taken in, for as long as they could come again.
-#[derive(Default)]
-struct Taken {
-    all: VecDeque<(Instant, Number)>,
-    numbers: HashSet<Number>,
+/// Keys that were added lately, each with the time at which it is forgotten, and how often each was added.
+struct Recent<K> {
+    queue: VecDeque<(Instant, K)>,
+    counts: HashMap<K, u32>,
 }
 
 impl Tickets {
-    /// Tickets that are good in every process with this secret; without one, in this process alone.
+    /// Tickets that are valid in every process with this secret; without a secret, in this process only.
     pub(crate) fn new(secret: Option<&Secret>) -> Self {
         let signer = |secret: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, secret);
         let key = match secret {
             Some(secret) => signer(hmac::sign(&signer(secret.expose().as_bytes()), LABEL).as_ref()),
             None => signer(&[uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat()),
         };
-        Self { key, issued: Mutex::default(), taken: Mutex::default() }
+        Self { key, issued: Recent::new(), taken: Recent::new() }
     }
 
-    /// Gives a ticket for what this session may do.
+    /// Issues a ticket for this session.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when too many were given lately.
+    /// [`Error::Overloaded`] when too many were issued lately.
     pub(crate) fn issue(&self, session: &Session) -> Result<String, Error> {
         self.issue_at(session, now())
     }
@@ -84,7 +82,11 @@ impl Tickets {
     fn issue_at(&self, session: &Session, now: i64) -> Result<String, Error> {
         let mut number: Number = [0; 16];
         aws_lc_rs::rand::fill(&mut number).map_err(|_| Error::Internal("no random numbers".into()))?;
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner).count(session.identity().user())?;
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        if !issued.add(session.identity().user(), MAX_PER_USER, LIFETIME)? {
+            return Err(TOO_MANY);
+        }
+        drop(issued);
         let mut ticket = number.to_vec();
         ticket.extend_from_slice(&(now + milliseconds(LIFETIME)).to_be_bytes());
         ticket.extend_from_slice(&session.exp().to_be_bytes());
@@ -94,10 +96,10 @@ impl Tickets {
         Ok(URL_SAFE_NO_PAD.encode(ticket))
     }
 
-    /// Takes a ticket in; `None` if it is none of ours, was taken here before, or is too old.
+    /// Accepts a ticket; `None` if it is not valid, was accepted here before, or is too old.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when too many were taken lately.
+    /// [`Error::Overloaded`] when too many were accepted lately.
     pub(crate) fn take(&self, text: &str) -> Result<Option<Session>, Error> {
         self.take_at(text, now())
     }
@@ -107,16 +109,16 @@ impl Tickets {
         if end <= now || end > now + milliseconds(LIFETIME + LEEWAY) {
             return Ok(None);
         }
-        let first = self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_first(number)?;
-        Ok(first.then_some(session))
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(taken.add(number, 1, LIFETIME + LEEWAY)?.then_some(session))
     }
 
-    /// What a ticket says, if its signature is ours.
+    /// The content of a ticket, if its signature is valid.
     fn read(&self, text: &str) -> Option<(Number, i64, Session)> {
         let ticket = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (said, signature) = ticket.split_at_checked(ticket.len().checked_sub(SIGNATURE)?)?;
-        hmac::verify(&self.key, said, signature).ok()?;
-        let (head, subject) = said.split_first_chunk::<HEAD>()?;
+        let (content, signature) = ticket.split_at_checked(ticket.len().checked_sub(SIGNATURE)?)?;
+        hmac::verify(&self.key, content, signature).ok()?;
+        let (head, subject) = content.split_first_chunk::<HEAD>()?;
         let (number, times) = head.split_first_chunk::<16>()?;
         let (end, exp) = times.split_first_chunk::<8>()?;
         let session =
@@ -125,43 +127,34 @@ impl Tickets {
     }
 }
 
-impl Issued {
-    /// Counts one more.
-    fn count(&mut self, user: UserId) -> Result<(), Error> {
+impl<K: Copy + Eq + Hash> Recent<K> {
+    fn new() -> Mutex<Self> {
+        Mutex::new(Self { queue: VecDeque::new(), counts: HashMap::new() })
+    }
+
+    /// Adds a key for `time`, unless it was added `max` times already.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there are too many keys.
+    fn add(&mut self, key: K, max: u32, time: Duration) -> Result<bool, Error> {
         let now = Instant::now();
-        while let Some((_, user)) = self.all.pop_front_if(|(end, _)| *end <= now) {
-            if let Some(count) = self.of_one.get_mut(&user) {
-                *count -= 1;
-                if *count == 0 {
-                    self.of_one.remove(&user);
+        while let Some((_, key)) = self.queue.pop_front_if(|(end, _)| *end <= now) {
+            if let Entry::Occupied(mut count) = self.counts.entry(key) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
                 }
             }
         }
-        let count = self.of_one.get(&user).copied().unwrap_or(0);
-        if self.all.len() >= MOST || count >= MOST_OF_ONE {
-            return Err(Error::Overloaded("too many tickets were given lately"));
-        }
-        self.of_one.insert(user, count + 1);
-        self.all.push_back((now + LIFETIME, user));
-        Ok(())
-    }
-}
-
-impl Taken {
-    /// Whether a ticket comes for the first time.
-    fn is_first(&mut self, number: Number) -> Result<bool, Error> {
-        let now = Instant::now();
-        while let Some((_, number)) = self.all.pop_front_if(|(end, _)| *end <= now) {
-            self.numbers.remove(&number);
-        }
-        if self.numbers.contains(&number) {
+        if self.counts.get(&key).is_some_and(|count| *count >= max) {
             return Ok(false);
         }
-        if self.all.len() >= MOST {
-            return Err(Error::Overloaded("too many tickets were used lately"));
+        if self.queue.len() >= MAX_TICKETS {
+            return Err(TOO_MANY);
         }
-        self.all.push_back((now + LIFETIME + LEEWAY, number));
-        Ok(self.numbers.insert(number))
+        *self.counts.entry(key).or_default() += 1;
+        self.queue.push_back((now + time, key));
+        Ok(true)
     }
 }
 
@@ -193,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_good_in_each_process_with_the_secret_once_and_says_whose_it_is_and_until_when() {
+    fn a_ticket_is_valid_once_in_each_process_with_the_secret_and_contains_its_user_and_end() {
         let (one, other) = (of("s"), of("s"));
         let ticket = one.issue_at(&session("ånn|1"), THEN).unwrap();
         for process in [&one, &other] {
@@ -202,7 +195,7 @@ mod tests {
             assert!(!takes(process, &ticket, THEN));
         }
         assert!(!takes(&of("another"), &ticket, THEN));
-        // Without a secret they are those of one process.
+        // Without a secret a ticket is valid in one process only.
         let (one, other) = (Tickets::new(None), Tickets::new(None));
         let ticket = one.issue_at(&session("ann"), THEN).unwrap();
         assert!(!takes(&other, &ticket, THEN));
@@ -210,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_good_for_half_a_minute_whatever_the_clock_of_who_gave_it() {
+    fn a_ticket_is_valid_for_half_a_minute_even_if_its_issuers_clock_is_ahead() {
         let tickets = of("s");
         let ticket = || tickets.issue_at(&session("ann"), THEN).unwrap();
         for (after, good) in
@@ -221,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_with_any_bit_changed_or_any_byte_missing_is_none() {
+    fn a_ticket_with_any_bit_changed_or_any_byte_missing_is_refused() {
         let tickets = of("s");
         let ticket = URL_SAFE_NO_PAD.decode(tickets.issue_at(&session("ann"), THEN).unwrap()).unwrap();
         for bit in 0..ticket.len() * 8 {
@@ -232,36 +225,38 @@ mod tests {
         for end in 0..ticket.len() {
             assert!(!takes(&tickets, &URL_SAFE_NO_PAD.encode(&ticket[..end]), THEN), "{end} bytes");
         }
-        // Signed with the secret itself, as its tokens are, and not with the key made from it.
-        let said = &ticket[..ticket.len() - SIGNATURE];
-        let own = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"s"), said);
-        assert!(!takes(&tickets, &URL_SAFE_NO_PAD.encode([said, own.as_ref()].concat()), THEN));
+        // Signed with the secret itself, as tokens are, and not with the key derived from it.
+        let content = &ticket[..ticket.len() - SIGNATURE];
+        let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"s"), content);
+        assert!(!takes(&tickets, &URL_SAFE_NO_PAD.encode([content, signature.as_ref()].concat()), THEN));
         assert!(takes(&tickets, &URL_SAFE_NO_PAD.encode(&ticket), THEN));
     }
 
     #[test]
-    fn no_more_are_given_to_one_user_or_to_all_than_are_counted() {
-        let mut issued = Issued::default();
-        let user = |number: usize| UserId::from_uuid(uuid::Uuid::from_u128(number as u128));
-        for given in 0..MOST {
-            issued.count(user(given / MOST_OF_ONE as usize)).unwrap();
+    fn no_more_are_issued_to_one_user_or_in_all_than_allowed() {
+        let issued = Recent::new();
+        let mut issued = issued.lock().unwrap();
+        let mut add = |key: usize| issued.add(key, MAX_PER_USER, LIFETIME);
+        let users = MAX_TICKETS / MAX_PER_USER as usize;
+        for number in 0..MAX_TICKETS - 1 {
+            assert!(add(number % users).unwrap());
         }
-        assert!(matches!(issued.count(user(MOST)), Err(Error::Overloaded(_))));
-        issued.all.pop_back();
-        assert!(
-            matches!(issued.count(user(0)), Err(Error::Overloaded(_))),
-            "there is room, but not for this one"
-        );
-        issued.count(user(MOST)).unwrap();
+        assert!(!add(0).unwrap(), "there is room, but not for this user");
+        assert!(add(users).unwrap());
+        assert!(matches!(add(users), Err(Error::Overloaded(_))));
     }
 
     #[test]
-    fn no_more_are_taken_in_than_are_remembered() {
-        let mut taken = Taken::default();
-        for number in 0..MOST as u128 {
-            assert!(taken.is_first(number.to_be_bytes()).unwrap());
+    fn an_accepted_ticket_is_remembered_even_when_no_more_are_accepted() {
+        let tickets = of("s");
+        let ticket = tickets.issue_at(&session("ann"), THEN).unwrap();
+        assert!(takes(&tickets, &ticket, THEN));
+        for number in 1..MAX_TICKETS as u128 {
+            let mut taken = tickets.taken.lock().unwrap();
+            assert!(taken.add(number.to_be_bytes(), 1, LIFETIME).unwrap());
         }
-        assert!(matches!(taken.is_first([255; 16]), Err(Error::Overloaded(_))));
-        assert!(!taken.is_first([0; 16]).unwrap(), "and what was taken stays known");
+        assert!(!takes(&tickets, &ticket, THEN));
+        let other = tickets.issue_at(&session("ann"), THEN).unwrap();
+        assert!(matches!(tickets.take_at(&other, THEN), Err(Error::Overloaded(_))));
     }
 }

@@ -1,5 +1,5 @@
-//! The parsers of requests, for the fuzz targets under `fuzz/`; compiled with the tests, too, so that it
-//! keeps up.
+//! The parsers of requests, for the fuzz targets in `fuzz/`; also compiled with the tests, so that changes do not break
+//! them unnoticed.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
@@ -10,7 +10,7 @@ use super::request::{caller, idempotency_key, list_query, path, task_body};
 use crate::domain::{Match, NewTask, Patch, Seq};
 use crate::lane::cursor;
 
-/// Reads a body in every way there is.
+/// Reads a body with every parser of bodies.
 pub fn body(bytes: &[u8]) {
     let _ = task_body::parse::<NewTask>(bytes);
     let _ = task_body::parse::<Patch>(bytes);
@@ -19,10 +19,10 @@ pub fn body(bytes: &[u8]) {
     let _ = account::parse(bytes);
 }
 
-/// Reads a line of every header whose value has a form of its own.
+/// Reads a header's value with every parser of headers.
 ///
 /// # Panics
-/// When two readings of one line contradict each other.
+/// When two parsers contradict each other.
 pub fn headers(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let mut headers = HeaderMap::new();
@@ -32,7 +32,7 @@ pub fn headers(bytes: &[u8]) {
     let condition = if_match(&headers).expect("there is one");
     for number in [0, 7, i64::MAX] {
         let seq = Seq::new(number);
-        // What matches strongly matches weakly (RFC 9110, section 8.8.3.2).
+        // A strong match is a weak match, too (RFC 9110, section 8.8.3.2).
         let matches = match &condition {
             Match::Any => true,
             Match::Versions(versions) => versions.contains(&seq),
@@ -47,10 +47,10 @@ pub fn headers(bytes: &[u8]) {
     let _ = account::confirms(&headers, "ann");
 }
 
-/// Reads a query string as each that asks for one, and a path.
+/// Reads a text with every parser of query strings and paths.
 ///
 /// # Panics
-/// When a cursor that is taken does not lead to the position it is read as.
+/// When an accepted cursor, rendered and read again, is another position.
 pub fn path_and_query(text: &str) {
     if let Ok(query) = list_query::parse(text)
         && let Some(after) = &query.after

@@ -1,4 +1,4 @@
-//! Names of headers that the HTTP library does not know, and content types.
+//! Header names that the HTTP library does not define, and content types.
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 

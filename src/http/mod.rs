@@ -1,15 +1,15 @@
-//! HTTP: the whole app of one worker ([`app`]), and the server around it ([`run`]).
+//! HTTP: the app of one worker ([`app`]), and the server that runs it ([`run`]).
 //!
-//! Signals are the caller's: [`Api::drain`], then stop the server. Each part imports from those above it
-//! only:
+//! The caller handles signals: it calls [`Api::drain`], then stops the server. Each part imports only from parts above
+//! it:
 //!
-//! - [`header_names`], [`route`] (what a route is), [`error`] (errors as clients see them)
-//! - [`rate_limit`], [`event_tickets`]; [`api`]: what all workers share
-//! - [`request`]: from a request's parts to domain types; [`response`]: the answers
+//! - [`header_names`]; [`route`]: what a request needs to know of its route; [`error`]: errors as clients see them
+//! - [`rate_limit`], [`event_tickets`]; [`api`]: the state that all workers share
+//! - [`request`]: from the parts of a request to domain types; [`response`]: responses
 //! - [`handlers`]: the operations, by URL
 //! - [`routes`]: the table of routes
-//! - [`docs`]: the OpenAPI document; [`middleware`]: what every request passes
-//! - [`tls`]: of the main listener
+//! - [`docs`]: the OpenAPI document; [`middleware`]: what runs before and after every handler
+//! - [`tls`]: TLS of the main listener
 
 mod api;
 pub mod docs;
@@ -43,21 +43,21 @@ use crate::auth::Verifier;
 use crate::config::Config;
 use crate::lane::Registry;
 
-/// How long an idle connection is kept: longer than the usual proxy keeps its own end.
+/// How long an idle connection is kept: longer than proxies usually keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a request's head may take to arrive.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Api {
-    /// The API over these parts, by these settings.
+    /// The API of these parts, with these settings.
     #[must_use]
     pub fn new(registry: Registry, verifier: Arc<Verifier>, config: &Config) -> Arc<Self> {
         Self::over(registry, verifier, config, routes::labels(), docs::openapi::document)
     }
 }
 
-/// The whole app of one worker.
+/// The app of one worker, with all middleware.
 pub fn app(
     api: &Arc<Api>,
 ) -> App<
@@ -72,10 +72,9 @@ pub fn app(
     App::new().configure(|to| routes::configure(to, api)).wrap(request_log::RequestLog::new(Arc::clone(api)))
 }
 
-/// Binds the main listener and starts to serve: the addresses it listens on, and the server, which
-/// runs while it is awaited.
+/// Binds the main listener. Returns its addresses, and the server, which runs while it is awaited.
 ///
-/// With `tls` it speaks https and nothing else.
+/// With `tls` it serves https only.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -87,7 +86,7 @@ pub fn run(
     tls: Option<rustls::ServerConfig>,
 ) -> io::Result<(Vec<SocketAddr>, Server)> {
     let (api, max_connections) = (Arc::clone(api), api.config.max_connections);
-    // Once on each worker's thread, and for each listener.
+    // Called on each worker's thread, once for each address.
     let app = move || {
         api.registry.attach_thread();
         app(&api)
@@ -107,7 +106,7 @@ pub fn run(
     Ok((server.addrs(), server.run()))
 }
 
-/// Binds a listener that serves nothing but `/metrics`, and starts to serve, as [`run`] does.
+/// Binds a listener that serves only `/metrics`; returns the same as [`run`].
 ///
 /// # Errors
 /// When the address cannot be bound.

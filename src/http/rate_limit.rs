@@ -1,8 +1,7 @@
-//! How often a user may ask, and how often an address may come with a token that does not count.
+//! Limits on a user's requests, and on the invalid tokens from an IP address.
 //!
-//! Both are off or generous unless configured, and an honest caller pays nothing for the second one:
-//! it counts refused tokens only. The `RateLimit` fields are those of the IETF's
-//! draft-ietf-httpapi-ratelimit-headers.
+//! Both are off or generous by default. Valid tokens cost nothing in the second limit: it counts invalid ones only. The
+//! `RateLimit` headers are those of the IETF's draft-ietf-httpapi-ratelimit-headers.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -22,7 +21,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 type Keyed<K, M> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, M>;
 
-/// The limits that are on.
+/// The limits; `None` where one is off.
 pub(crate) struct RateLimits {
     users: Option<UserRates>,
     addresses: Option<Keyed<IpAddr, NoOpMiddleware>>,
@@ -34,11 +33,9 @@ struct UserRates {
     policy: HeaderValue,
 }
 
-/// What a user has left, for the answer's headers.
+/// How many requests the user has left, for the response's headers.
 #[derive(Clone, Copy)]
-struct Standing {
-    remaining: u32,
-}
+struct Remaining(u32);
 
 impl RateLimits {
     pub(crate) fn new(config: &HttpConfig) -> Self {
@@ -53,15 +50,15 @@ impl RateLimits {
     /// Counts a request of this user.
     ///
     /// # Errors
-    /// 429 when the user has asked too often.
+    /// 429 when the user has made too many requests.
     pub(crate) fn admit(&self, user: UserId, request: &HttpRequest) -> Result<(), ApiError> {
         let Some(users) = &self.users else { return Ok(()) };
         let left = users.limiter.check_key(&user).map(|state| state.remaining_burst_capacity());
-        request.extensions_mut().insert(Standing { remaining: *left.as_ref().unwrap_or(&0) });
+        request.extensions_mut().insert(Remaining(*left.as_ref().unwrap_or(&0)));
         left.map(drop).map_err(|_| too_many("Too many requests; try again soon"))
     }
 
-    /// Counts a token that was refused.
+    /// Counts an invalid token.
     ///
     /// # Errors
     /// 429 when too many came from the same address.
@@ -74,17 +71,17 @@ impl RateLimits {
         }
     }
 
-    /// Adds the headers that say how the answer's user stands, if that is limited.
+    /// Adds the headers about the user's limit, if there is one.
     pub(crate) fn add_headers(&self, request: &HttpRequest, headers: &mut HeaderMap) {
         let Some(users) = &self.users else { return };
-        let Some(Standing { remaining }) = request.extensions().get().copied() else { return };
+        let Some(Remaining(remaining)) = request.extensions().get().copied() else { return };
         let used = users.rate.burst.get().saturating_sub(remaining);
         let standing = format!("\"user\";r={remaining};t={}", window(users.rate, used));
         headers.insert(RATE_LIMIT, standing.try_into().expect("digits and letters are visible ASCII"));
         headers.insert(RATE_LIMIT_POLICY, users.policy.clone());
     }
 
-    /// Forgets those who have not come lately, so that memory holds the callers of the last seconds only.
+    /// Forgets users and addresses that have their full burst again, so that memory holds recent ones only.
     pub(crate) fn forget_idle(&self) {
         if let Some(users) = &self.users {
             users.limiter.retain_recent();
@@ -104,18 +101,17 @@ where
     RateLimiter::dashmap(quota).with_middleware()
 }
 
-/// Seconds after which so many are to be had again.
+/// Seconds until `count` requests are available again.
 fn window(rate: Rate, count: u32) -> u32 {
     count.div_ceil(rate.per_second.get())
 }
 
-/// The answer's `Retry-After` is one second: by then there is at least one more, since rates are whole
-/// numbers per second.
+/// 429. Its `Retry-After` is one second: rates are whole numbers per second, so that one request is available by then.
 fn too_many(message: &'static str) -> ApiError {
     ApiError::new(Code::RateLimited, message)
 }
 
-/// Whom an address stands for: with IPv6 one client has a network of 64 bits to choose from.
+/// The address that is counted: with IPv6 the network, since one client can use all addresses of a /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -137,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_how_long_it_takes_to_have_all_again() {
+    fn the_window_is_the_time_until_all_requests_are_available_again() {
         assert_eq!(window(Rate::new(10, 100), 100), 10);
         assert_eq!(window(Rate::new(10, 100), 1), 1);
         assert_eq!(window(Rate::new(10, 100), 0), 0);
@@ -145,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_come_lately_is_forgotten() {
+    fn idle_addresses_are_forgotten() {
         let addresses: Keyed<IpAddr, NoOpMiddleware> = limiter(Rate::new(1_000_000, 1));
         for number in 0..10_000 {
             let _ = addresses.check_key(&IpAddr::V4(std::net::Ipv4Addr::from_bits(number)));

@@ -1,15 +1,15 @@
-//! What a route is, without its handlers.
+//! What a request needs to know of its route.
 
 use actix_web::HttpRequest;
 
 /// A route of the table in [`routes`](super::routes). Each resource carries its own as app data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Route {
-    /// Its path, with names in place of ids.
+    /// Its path, with `{name}` in place of each variable segment.
     pub(super) pattern: &'static str,
-    /// What metrics and the log call it: its pattern, or that of the page it belongs to.
+    /// Its name in metrics and the log: its pattern, or that of the page it belongs to.
     pub(super) label: &'static str,
-    /// The label's index in the metrics.
+    /// The index of its label in the metrics: that of the first route with this label.
     pub(super) index: usize,
     /// The methods it takes, as the `Allow` header lists them.
     pub(super) allow: &'static str,
@@ -18,7 +18,7 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Stands for every path that no route knows.
+    /// Stands for every path that no route matches.
     pub(super) const UNKNOWN: Self =
         Self { pattern: "unknown", label: "unknown", index: 0, allow: "", is_stream: false };
 

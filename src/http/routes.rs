@@ -1,5 +1,5 @@
-//! The table of routes: what stands here once makes the router, the `Allow` header, the labels of the
-//! metrics, and the operations of the OpenAPI document.
+//! The table of routes, of which the router, the `Allow` header, the labels of the metrics, and the operations of the
+//! OpenAPI document are made.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,7 +13,7 @@ use super::handlers::{account, batch, changes, demo, events, health, pages, task
 use super::request::caller::check_access;
 use super::route::Route;
 
-/// The methods of a route as `Allow` lists them. `HEAD` follows `GET`, but for an event stream, which does
+/// The methods of a route as `Allow` lists them. A route of `GET` takes `HEAD`, too, except an event stream, which does
 /// not end.
 macro_rules! methods {
     (GET) => { "GET, HEAD" };
@@ -22,32 +22,19 @@ macro_rules! methods {
     ($method:ident $($more:ident)+) => { concat!(methods!($method), ", ", methods!($($more)+)) };
 }
 
-/// `operations` are documented, and a slash at their end makes no difference. `pages` are neither; one that
-/// belongs to another page is counted as that (`of`), and some are not always served (`if`).
+/// `operations` are in the OpenAPI document, and are served with and without a slash at the end. `pages` are neither; a
+/// page may be counted under another page's label (`of`), and served on a condition only (`if`).
 macro_rules! routes {
     (
         operations { $($pattern:literal => $($method:ident $module:ident::$handler:ident),+;)+ }
-        pages { $($page:literal $(of $owner:literal)? $(if $condition:path)? => $verb:ident $file:ident::$get:ident;)+ }
+        pages { $($page:literal $(of $owner:literal)? $(if $condition:path)? => $verb:ident $from:ident::$get:ident;)+ }
     ) => {
-        static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| numbered(vec![
-            Route::UNKNOWN,
-            $(Route {
-                pattern: $pattern,
-                label: $pattern,
-                index: 0,
-                allow: methods!($($method)+),
-                is_stream: stringify!($($method)+) == "STREAM",
-            },)+
-            $(Route {
-                pattern: $page,
-                label: [$($owner,)? $page][0],
-                index: 0,
-                allow: methods!($verb),
-                is_stream: false,
-            },)+
+        static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| numbered(&[
+            $(($pattern, $pattern, methods!($($method)+)),)+
+            $(($page, [$($owner,)? $page][0], methods!($verb)),)+
         ]));
 
-        /// Every route. They are tried in their order.
+        /// Adds every route to a worker's app. They are matched in the order of the table.
         pub(super) fn configure(app: &mut web::ServiceConfig, api: &Arc<Api>) {
             app.app_data(Arc::clone(api)).default_service(web::to(no_route));
             for slash in ["", "/"] {
@@ -60,12 +47,12 @@ macro_rules! routes {
             $(
                 let conditions: &[fn(&Api) -> bool] = &[$($condition)?];
                 if conditions.iter().all(|holds| holds(api)) {
-                    app.service(with(resource_at($page, $page), methods!($verb), &$file::$get));
+                    app.service(with(resource_at($page, $page), methods!($verb), &$from::$get));
                 }
             )+
         }
 
-        /// Each operation's pattern, its methods, and a document of nothing else.
+        /// Each operation's pattern, its methods, and a document of this operation only.
         pub(super) fn operations() -> Vec<(&'static str, &'static str, utoipa::openapi::OpenApi)> {
             vec![$($({
                 #[derive(OpenApi)]
@@ -77,7 +64,7 @@ macro_rules! routes {
     };
 }
 
-// They are tried in this order, so the busiest come first, and `/demo/token` before `/demo/{file}`.
+// The routes with the most traffic come first.
 routes! {
     operations {
         "/api/{user_id}/tasks/{id}" => GET tasks::get_task, PUT tasks::update_task, PATCH tasks::update_task,
@@ -111,11 +98,12 @@ routes! {
     }
 }
 
-/// Gives each label an index: that of its first route.
-fn numbered(mut routes: Vec<Route>) -> Vec<Route> {
-    for index in 0..routes.len() {
-        let label = routes[index].label;
-        routes[index].index = routes.iter().position(|route| route.label == label).unwrap_or(index);
+/// The routes of these patterns, labels and methods, and the unknown one first. Routes of one label have one index.
+fn numbered(table: &[(&'static str, &'static str, &'static str)]) -> Vec<Route> {
+    let mut routes = vec![Route::UNKNOWN];
+    for &(pattern, label, allow) in table {
+        let index = routes.iter().position(|route| route.label == label).unwrap_or(routes.len());
+        routes.push(Route { pattern, label, index, allow, is_stream: allow == methods!(STREAM) });
     }
     routes
 }
@@ -130,15 +118,15 @@ pub(super) fn labels() -> Vec<&'static str> {
 /// # Panics
 /// If the table has none.
 pub(super) fn find(pattern: &str) -> &'static Route {
-    ROUTES.iter().find(|route| route.pattern == pattern).expect("the pattern stands in the table")
+    ROUTES.iter().find(|route| route.pattern == pattern).expect("the pattern is in the table")
 }
 
-/// A route's resource: any method it has no handler for is a 405.
+/// A route's resource: 405 for any method without a handler.
 fn resource_at(path: &str, pattern: &str) -> Resource {
     web::resource(path).app_data(find(pattern)).default_service(web::to(wrong_method))
 }
 
-/// The resource with a handler for these methods.
+/// Adds a handler for these methods to a resource.
 fn with<F, Args>(resource: Resource, methods: &str, handler: &F) -> Resource
 where
     F: Handler<Args>,
@@ -151,13 +139,13 @@ where
     })
 }
 
-/// A path no route knows.
+/// Answers a path that no route matches.
 async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
     check_access(&request).await?;
     Err(ApiError::new(Code::NotFound, "Not Found").into())
 }
 
-/// A method the route does not take.
+/// Answers a method that the route does not take.
 async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Error> {
     check_access(&request).await?;
     let allow = Some(Route::of(&request).allow);

@@ -1,4 +1,4 @@
-//! TLS of the main listener, for those who have no proxy that does it.
+//! TLS of the main listener, for a server without a proxy in front of it.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Reads certificate and key: TLS 1.2 and 1.3 with rustls's own choice of ciphers.
+/// Reads certificate and key: TLS 1.2 and 1.3 with rustls's default ciphers.
 ///
 /// # Errors
-/// One line that names the variable whose file is wrong. It holds nothing of the key.
+/// One line that names the variable whose file is wrong, without any part of the key.
 pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, String> {
     let read = |name: &str, path: &Path| {
         fs::read(path).map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()))

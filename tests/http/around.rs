@@ -1,4 +1,4 @@
-//! What surrounds the operations: origins, ids, logs, metrics, documentation, the server.
+//! Everything around the operations: origins, ids, logs, metrics, documentation, the server.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tasklane::http;
 use crate::harness::{alice, api, request, send};
 
 #[actix_web::test]
-async fn while_it_drains_it_is_not_ready_but_serves() {
+async fn a_draining_server_is_not_ready_but_serves() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let ready = send(&app, request("GET", "/ready")).await;
@@ -23,7 +23,7 @@ async fn while_it_drains_it_is_not_ready_but_serves() {
 }
 
 #[actix_web::test]
-async fn a_request_id_is_echoed_where_it_is_harmless_and_made_elsewhere() {
+async fn a_harmless_request_id_is_echoed_and_others_are_replaced() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let longest = "x".repeat(128);
@@ -41,7 +41,7 @@ async fn a_request_id_is_echoed_where_it_is_harmless_and_made_elsewhere() {
 }
 
 #[actix_web::test]
-async fn only_listed_origins_are_named_and_given_credentials_on_errors_too() {
+async fn only_listed_origins_are_allowed_with_credentials_on_errors_too() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let listed = ("origin", "http://localhost:3000");
@@ -65,10 +65,10 @@ async fn only_listed_origins_are_named_and_given_credentials_on_errors_too() {
         }
         answer.has_common_headers();
     }
-    let stranger = alice("GET", "/api/me/tasks").insert_header(("origin", "http://evil.example"));
-    let stranger = send(&app, stranger).await;
-    assert_eq!(stranger.status, 200);
-    assert!(stranger.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
+    let unlisted = alice("GET", "/api/me/tasks").insert_header(("origin", "http://evil.example"));
+    let unlisted = send(&app, unlisted).await;
+    assert_eq!(unlisted.status, 200);
+    assert!(unlisted.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
     let preflight = |origin| {
         request("OPTIONS", "/api/me/tasks")
             .insert_header(("origin", origin))
@@ -84,7 +84,7 @@ async fn only_listed_origins_are_named_and_given_credentials_on_errors_too() {
 }
 
 #[actix_web::test]
-async fn the_documentation_is_whole_and_runs_no_inline_script() {
+async fn the_documentation_is_complete_and_runs_no_inline_script() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     assert_eq!(send(&app, request("GET", "/openapi.json")).await.json()["openapi"], "3.1.0");
@@ -125,7 +125,7 @@ async fn requests_are_counted_by_route_and_status_and_never_by_user() {
 }
 
 #[actix_web::test]
-async fn a_panic_is_a_500_that_says_nothing_and_harms_no_other_request() {
+async fn a_panic_is_a_500_without_its_message_and_does_not_affect_other_requests() {
     let (api, store) = api();
     let app = init_service(http::app(&api)).await;
     store.panics.store(true, Ordering::Relaxed);
@@ -136,7 +136,7 @@ async fn a_panic_is_a_500_that_says_nothing_and_harms_no_other_request() {
     assert_eq!(api.in_flight(), 0);
 }
 
-/// Where a test's log lines go.
+/// The log lines of a test.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -151,7 +151,7 @@ impl std::io::Write for Lines {
 }
 
 #[actix_web::test]
-async fn a_log_line_names_the_route_the_users_key_and_the_reason_and_nothing_a_user_typed() {
+async fn a_log_line_has_the_route_the_users_key_and_the_cause_and_no_user_input() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -184,7 +184,7 @@ async fn a_log_line_names_the_route_the_users_key_and_the_reason_and_nothing_a_u
 }
 
 #[actix_web::test]
-async fn the_server_tells_its_address_and_serves_metrics_on_their_own_listener() {
+async fn the_server_returns_its_address_and_serves_metrics_on_their_own_listener() {
     let (api, _) = api();
     let (addresses, server) = http::run("127.0.0.1", 0, 1, &api, None).unwrap();
     let (metrics_addresses, metrics_server) =

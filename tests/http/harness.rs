@@ -29,7 +29,7 @@ struct Row {
     keys: HashMap<Arc<str>, KeyRecord>,
 }
 
-/// A store in memory that can be told to fail.
+/// A store in memory that can fail on demand.
 #[derive(Default)]
 pub struct Memory {
     users: Mutex<HashMap<UserId, Row>>,
@@ -121,8 +121,8 @@ impl Store for Memory {
 }
 
 pub fn api() -> (Arc<Api>, Arc<Memory>) {
-    // Where all tests share a process, the first one to pass a log line without a subscriber would switch
-    // that line off for the test that reads the log. A second call finds it there already.
+    // In a process with several tests, a log line that is first reached without a subscriber is disabled for all, so
+    // that the test that reads the log would miss it. Only the first call sets a subscriber.
     let _ = tracing_subscriber::fmt().with_writer(std::io::sink).try_init();
     let config = Config::check(&Settings::default()).unwrap();
     let store = Arc::new(Memory::default());
@@ -143,7 +143,7 @@ pub fn token(subject: &str) -> String {
     signer().issue(subject, Some("a@example.org"), Duration::from_mins(1))
 }
 
-/// An answer, taken apart.
+/// The parts of a response.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -160,7 +160,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Checks the contract's error form.
+    /// Checks the JSON body of an error.
     pub fn is_error(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         let form = self.json();

@@ -1,11 +1,11 @@
-//! The HTTP layer over a store in memory: what every answer says and has, whatever comes in.
+//! The HTTP layer over a store in memory: responses to right and wrong requests.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 
 mod around;
+mod fast_path;
 mod harness;
 mod operations;
 mod queries;
 mod sync;
-mod warm;
 mod writes;

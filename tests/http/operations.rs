@@ -1,4 +1,4 @@
-//! What the operations answer, right or wrong.
+//! The responses of the operations, and their errors.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use tasklane::http;
 use crate::harness::{alice, api, request, send};
 
 #[actix_web::test]
-async fn a_task_is_created_read_changed_ticked_and_deleted() {
+async fn a_task_is_created_read_changed_completed_and_deleted() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let created = send(&app, alice("POST", "/api/me/tasks").set_json(json!({"title": " Milk "}))).await;
@@ -39,7 +39,7 @@ async fn a_task_is_created_read_changed_ticked_and_deleted() {
 }
 
 #[actix_web::test]
-async fn a_list_is_counted_limited_and_spared_when_unchanged() {
+async fn a_list_is_counted_and_limited_and_304_when_unchanged() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let empty = send(&app, alice("GET", "/api/me/tasks")).await;
@@ -67,7 +67,7 @@ async fn a_list_is_counted_limited_and_spared_when_unchanged() {
 }
 
 #[actix_web::test]
-async fn the_same_create_is_answered_from_the_store_and_another_one_refused() {
+async fn a_repeated_create_returns_the_stored_task_and_another_one_with_its_id_is_refused() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let body = json!({"id": "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77", "title": "a"});
@@ -109,7 +109,7 @@ async fn without_a_valid_token_for_the_paths_user_it_is_401_whatever_else_is_wro
         ("GET", "/api/bob/x"),
         ("GET", "/api/Alice/test"),
     ] {
-        // Twice: once verified, once remembered.
+        // Twice: the second time the token's verification is cached.
         for _ in 0..2 {
             let refused = send(&app, alice(method, path)).await;
             refused.is_error(401, "UNAUTHORIZED");
@@ -119,7 +119,7 @@ async fn without_a_valid_token_for_the_paths_user_it_is_401_whatever_else_is_wro
 }
 
 #[actix_web::test]
-async fn every_error_has_the_contracts_form() {
+async fn every_error_has_the_json_body_of_the_contract() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     send(&app, request("GET", "/nowhere")).await.is_error(404, "NOT_FOUND");
@@ -176,7 +176,7 @@ async fn a_known_users_error_has_the_seq_it_is_true_at() {
 }
 
 #[actix_web::test]
-async fn a_store_that_is_down_is_503_with_retry_after_and_its_text_stays_inside() {
+async fn a_store_that_is_down_is_503_with_retry_after_and_without_its_message() {
     let (api, store) = api();
     let app = init_service(http::app(&api)).await;
     send(&app, request("GET", "/ready")).await.has_common_headers();

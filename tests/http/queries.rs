@@ -1,4 +1,4 @@
-//! Lists narrowed, sorted and cut into pages; counts.
+//! Lists filtered, sorted and paginated; counts.
 
 use actix_web::test::init_service;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tasklane::http;
 
 use crate::harness::{Answer, alice, api, send};
 
-/// Six tasks; the title says what is special about each.
+/// Six tasks; each title says what is special about the task.
 fn tasks() -> Vec<Value> {
     vec![
         json!({"title": "plain"}),
@@ -24,7 +24,7 @@ fn titles(answer: &Answer) -> Vec<String> {
 }
 
 #[actix_web::test]
-async fn a_list_is_narrowed_and_sorted_by_every_parameter() {
+async fn a_list_is_filtered_and_sorted_by_every_parameter() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     for task in tasks() {
@@ -79,7 +79,7 @@ async fn pages_lead_from_one_to_the_next_and_keep_the_other_parameters() {
         };
         let next = format!("/api/me/tasks?status=pending&limit=2&sort=title&x=a%20b&cursor={cursor}");
         assert_eq!(answer.header("link"), format!("<{next}>; rel=\"next\""));
-        // What is deleted and added meanwhile neither hides nor repeats what was there.
+        // Tasks deleted and created meanwhile make no other task missing or repeated.
         if page == 0 {
             let shown = form["tasks"][1]["id"].as_str().unwrap().to_owned();
             send(&app, alice("DELETE", &format!("/api/me/tasks/{shown}"))).await;
@@ -105,7 +105,7 @@ async fn pages_lead_from_one_to_the_next_and_keep_the_other_parameters() {
 }
 
 #[actix_web::test]
-async fn an_unchanged_list_is_304_whatever_its_query_and_a_changed_one_never() {
+async fn an_unchanged_list_is_304_with_any_query_and_a_changed_one_never() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     send(&app, alice("POST", "/api/me/tasks").set_json(json!({"title": "a"}))).await;
@@ -119,13 +119,13 @@ async fn an_unchanged_list_is_304_whatever_its_query_and_a_changed_one_never() {
         let answer = send(&app, alice("GET", path).insert_header(("if-none-match", "W/\"1\""))).await;
         assert_eq!((answer.status, answer.header("etag")), (200, "W/\"2\""), "{path}");
     }
-    // What is wrong is told even to one whose copy is good.
+    // A wrong parameter is an error even if the client's copy is current.
     let wrong = alice("GET", "/api/me/tasks?limit=0").insert_header(("if-none-match", "*"));
     send(&app, wrong).await.is_error(422, "VALIDATION_ERROR");
 }
 
 #[actix_web::test]
-async fn a_user_with_many_tasks_gets_the_same_answers() {
+async fn a_user_with_many_tasks_gets_the_same_responses() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let create = |n: usize| json!({"op": "create", "task": {"title": format!("t{n}"), "tags": ["x"]}});
@@ -160,7 +160,7 @@ async fn the_summary_counts_exactly_and_knows_time_zones_by_name() {
         assert_eq!(summary["by_priority"], json!({"low": 1, "medium": 1, "high": 1, "none": 2}));
         assert_eq!((&summary["by_tag"], &summary["seq"]), (&json!({"x": 1, "y": 2}), &json!(6)));
     }
-    // These two are 26 hours apart: what is today in the one is never today in the other.
+    // These two zones are 26 hours apart: they never have the same date.
     let today = || (chrono::Utc::now() + chrono::TimeDelta::hours(14)).date_naive();
     let day = today();
     let task = json!({"title": "today", "due_date": day.to_string()});
@@ -168,7 +168,7 @@ async fn the_summary_counts_exactly_and_knows_time_zones_by_name() {
     let west = send(&app, alice("GET", "/api/me/summary?tz=Etc/GMT%2B12")).await.json();
     assert_eq!(west["due_today"], 0);
     let east = send(&app, alice("GET", "/api/me/summary?tz=Pacific/Kiritimati")).await.json();
-    // Unless midnight came in between.
+    // Unless midnight has passed meanwhile.
     assert!(east["due_today"] == 1 || today() != day);
     for zone in ["Mars/Olympus", "", "europe%2Fberlin", "UTC&tz=UTC"] {
         let refused = send(&app, alice("GET", &format!("/api/me/summary?tz={zone}"))).await;

@@ -1,4 +1,4 @@
-//! The change feed, the event stream, export, import and the end of an account.
+//! The change feed, the event stream, export, import and the erasure of an account.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ struct Events {
 }
 
 impl Events {
-    /// Opens a stream, or gives the status of the refusal.
+    /// Opens a stream, or returns the status of the error.
     async fn open<S, B>(app: &S, request: TestRequest) -> Result<Self, u16>
     where
         S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
@@ -69,7 +69,7 @@ fn create(title: &str) -> TestRequest {
 }
 
 #[actix_web::test]
-async fn the_feed_gives_each_task_in_its_latest_form_each_deletion_and_a_seq_to_go_on_from() {
+async fn the_feed_has_each_task_in_its_latest_form_each_deletion_and_a_seq_to_continue_from() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let first = send(&app, create("a")).await.json()["id"].as_str().unwrap().to_owned();
@@ -109,7 +109,7 @@ async fn the_feed_gives_each_task_in_its_latest_form_each_deletion_and_a_seq_to_
 }
 
 #[actix_web::test]
-async fn a_stream_goes_on_from_where_the_client_is_and_then_live_without_a_hole() {
+async fn a_stream_continues_from_the_clients_seq_and_then_live_without_a_gap() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     for title in ["a", "b"] {
@@ -120,7 +120,7 @@ async fn a_stream_goes_on_from_where_the_client_is_and_then_live_without_a_hole(
     let mut from_one = Events::open(&app, alice("GET", "/api/alice/events?since=1")).await.unwrap();
     let resumed = alice("GET", "/api/me/events/?since=0").insert_header(("last-event-id", "2"));
     let mut resumed = Events::open(&app, resumed).await.unwrap();
-    // Before the stream is read for the first time: it counts as after the list was read.
+    // Before the first read of the stream: a change after the list was read.
     let third = send(&app, create("c\nd")).await.json();
     let hello = |seq: i64| ("hello".to_owned(), seq, json!({"seq": seq}));
     let change = ("change".to_owned(), 3, json!({"seq": 3, "task": third}));
@@ -138,7 +138,7 @@ async fn a_stream_goes_on_from_where_the_client_is_and_then_live_without_a_hole(
     for stream in [&mut from_now, &mut from_one, &mut resumed] {
         assert_eq!(stream.events().await, std::slice::from_ref(&deleted));
     }
-    // One who has read nothing for a while gets each task once, in its latest form.
+    // A client that has read nothing for a while gets each task once, in its latest form.
     send(&app, create("e")).await;
     send(&app, create("f")).await;
     assert_eq!(from_now.ids().await, [5, 6]);
@@ -150,7 +150,7 @@ async fn a_stream_goes_on_from_where_the_client_is_and_then_live_without_a_hole(
 }
 
 #[actix_web::test]
-async fn a_backlog_comes_in_pieces_and_whole() {
+async fn a_backlog_is_sent_in_chunks_and_completely() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let operations: Vec<_> = (0..250).map(|_| json!({"op": "create", "task": {"title": "x"}})).collect();
@@ -164,7 +164,7 @@ async fn a_backlog_comes_in_pieces_and_whole() {
 }
 
 #[actix_web::test]
-async fn a_client_that_cannot_be_told_what_changed_is_told_so_and_goes_on_from_now() {
+async fn a_client_whose_changes_are_no_longer_known_gets_resync_and_continues_from_now() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     send(&app, create("a")).await;
@@ -173,7 +173,7 @@ async fn a_client_that_cannot_be_told_what_changed_is_told_so_and_goes_on_from_n
     let told = ahead.events().await;
     assert_eq!((told[0].1, &told[1]), (9, &("resync".to_owned(), 1, json!({"seq": 1}))));
     live.events().await;
-    // All is removed: what was there cannot be told any more.
+    // All data is erased: the changes before are no longer known.
     let erase = alice("DELETE", "/api/me").insert_header(("x-confirm-delete", "alice"));
     assert_eq!(send(&app, erase).await.status, 204);
     for stream in [&mut ahead, &mut live] {
@@ -184,7 +184,7 @@ async fn a_client_that_cannot_be_told_what_changed_is_told_so_and_goes_on_from_n
 }
 
 #[actix_web::test]
-async fn a_stream_breathes_ends_with_its_token_and_at_a_drain() {
+async fn a_stream_has_heartbeats_and_ends_with_its_token_and_at_a_drain() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let short = signer().issue("alice", None, Duration::from_secs(40));
@@ -237,23 +237,23 @@ async fn a_ticket_opens_one_stream_of_its_user_and_nothing_else() {
         refused.is_error(401, "UNAUTHORIZED");
     }
     send(&app, request("HEAD", &events)).await.is_error(401, "UNAUTHORIZED");
-    // A token, right or wrong, wins, and leaves the ticket as it is.
+    // A token, valid or not, takes precedence, and leaves the ticket unused.
     let wrong = request("GET", &events).insert_header(("authorization", "Basic x"));
     send(&app, wrong).await.is_error(401, "UNAUTHORIZED");
     assert!(Events::open(&app, alice("GET", &events)).await.is_ok());
     let mut stream = Events::open(&app, request("GET", &events)).await.unwrap();
     assert_eq!(stream.ids().await, [0]);
-    // Once.
+    // Only once.
     let again = send(&app, request("GET", &events)).await;
     again.is_error(401, "UNAUTHORIZED");
     assert_eq!(again.json()["detail"], "Invalid token");
-    // Not for another user's path, and used up by the attempt.
+    // Not for another user's path; the attempt uses up the ticket.
     let two = ticket().await;
     for path in ["/api/bob/events", "/api/alice/events"] {
         let refused = send(&app, request("GET", &format!("{path}?ticket={two}"))).await;
         refused.is_error(401, "UNAUTHORIZED");
     }
-    // Not without bound, which counts those of the last half minute.
+    // Tickets of the last half minute are limited.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(30)).await;
     tokio::time::resume();
@@ -268,7 +268,7 @@ async fn a_ticket_opens_one_stream_of_its_user_and_nothing_else() {
 }
 
 #[actix_web::test]
-async fn what_is_exported_can_be_imported_and_is_the_same_but_for_its_versions() {
+async fn an_export_can_be_imported_and_only_versions_differ() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let empty = send(&app, alice("GET", "/api/me/export")).await;
@@ -334,7 +334,7 @@ async fn an_import_is_all_or_nothing_and_lists_what_is_wrong() {
 }
 
 #[actix_web::test]
-async fn all_data_goes_only_when_confirmed_by_the_users_own_id_and_the_seq_goes_on() {
+async fn data_is_erased_only_when_confirmed_by_the_users_own_id_and_the_seq_continues() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     send(&app, create("a")).await;
@@ -357,7 +357,7 @@ async fn all_data_goes_only_when_confirmed_by_the_users_own_id_and_the_seq_goes_
     assert_eq!((list.json()["count"].as_u64(), list.header("etag")), (Some(0), "W/\"3\""));
     send(&app, alice("GET", "/api/me/changes?since=2")).await.is_error(410, "RESYNC_REQUIRED");
     assert_eq!(send(&app, alice("GET", "/api/me/changes?since=3")).await.status, 200);
-    // What was done under a key before is forgotten as well.
+    // Keys used before are forgotten, too.
     assert_eq!(send(&app, keyed()).await.header("x-tasklane-seq"), "4");
     let refused = send(&app, alice("GET", "/api/me")).await;
     refused.is_error(405, "METHOD_NOT_ALLOWED");

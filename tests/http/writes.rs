@@ -1,4 +1,4 @@
-//! Conditions, idempotency keys, batches: writes that say more than what to write.
+//! Writes with conditions, with idempotency keys, and in batches.
 
 use actix_web::test::init_service;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::harness::{alice, api, bearer, request, send};
 const NOBODY: &str = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
 
 #[actix_web::test]
-async fn the_further_fields_are_kept_changed_cleared_and_come_back_as_they_were() {
+async fn optional_fields_are_stored_changed_cleared_and_returned_as_given() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let body = json!({"title": "a", "priority": "high", "tags": [" x ", "y", "x"], "position": "a0",
@@ -63,7 +63,7 @@ async fn a_write_whose_condition_fails_is_412_with_the_task_as_it_is_and_changes
 }
 
 #[actix_web::test]
-async fn a_create_sent_again_under_its_key_gives_the_first_answer_and_makes_one_task() {
+async fn a_create_repeated_under_its_key_returns_the_first_response_and_creates_one_task() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let create = |path: &str, key: &str| {
@@ -87,7 +87,7 @@ async fn a_create_sent_again_under_its_key_gives_the_first_answer_and_makes_one_
         assert!(again.header("location").starts_with(path));
     }
     assert_eq!(send(&app, alice("GET", "/api/me/tasks")).await.json()["count"], 2);
-    // The key is the user's own.
+    // Another user's key with the same name is another key.
     let other = request("POST", "/api/me/tasks").insert_header(bearer("bob"));
     let other = other.insert_header(("idempotency-key", "k-1")).set_json(json!({"title": "a"}));
     assert_eq!(send(&app, other).await.header("idempotent-replayed"), "");
@@ -125,7 +125,7 @@ async fn a_key_used_for_another_request_is_422_and_writes_nothing() {
 }
 
 #[actix_web::test]
-async fn every_kind_of_write_is_done_once_under_its_key() {
+async fn every_kind_of_write_is_carried_out_once_under_its_key() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let made = send(&app, alice("POST", "/api/me/tasks").set_json(json!({"title": "a"}))).await.json();
@@ -158,7 +158,7 @@ async fn every_kind_of_write_is_done_once_under_its_key() {
 }
 
 #[actix_web::test]
-async fn a_batch_is_done_in_order_in_one_answer_or_not_at_all() {
+async fn a_batch_is_carried_out_in_order_or_not_at_all() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let batch =
@@ -202,7 +202,7 @@ async fn a_batch_is_done_in_order_in_one_answer_or_not_at_all() {
         assert_eq!(refused.json()["error"]["details"], json!({"operation": 1, "task": shown}));
         assert_eq!(refused.header("x-tasklane-seq"), "6");
     }
-    // What the operations before it would have done is not told either.
+    // The response does not show what the operations before it would have done.
     let rename = json!({"op": "update", "id": id, "task": {"title": "never"}});
     let refused = send(&app, batch(json!([rename, {"op": "delete", "id": id, "if_match": 5}]))).await;
     refused.is_error(412, "PRECONDITION_FAILED");

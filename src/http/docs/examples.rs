@@ -1,61 +1,49 @@
-//! Examples of refusals for the OpenAPI document, made by what makes the refusals themselves.
+//! Examples of error responses for the OpenAPI document, made by the code that makes the errors themselves.
 
 use actix_web::ResponseError;
 use serde_json::Value;
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::{RefOr, Response};
 
 use crate::domain::{Refusal, Seq};
 use crate::error::Error;
-use crate::http::error::{ApiError, Code, Details, FieldError};
+use crate::http::error::{ApiError, Code};
 
 /// The request id of every example.
 const REQUEST_ID: &str = "5f0c9a2e61d4b837-000000000000001f";
 
-/// Gives every refusal of every operation an example of its own.
-pub(crate) fn add(document: &mut OpenApi) {
-    let task = document.components.as_ref().and_then(|components| components.schemas.get("Task"));
-    let task = serde_json::to_value(task).map(|task| task["example"].to_string()).unwrap_or_default();
-    for item in document.paths.paths.values_mut() {
-        let operations =
-            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter();
-        for operation in operations.flatten() {
-            let id = operation.operation_id.clone().unwrap_or_default();
-            for (status, response) in &mut operation.responses.responses {
-                let RefOr::T(response) = response else { continue };
-                let Some(refusal) = refusal(status, &id, &task) else { continue };
-                for content in response.content.values_mut() {
-                    if let RefOr::T(content) = content {
-                        content.example = Some(refusal.clone());
-                    }
-                }
-            }
+/// Gives an error response of an operation an example; `task` is the example of a task.
+pub(crate) fn add(response: &mut Response, status: &str, operation: &str, task: &str) {
+    let Some(example) = error_body(status, operation, task) else { return };
+    for content in response.content.values_mut() {
+        if let RefOr::T(content) = content {
+            content.example = Some(example.clone());
         }
     }
 }
 
-/// The body of a refusal; `None` for what is none.
-fn refusal(status: &str, operation: &str, task: &str) -> Option<Value> {
+/// The body of an error; `None` if the status is no error's.
+fn error_body(status: &str, operation: &str, task: &str) -> Option<Value> {
     let refused = |refusal| Error::Refused {
         refusal,
         seq: Seq::new(7),
         current: Some(task.to_owned().into()),
         operation: 2,
     };
-    // In a batch and in an import, the refusal says which operation it is of.
-    let of = |error: Error| {
+    // The errors of a batch and of an import name the operation.
+    let from = |error: Error| {
         let many = matches!(operation, "create_batch" | "import_tasks");
         if many { ApiError::of_operation(error) } else { error.into() }
     };
     let error = match status {
         "401" => ApiError::unauthorized("Missing authentication token", ""),
-        "404" => of(refused(Refusal::NotFound)),
+        "404" => from(refused(Refusal::NotFound)),
         "408" => ApiError::new(Code::RequestTimeout, "The body did not arrive in time"),
-        "409" => of(refused(Refusal::IdTaken)),
+        "409" => from(refused(Refusal::IdTaken)),
         "410" => {
             let message = "What changed since then cannot be told any more; read the whole list";
             ApiError::new(Code::ResyncRequired, message)
         }
-        "412" => of(refused(Refusal::PreconditionFailed)),
+        "412" => from(refused(Refusal::PreconditionFailed)),
         "413" => ApiError::new(Code::PayloadTooLarge, "The body must be at most 65536 bytes long"),
         "415" => ApiError::new(Code::UnsupportedMediaType, "The body must be application/json"),
         "422" => wrong(operation),
@@ -66,8 +54,8 @@ fn refusal(status: &str, operation: &str, task: &str) -> Option<Value> {
         "429" => ApiError::new(Code::RateLimited, "Too many requests; try again soon"),
         "500" => Error::Internal(String::new()).into(),
         "503" if operation == "get_ready" => {
-            let details = Details::Fields(vec![FieldError::new("store", "is not available")]);
-            ApiError::from(Error::StoreUnavailable(String::new())).with(details)
+            let error = Error::StoreUnavailable(String::new());
+            ApiError::from(error).about("store", "is not available")
         }
         "503" => Error::Overloaded("").into(),
         _ => return None,
@@ -75,7 +63,7 @@ fn refusal(status: &str, operation: &str, task: &str) -> Option<Value> {
     serde_json::from_slice(&error.body(error.status_code(), REQUEST_ID)).ok()
 }
 
-/// What is wrong with a request, for example.
+/// An example of what is wrong with a request.
 fn wrong(operation: &str) -> ApiError {
     const TOO_LONG: &str = "must be at most 200 characters long";
     match operation {
@@ -85,7 +73,7 @@ fn wrong(operation: &str) -> ApiError {
         "complete_task" => ApiError::wrong("completed", "is required"),
         "create_batch" => ApiError::wrong("operations[0].title", TOO_LONG),
         "import_tasks" => ApiError::wrong("tasks[0].title", TOO_LONG),
-        // There is no body that could be wrong: only the key can be.
+        // Without a body only the key can be wrong.
         "delete_task" | "delete_user" => Error::KeyReused { seq: Seq::new(7) }.into(),
         _ => ApiError::wrong("title", TOO_LONG),
     }

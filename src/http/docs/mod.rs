@@ -1,4 +1,5 @@
-//! The API's documentation: [`openapi`] makes the document, [`examples`] fills in refusals.
+//! The API's documentation: [`openapi`] makes the document, [`examples`] adds examples of errors,
+//! [`error_details`] is a schema.
 
 pub(crate) mod error_details;
 pub(crate) mod examples;

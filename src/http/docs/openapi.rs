@@ -1,15 +1,14 @@
-//! The OpenAPI 3.1 document, generated from the table of routes, and the types that they read and answer
-//! with.
+//! The OpenAPI 3.1 document, generated from the table of routes and the types of their requests and responses.
 //!
-//! `tests/openapi.rs` holds it to its golden file.
+//! `tests/openapi.rs` compares it with `openapi.json`.
 
 use std::mem;
 
-use utoipa::OpenApi;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Object, PathItem, RefOr, Required, Type};
+use utoipa::openapi::{PathItem, RefOr, Required, Response};
+use utoipa::{OpenApi, PartialSchema};
 
 use super::{error_details, examples};
 use crate::domain::Sort;
@@ -19,7 +18,7 @@ use crate::http::routes;
 /// The document as pretty-printed JSON, with a newline at its end.
 ///
 /// # Panics
-/// Never: the document holds nothing that JSON cannot say.
+/// Never: every value of the document is valid in JSON.
 #[must_use]
 pub fn document() -> String {
     let mut document = Document::openapi();
@@ -27,7 +26,7 @@ pub fn document() -> String {
         add(&mut document, (pattern, methods), operation);
     }
     complete(&mut document);
-    let mut text = document.to_pretty_json().expect("the document holds nothing that JSON cannot say");
+    let mut text = document.to_pretty_json().expect("every value of the document is valid in JSON");
     text.push('\n');
     text
 }
@@ -42,17 +41,17 @@ pub fn document() -> String {
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
     servers((url = "/", description = "This server")),
-    tags((name = "tasks", description = "A user's tasks"), (name = "sync", description = "Staying in step"),
-        (name = "account", description = "All of a user's data"), (name = "health", description = "Signs of life")),
+    tags((name = "tasks", description = "A user's tasks"), (name = "sync", description = "Keeping up with changes"),
+        (name = "account", description = "All of a user's data"), (name = "health", description = "Health checks")),
     security(("bearer" = [])),
     components(schemas(Status, Sort, error_details::ErrorDetails)),
 )]
 struct Document;
 
-/// Adds an operation to its route's path; `alone` is a document of nothing else.
+/// Adds an operation to its route's path; `alone` is a document of this operation only.
 ///
-/// A handler of two methods is two operations, whose ids must differ: the handler's name is the id under the
-/// method that the attribute names.
+/// A handler of two methods is two operations, whose ids must differ. The handler's name is the id under the method that
+/// its attribute names; under another method, the method's name is added.
 fn add(document: &mut utoipa::openapi::OpenApi, route: (&str, &str), mut alone: utoipa::openapi::OpenApi) {
     let (pattern, methods) = route;
     let mut item = mem::take(&mut alone.paths.paths).into_values().next().unwrap_or_default();
@@ -69,7 +68,7 @@ fn add(document: &mut utoipa::openapi::OpenApi, route: (&str, &str), mut alone: 
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/// Where a path's operation of this method stands.
+/// A path's operation of this method.
 fn slot<'a>(item: &'a mut PathItem, method: &str) -> &'a mut Option<Operation> {
     match method {
         "GET" => &mut item.get,
@@ -90,27 +89,47 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
         "A ticket of `POST /events/ticket`, good once in each process.",
     );
     components.add_security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
-    let complete = document.paths.paths.get_mut("/api/{user_id}/tasks/{id}/complete");
-    let complete = complete.and_then(|item| item.patch.as_mut()?.request_body.as_mut());
-    if let Some(RefOr::T(body)) = complete {
-        body.required = Some(Required::False);
+    let task = serde_json::to_value(components.schemas.get("Task"));
+    let task = task.map(|task| task["example"].to_string()).unwrap_or_default();
+    for item in document.paths.paths.values_mut() {
+        for method in METHODS {
+            if let Some(operation) = slot(item, method) {
+                let id = operation.operation_id.clone().unwrap_or_default();
+                if let ("complete_task", Some(RefOr::T(body))) = (&*id, &mut operation.request_body) {
+                    body.required = Some(Required::False);
+                }
+                for (status, response) in &mut operation.responses.responses {
+                    let RefOr::T(response) = response else { continue };
+                    examples::add(response, status, &id, &task);
+                    if status.starts_with('2') {
+                        add_headers(response, method, &id);
+                    }
+                }
+            }
+        }
     }
-    document.paths.paths.values_mut().for_each(time_writes);
-    examples::add(document);
 }
 
-/// Every answer of a write that went through says how long it took.
-fn time_writes(item: &mut PathItem) {
-    let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten();
-    for write in writes.filter(|write| write.operation_id.as_deref() != Some("create_ticket")) {
-        for (status, response) in &mut write.responses.responses {
-            if let (true, RefOr::T(response)) = (status.starts_with('2'), response) {
-                let header = HeaderBuilder::new().schema(Some(Object::with_type(Type::String)));
-                let header = header.description(Some(
-                    "`queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit",
-                ));
-                response.headers.insert("Server-Timing".into(), RefOr::T(header.build()));
-            }
+/// Adds the headers of every successful response about a user's tasks.
+fn add_headers(response: &mut Response, method: &str, id: &str) {
+    let mut add = |name: &str, schema, description| {
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+        response.headers.insert(name.into(), RefOr::T(header));
+    };
+    match (id, method) {
+        ("create_ticket" | "get_test" | "get_health" | "get_ready", _) => {}
+        (_, "GET") => add("X-Tasklane-Seq", i64::schema(), "The seq at which this is true"),
+        _ => {
+            add(
+                "X-Tasklane-Seq",
+                i64::schema(),
+                "The seq of this write, or of its last operation; as before if nothing was written",
+            );
+            add(
+                "Server-Timing",
+                String::schema(),
+                "`queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit",
+            );
         }
     }
 }

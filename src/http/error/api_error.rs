@@ -1,4 +1,4 @@
-//! A request that failed, and what of the inside it stands for.
+//! The error of a request, and which error of the lanes or of authentication becomes which.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,20 +13,20 @@ use crate::auth::AuthError;
 use crate::domain::{Refusal, Seq};
 use crate::error::Error;
 
-/// Wrong fields that an error's message names; its `details` list them all.
+/// How many wrong fields an error's message names; its `details` list them all.
 const FIELDS_IN_MESSAGE: usize = 8;
 
-/// A request that failed, as the client is told; what only the log may know is apart.
+/// The error of a request. Clients see all of it but the `cause`, which is for the log only.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: Cow<'static, str>,
     pub(crate) details: Option<Box<Details>>,
-    /// The seq at which this answer is true.
+    /// The user's seq at which the error was found.
     pub(crate) seq: Option<Seq>,
-    /// The methods that would do, with a 405.
+    /// With 405, the methods that the route takes.
     pub(crate) allow: Option<&'static str>,
-    /// The cause, for the log.
+    /// The cause, for the log only.
     pub(crate) cause: Option<Cow<'static, str>>,
 }
 
@@ -35,17 +35,17 @@ impl ApiError {
         Self { code, message: message.into(), details: None, seq: None, allow: None, cause: None }
     }
 
-    /// The error in an answer the framework made by itself.
+    /// Stands for an error response that the framework made.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         Self::new(Code::of_status(status), status.canonical_reason().unwrap_or("Error"))
     }
 
-    /// A task that does not exist, for whatever reason.
+    /// 404 for a task; `seq` is the user's, where it is known.
     pub(crate) fn no_task(seq: Option<Seq>) -> Self {
         Self { seq, ..Self::new(Code::NotFound, "Task not found") }
     }
 
-    /// Fields that are wrong. The message names the first of them.
+    /// Wrong fields. The message names the first [`FIELDS_IN_MESSAGE`] of them.
     pub(crate) fn invalid(fields: Vec<FieldError>) -> Self {
         let named = fields.iter().take(FIELDS_IN_MESSAGE);
         let named = named.map(|error| format!("{} {}", error.field, error.message));
@@ -56,16 +56,15 @@ impl ApiError {
         Self::new(Code::ValidationError, message).with(Details::Fields(fields))
     }
 
-    /// One parameter, or one header, that is wrong.
+    /// One wrong parameter, header or field.
     pub(crate) fn wrong(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::invalid(vec![FieldError::new(name, message)])
     }
 
-    /// A refusal as that of one operation of a batch.
+    /// The error of a batch or an import: a refusal's `details` give the operation's index.
     pub(crate) fn of_operation(error: Error) -> Self {
-        let index = if let Error::Refused { operation, .. } = error { Some(operation) } else { None };
+        let Error::Refused { operation: index, .. } = error else { return error.into() };
         let error = Self::from(error);
-        let Some(index) = index else { return error };
         let task = match error.details.as_deref() {
             Some(Details::Task(task)) => Some(task.clone()),
             _ => None,
@@ -73,12 +72,17 @@ impl ApiError {
         error.with(Details::Operation { index, task })
     }
 
-    /// A refusal of the caller, with the reason the log gets.
+    /// 401; only the log shows the cause.
     pub(crate) fn unauthorized(message: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
         Self { cause: Some(cause.into()), ..Self::new(Code::Unauthorized, message) }
     }
 
-    /// With more to say than the message.
+    /// Adds one wrong field as `details`.
+    pub(crate) fn about(self, field: &'static str, message: &'static str) -> Self {
+        self.with(Details::Fields(vec![FieldError::new(field, message)]))
+    }
+
+    /// Adds `details`.
     pub(crate) fn with(self, details: Details) -> Self {
         Self { details: Some(Box::new(details)), ..self }
     }
@@ -99,9 +103,11 @@ impl ResponseError for ApiError {
         self.code.status()
     }
 
-    /// Only the status: the middleware `request_log` adds the rest.
+    /// Without the body, which the middleware `request_log` adds.
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::new(self.status_code())
+        let mut response = HttpResponse::new(self.status_code());
+        self.set_headers(response.headers_mut());
+        response
     }
 }
 
@@ -149,7 +155,7 @@ impl From<Error> for ApiError {
     }
 }
 
-/// Work done aside that came to nothing: it panicked.
+/// Work on the blocking thread pool failed: it panicked.
 impl From<BlockingError> for ApiError {
     fn from(error: BlockingError) -> Self {
         Self::new(Code::InternalServerError, "Internal server error").because(error)

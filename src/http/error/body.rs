@@ -19,7 +19,7 @@ use super::details::Details;
 pub(crate) struct ErrorBody<'a> {
     #[schema(inline)]
     error: ErrorObject<'a>,
-    /// Always `about:blank` (RFC 9457): the status says it all.
+    /// Always `about:blank` (RFC 9457): the status says what kind of problem it is.
     r#type: &'a str,
     /// The status in words.
     title: &'a str,
@@ -34,19 +34,20 @@ pub(crate) struct ErrorBody<'a> {
 #[derive(Serialize, utoipa::ToSchema)]
 struct ErrorObject<'a> {
     code: Code,
-    /// For people.
+    /// For humans.
     message: &'a str,
     #[schema(required, schema_with = details)]
     details: Option<&'a Details>,
 }
 
-/// What `docs/error_details.rs` documents, or null: errors need not know the form of a task.
+/// `ErrorDetails`, which `docs/error_details.rs` documents, or null. By name, since errors do not know a task's
+/// schema.
 fn details() -> OneOfBuilder {
     OneOfBuilder::new().item(Ref::from_schema_name("ErrorDetails")).item(Object::with_type(Type::Null))
 }
 
 impl ApiError {
-    /// The contract's JSON form.
+    /// The JSON body.
     pub(crate) fn body(&self, status: StatusCode, request_id: &str) -> Vec<u8> {
         let form = ErrorBody {
             error: ErrorObject { code: self.code, message: &self.message, details: self.details.as_deref() },
@@ -56,7 +57,7 @@ impl ApiError {
             detail: &self.message,
             request_id,
         };
-        // Writing plain strings and numbers into memory has no way to fail.
+        // Strings and numbers written to memory cannot fail.
         serde_json::to_vec(&form).expect("an error is always valid JSON")
     }
 }

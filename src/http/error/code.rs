@@ -1,93 +1,76 @@
-//! The machine-readable half of an error, and its status.
+//! The machine-readable code of an error, and its HTTP status.
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
 
-/// The machine-readable half of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Code {
-    /// 400 (and any 4xx that has no code of its own).
-    BadRequest,
-    /// 401: no token, a token that does not count, or another user's path.
-    Unauthorized,
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $code:ident = $status:ident,)+) => {
+        /// The machine-readable code of an error.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+        #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+        pub enum Code {
+            $($(#[doc = $doc])+ $code,)+
+        }
+
+        impl Code {
+            const ALL: &[Self] = &[$(Self::$code),+];
+
+            /// The HTTP status of errors with this code.
+            pub(super) const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$code => StatusCode::$status,)+
+                }
+            }
+        }
+    };
+}
+
+// The first code of a status stands for errors of the framework.
+codes! {
+    /// 400, and any other 4xx that has no code of its own.
+    BadRequest = BAD_REQUEST,
+    /// 401: no token, an invalid token, or another user's path.
+    Unauthorized = UNAUTHORIZED,
     /// 404.
-    NotFound,
+    NotFound = NOT_FOUND,
     /// 405.
-    MethodNotAllowed,
+    MethodNotAllowed = METHOD_NOT_ALLOWED,
     /// 422: `details` lists what is wrong.
-    ValidationError,
+    ValidationError = UNPROCESSABLE_ENTITY,
     /// 409: the chosen id belongs to another task.
-    Conflict,
+    Conflict = CONFLICT,
     /// 409: the user has as many tasks as allowed.
-    QuotaExceeded,
-    /// 410: what changed since this seq cannot be told any more; read the whole list.
-    ResyncRequired,
+    QuotaExceeded = CONFLICT,
+    /// 410: the changes since this seq are no longer known; read the whole list.
+    ResyncRequired = GONE,
     /// 412: `details` is the task as it is.
-    PreconditionFailed,
+    PreconditionFailed = PRECONDITION_FAILED,
     /// 413.
-    PayloadTooLarge,
+    PayloadTooLarge = PAYLOAD_TOO_LARGE,
     /// 415.
-    UnsupportedMediaType,
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE,
     /// 422: the idempotency key was used for another request.
-    IdempotencyKeyReused,
-    /// 428: `X-Confirm-Delete` must confirm it.
-    PreconditionRequired,
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY,
+    /// 428: `X-Confirm-Delete` must confirm the deletion.
+    PreconditionRequired = PRECONDITION_REQUIRED,
     /// 408: the body did not arrive in time.
-    RequestTimeout,
+    RequestTimeout = REQUEST_TIMEOUT,
     /// 429.
-    RateLimited,
+    RateLimited = TOO_MANY_REQUESTS,
     /// 503: too much work is waiting. Nothing was written.
-    Overloaded,
-    /// 503: something the service depends on is out of reach. Nothing was written.
-    StoreUnavailable,
-    /// 503: the write may or may not be carried out; a later read tells.
-    OutcomeUnknown,
+    Overloaded = SERVICE_UNAVAILABLE,
+    /// 503: something the service depends on is unavailable. Nothing was written.
+    StoreUnavailable = SERVICE_UNAVAILABLE,
+    /// 503: the write may or may not be carried out; a later read shows it.
+    OutcomeUnknown = SERVICE_UNAVAILABLE,
     /// 500.
-    InternalServerError,
+    InternalServerError = INTERNAL_SERVER_ERROR,
 }
 
 impl Code {
-    /// Its status.
-    pub(super) const fn status(self) -> StatusCode {
-        match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ValidationError | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::ResyncRequired => StatusCode::GONE,
-            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
-            Self::Conflict | Self::QuotaExceeded => StatusCode::CONFLICT,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded | Self::StoreUnavailable | Self::OutcomeUnknown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// The code of a status the framework chose.
+    /// The code of a status that the framework chose.
     pub(super) fn of_status(status: StatusCode) -> Self {
-        match status {
-            StatusCode::UNAUTHORIZED => Self::Unauthorized,
-            StatusCode::NOT_FOUND => Self::NotFound,
-            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
-            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
-            StatusCode::CONFLICT => Self::Conflict,
-            StatusCode::PRECONDITION_FAILED => Self::PreconditionFailed,
-            StatusCode::PRECONDITION_REQUIRED => Self::PreconditionRequired,
-            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
-            StatusCode::UNPROCESSABLE_ENTITY => Self::ValidationError,
-            StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
-            StatusCode::SERVICE_UNAVAILABLE => Self::Overloaded,
-            _ if status.as_u16() >= 500 => Self::InternalServerError,
-            _ => Self::BadRequest,
-        }
+        let other = if status.is_server_error() { Self::InternalServerError } else { Self::BadRequest };
+        Self::ALL.iter().copied().find(|code| code.status() == status).unwrap_or(other)
     }
 }

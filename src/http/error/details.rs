@@ -1,4 +1,4 @@
-//! What an error says beyond its message.
+//! The `details` of an error.
 
 use std::borrow::Cow;
 
@@ -21,14 +21,14 @@ impl FieldError {
     }
 }
 
-/// What an error has to say beyond its message.
+/// The `details` of an error.
 #[derive(Debug)]
 pub(crate) enum Details {
     /// Every field that is wrong.
     Fields(Vec<FieldError>),
-    /// The JSON of the task the request was about, as it is.
+    /// The task of the request as it is now, in JSON.
     Task(Bytes),
-    /// Which operation of a batch it was, and the JSON of its task, as it is.
+    /// The index of a batch's operation, and its task as it is now, in JSON.
     Operation { index: usize, task: Option<Bytes> },
 }
 
@@ -39,7 +39,7 @@ impl Serialize for Details {
             operation: usize,
             task: Option<&'a RawValue>,
         }
-        // The JSON is the lane's own.
+        // The lane rendered this JSON: it is valid.
         let raw = |json| serde_json::from_slice::<&RawValue>(json).ok();
         match self {
             Self::Fields(fields) => fields.serialize(to),

@@ -1,11 +1,11 @@
-//! Errors as clients see them: one form, one place.
+//! Errors as clients see them.
 //!
-//! A handler returns an [`ApiError`]; the middleware `request_log` makes the contract's answer of it, and of
-//! any error of the framework's own.
+//! A handler returns an [`ApiError`]; the middleware `request_log` makes the response of it, and of any error of the
+//! framework.
 //!
-//! - [`api_error`]: the error, and what each error of the inside becomes
-//! - [`code`], [`details`]: what it is made of
-//! - [`body`], [`headers`]: the answer's; [`refusals`]: the kinds of answers that operations document
+//! - [`api_error`]: the error, and which error of the lanes or of authentication becomes which
+//! - [`code`], [`details`]: its parts
+//! - [`body`], [`headers`]: of the error response; [`refusals`]: the error responses that operations document
 
 mod api_error;
 mod body;
@@ -18,4 +18,4 @@ pub(crate) use api_error::ApiError;
 pub(crate) use body::ErrorBody;
 pub(crate) use code::Code;
 pub(crate) use details::{Details, FieldError};
-pub(crate) use headers::wants_problem;
+pub(crate) use headers::error_type;

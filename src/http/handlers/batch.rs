@@ -1,4 +1,4 @@
-//! Many writes in one: all of them, or none.
+//! The batch: many writes in one, all of them or none.
 
 use std::time::Duration;
 
@@ -13,21 +13,18 @@ use super::tasks::HandlerResult;
 use crate::domain::{Command, Match, NewTask, Operation, Patch, Seq, TaskId};
 use crate::http::error::refusals::{BodyRefused, Refused};
 use crate::http::error::{ApiError, Details, ErrorBody, FieldError};
-use crate::http::request::body::{Allowance, Body, ParsedBody};
-use crate::http::request::caller::Caller;
 use crate::http::request::conditional::matching;
 use crate::http::request::form::{FieldValue, Form};
-use crate::http::request::idempotency_key::KeyHeader;
 use crate::http::request::json_fields::{self, Fault, Faults, RawObject, is_null};
-use crate::http::request::path::UserPath;
 use crate::http::request::task_body::{self, TaskBody};
-use crate::http::response::task::{found, mark_replayed};
-use crate::lane::{Effect, WriteReply};
+use crate::http::request::{Allowance, Body, Caller, KeyHeader, UserPath};
+use crate::http::response::task::written_all;
+use crate::lane::{Effect, Work, WriteReply};
 
-/// Operations of one batch, at most.
+/// Operations of one batch, at most; also in the schema and in an error's message.
 const MOST_OPERATIONS: usize = 500;
 
-/// What the body of a batch is allowed: 500 tasks of a usual size fit four times over.
+/// The limits of a batch's body. 500 tasks of usual size take a quarter of it.
 const ALLOWANCE: Allowance = Allowance { bytes: 2 << 20, time: Duration::from_secs(30) };
 
 /// Writes to be carried out together.
@@ -38,7 +35,7 @@ const ALLOWANCE: Allowance = Allowance { bytes: 2 << 20, time: Duration::from_se
     {"op": "complete", "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "completed": true},
     {"op": "delete", "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89"}
 ]}))]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct BatchBody {
     #[schema(min_items = 1, max_items = 500)]
     operations: Vec<BatchOperation>,
@@ -47,9 +44,9 @@ pub(crate) struct BatchBody {
 /// One write of a batch.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "op", rename_all = "lowercase")]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) enum BatchOperation {
-    /// Make a task.
+    /// Create a task.
     Create {
         #[schema(value_type = NewTask)]
         task: Box<RawValue>,
@@ -61,7 +58,7 @@ pub(crate) enum BatchOperation {
         task: Box<RawValue>,
         if_match: Option<Version>,
     },
-    /// Tick or untick a task; without `completed` its state is flipped.
+    /// Complete or reopen a task; without `completed` its state is flipped.
     Complete {
         id: Uuid,
         #[schema(required = false)]
@@ -72,68 +69,68 @@ pub(crate) enum BatchOperation {
     Delete { id: Uuid, if_match: Option<Version> },
 }
 
-/// In which version a task must be: its number, or the text of an `If-Match` header.
+/// The version that the task must be in: its number, or the text of an `If-Match` header.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) enum Version {
     Number(i64),
     Tags(String),
 }
 
-/// What came of a batch.
+/// The results of a batch.
 #[derive(ToSchema)]
 #[schema(example = json!({"results": [{"status": 204}], "seq": 8}))]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct BatchResults {
     /// In the order of the operations.
     results: Vec<BatchResult>,
     /// The seq of the last one.
-    #[schema(minimum = 0)]
-    seq: i64,
+    seq: u64,
 }
 
-/// What one write of a batch did.
+/// The result of one write of a batch.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 struct BatchResult {
-    /// The status the call of its own would have had.
+    /// The status that a request for this write alone would have.
     status: u16,
-    /// The task as it then was; not there for a `delete`.
+    /// The task after this write; absent for a `delete`.
     #[schema(required = false)]
     task: TaskBody,
 }
 
 /// Carry out many writes at once
 ///
-/// Up to 500 operations in their order, all of them or none, in one commit; each takes a seq of its own.
-/// Each does what the call of its own would do, and may carry `if_match` (but for `create`): a version,
-/// or the text of an `If-Match` header. An error has the status and code that call would give, and
-/// `details` say which operation it is of; only wrong fields are all listed, as `operations[3].title`.
-/// The body may have 2 MiB, or `MAX_BODY_BYTES` if that is more.
+/// Up to 500 operations in order, all of them or none, in one commit; each takes a seq of its own. Each does
+/// the same as a request for it alone, and may have `if_match` (except `create`): a version, or the text of an
+/// `If-Match` header. An error has the status and code of that request, and `details` name the operation.
+/// Wrong fields are all listed, as `operations[3].title`. The body may have 2 MiB, or `MAX_BODY_BYTES` if that
+/// is more.
 #[utoipa::path(
     post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = BatchBody,
     responses(
-        (status = 200, description = "What each operation did, in their order", body = BatchResults, headers(
-            ("Idempotent-Replayed" = String, description = "`true`: done before under this key; the answer is the one from then"),
-            ("X-Tasklane-Seq" = i64, description = "The seq of the last operation"))),
-        (status = 404, description = "The user has no such task; `details.operation` says in which operation", body = ErrorBody),
-        (status = 409, description = "`CONFLICT` or `QUOTA_EXCEEDED`, as for the create alone", body = ErrorBody),
-        (status = 412, description = "A task is not in the version its `if_match` names; `details.task` is the task as it is", body = ErrorBody),
+        (status = 200, description = "The result of each operation, in order", body = BatchResults, headers(
+            ("Idempotent-Replayed" = String, description = "`true`: a repeat under the same key; this is the first response again"))),
+        (status = 404, description = "The user has no such task; `details.operation` is the operation's index", body = ErrorBody),
+        (status = 409, description = "`CONFLICT` or `QUOTA_EXCEEDED`, as for a create alone", body = ErrorBody),
+        (status = 412, description = "A task is not in the version that its `if_match` names; `details.task` is the task as it is", body = ErrorBody),
         BodyRefused, Refused,
     )
 )]
 pub(crate) async fn create_batch(caller: Caller, body: Body) -> HandlerResult {
-    let ParsedBody { form, bytes } = body.read_large(ALLOWANCE, parse).await?;
-    let answer = caller.submit_all(form.operations()?, &bytes).await?;
-    let mut response = found(StatusCode::OK, answer.seq, results(&answer));
-    mark_replayed(&mut response, &answer);
-    Ok(response)
+    let (operations, bytes) = body.read_large(ALLOWANCE, parse).await?;
+    let missing = |index| ApiError::no_task(None).with(Details::Operation { index, task: None });
+    let numbered = operations.into_iter().enumerate();
+    let operations = numbered.map(|(index, operation)| operation.ok_or_else(|| missing(index)));
+    let work = Work::Operations(operations.collect::<Result<_, _>>()?);
+    let reply = caller.submit(work, &bytes, ApiError::of_operation).await?;
+    Ok(written_all(&reply, results(&reply)))
 }
 
-fn results(answer: &WriteReply) -> Bytes {
+fn results(reply: &WriteReply) -> Bytes {
     let mut body = b"{\"results\":[".to_vec();
-    for (index, effect) in answer.effects.iter().enumerate() {
+    for (index, effect) in reply.effects.iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
@@ -149,61 +146,29 @@ fn results(answer: &WriteReply) -> Bytes {
         }
         body.push(b'}');
     }
-    body.extend_from_slice(format!("],\"seq\":{}}}", answer.seq).as_bytes());
+    body.extend_from_slice(format!("],\"seq\":{}}}", reply.seq).as_bytes());
     body.into()
 }
 
-/// A batch without a wrong field.
-pub(crate) struct BatchOperations(Vec<Result<Operation, NoTask>>);
-
-/// An operation on what cannot be a task's id.
-struct NoTask;
-
-impl BatchOperations {
-    /// The operations.
-    ///
-    /// # Errors
-    /// 404 for the first one on what cannot be a task's id.
-    fn operations(self) -> Result<Vec<Operation>, ApiError> {
-        let numbered = self.0.into_iter().enumerate().map(|(index, operation)| {
-            let missing = |NoTask| ApiError::no_task(None).with(Details::Operation { index, task: None });
-            operation.map_err(missing)
-        });
-        numbered.collect()
-    }
-}
-
-pub(crate) fn parse(body: &[u8]) -> Result<BatchOperations, Vec<FieldError>> {
-    let mut faults = Faults::of_body();
-    let operations = json_fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
-    faults.or(operations)
-}
-
-fn read(text: &str, faults: &mut Faults) -> Option<BatchOperations> {
-    let batch = RawObject::parse(text, &["operations"], faults)?;
-    let list = faults
-        .require("operations", batch.get("operations"), |raw| json_fields::list(raw, "must be a list"))?;
-    if !(1..=MOST_OPERATIONS).contains(&list.len()) {
-        faults.note("operations", "must be 1 to 500 operations");
-        return None;
-    }
-    let mut operations = Vec::with_capacity(list.len());
-    for (index, raw) in list.into_iter().enumerate() {
-        let name = format!("operations[{index}]");
-        faults.enter(name.clone(), format!("{name}."));
-        if let Some(fields) = RawObject::parse(raw.get(), &OPERATION_FIELDS, faults) {
-            operations.extend(read_one(&fields, &name, faults));
-        }
-    }
-    Some(BatchOperations(operations))
+/// Reads a batch. An operation is `None` if its id cannot be that of a task.
+pub(crate) fn parse(body: &[u8]) -> Result<Vec<Option<Operation>>, Vec<FieldError>> {
+    let lengths = 1..=MOST_OPERATIONS;
+    json_fields::read_list(
+        body,
+        "operations",
+        lengths,
+        "must be 1 to 500 operations",
+        |text, name, faults| read_one(&RawObject::parse(text, &OPERATION_FIELDS, faults)?, name, faults),
+    )
 }
 
 /// The known fields of an operation.
 const OPERATION_FIELDS: [&str; 5] = ["op", "id", "task", "completed", "if_match"];
 
-/// Reads one operation, unless a field is wrong. Every field is looked at, whether or not one before it
-/// is wrong.
-fn read_one(given: &RawObject, name: &str, faults: &mut Faults) -> Option<Result<Operation, NoTask>> {
+/// Reads one operation; `Some(None)` if its id cannot be that of a task, `None` if a field is wrong. Every field is
+/// checked, even after a wrong one.
+#[expect(clippy::option_option, reason = "a wrong field differs from an id that no task has")]
+fn read_one(given: &RawObject, name: &str, faults: &mut Faults) -> Option<Option<Operation>> {
     const OP: &str = "must be `create`, `update`, `complete` or `delete`";
     let op = faults.require("op", given.get("op"), |raw| json_fields::string(raw, OP))?;
     let condition = given.get("if_match").filter(|raw| !is_null(raw));
@@ -212,7 +177,7 @@ fn read_one(given: &RawObject, name: &str, faults: &mut Faults) -> Option<Result
             faults.note("if_match", "has no meaning for a `create`");
         }
         let new: NewTask = task(given, name, faults)?;
-        return Some(Ok(Command::CreateTask(Box::new(new)).into()));
+        return Some(Some(Command::CreateTask(Box::new(new)).into()));
     }
     if !["update", "complete", "delete"].contains(&&*op) {
         faults.note("op", OP);
@@ -232,22 +197,19 @@ fn read_one(given: &RawObject, name: &str, faults: &mut Faults) -> Option<Result
         }
         _ => id?.map(|id| Command::DeleteTask { id }),
     };
-    Some(command.map(|command| Operation { command, if_match }).ok_or(NoTask))
+    Some(command.map(|command| Operation { command, if_match }))
 }
 
 /// Reads an operation's task.
 fn task<T: Form>(given: &RawObject, name: &str, faults: &mut Faults) -> Option<T> {
-    if given.get("task").is_none() {
-        faults.note("task", "is required");
-    }
-    let task = given.get("task")?;
+    let task = faults.require("task", given.get("task"), Ok)?;
     faults.enter(format!("{name}.task"), format!("{name}."));
     task_body::read(task.get(), faults)
 }
 
 /// A version, or the text of an `If-Match` header.
 fn if_match(raw: &RawValue) -> Result<Match, Fault> {
-    // `7.0` is an integer, too, to JSON Schema and to JavaScript.
+    // To JSON Schema and JavaScript, `7.0` is an integer, too.
     let number = raw.get().strip_suffix(".0").unwrap_or(raw.get());
     if let Ok(version) = serde_json::from_str::<i64>(number) {
         return Ok(Match::Versions(vec![Seq::new(version)]));

@@ -1,91 +1,78 @@
-//! What a client needs to stay in step without reading the list again: counts, and the change feed.
+//! The change feed, and counts: what a client needs to keep up without reading the list again.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Bytes};
+use actix_web::web::Bytes;
 use chrono_tz::Tz;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::tasks::{HandlerResult, MANY};
+use super::tasks::{HandlerResult, compute};
 use crate::domain::{Seq, Timestamp};
 use crate::http::error::refusals::{Refused, ResyncRequired};
 use crate::http::error::{ApiError, Code, ErrorBody};
-use crate::http::request::caller::Caller;
-use crate::http::request::conditional::{EntityTag, MinSeq};
-use crate::http::request::list_query::{LARGEST_PAGE, seq};
-use crate::http::request::path::UserPath;
-use crate::http::request::query::{Parameters, number};
+use crate::http::request::list_query::{MAX_PAGE, seq};
+use crate::http::request::query::number;
 use crate::http::request::task_body::TaskBody;
+use crate::http::request::{Caller, EntityTag, MinSeq, Parameters, UserPath};
 use crate::http::response::task::{found, listed, unmodified};
-use crate::lane::{Changes, Event, Snapshot};
+use crate::lane::{Changes, Event};
 
-/// The day's place.
+/// The time zone of a summary.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct SummaryQuery {
-    /// The IANA time zone that says what today is; UTC without it
+    /// The IANA time zone that decides which day is today; UTC by default
     #[param(required = false, example = "Europe/Berlin")]
     tz: Option<String>,
 }
 
-/// Exact counts.
+/// Exact counts of tasks.
 #[derive(ToSchema)]
 #[schema(example = json!({
     "open": 3, "completed": 5, "overdue": 1, "due_today": 1,
     "by_priority": {"low": 0, "medium": 1, "high": 1, "none": 1}, "by_tag": {"home": 2}, "seq": 12
 }))]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct SummaryCounts {
-    /// Not done.
-    #[schema(minimum = 0)]
-    open: i64,
-    /// Done.
-    #[schema(minimum = 0)]
-    completed: i64,
-    /// Open, and due in the past: before now, or on a day before today.
-    #[schema(minimum = 0)]
-    overdue: i64,
+    /// Open tasks.
+    open: u64,
+    /// Completed tasks.
+    completed: u64,
+    /// Open, and due before now or before today.
+    overdue: u64,
     /// Open, and due today.
-    #[schema(minimum = 0)]
-    due_today: i64,
+    due_today: u64,
     #[schema(inline)]
     by_priority: CountsByPriority,
     /// Open tasks by tag.
     by_tag: std::collections::BTreeMap<String, i64>,
     /// The seq at which this is true.
-    #[schema(minimum = 0)]
-    seq: i64,
+    seq: u64,
 }
 
 /// Open tasks by priority.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 struct CountsByPriority {
-    #[schema(minimum = 0)]
-    low: i64,
-    #[schema(minimum = 0)]
-    medium: i64,
-    #[schema(minimum = 0)]
-    high: i64,
-    /// Without one.
-    #[schema(minimum = 0)]
-    none: i64,
+    low: u64,
+    medium: u64,
+    high: u64,
+    /// Without a priority.
+    none: u64,
 }
 
 /// Count the tasks
 ///
-/// Exact counts, as of one seq. `overdue`, `due_today`, `by_priority` and `by_tag` count open tasks only.
-/// They depend on the clock, so there is no `ETag`.
+/// Exact counts at one seq. `overdue`, `due_today`, `by_priority` and `by_tag` count open tasks only. They
+/// depend on the clock, so there is no `ETag`.
 #[utoipa::path(
     get, path = "", tag = "sync", params(UserPath, SummaryQuery, MinSeq),
     responses(
-        (status = 200, description = "The counts", body = SummaryCounts, headers(
-            ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
-        (status = 422, description = "`tz` is no name of a time zone, or the header no seq", body = ErrorBody),
+        (status = 200, description = "The counts", body = SummaryCounts),
+        (status = 422, description = "`tz` is not the name of a time zone, or `X-Tasklane-Min-Seq` is not a seq", body = ErrorBody),
         ResyncRequired, Refused,
     )
 )]
@@ -97,63 +84,54 @@ pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
     let zone = zone.unwrap_or(Tz::UTC);
     let snapshot = caller.snapshot().await?;
     let seq = snapshot.seq();
-    let body = if snapshot.len() > MANY {
-        web::block(move || counts(&snapshot, zone)).await?
-    } else {
-        counts(&snapshot, zone)
-    };
-    Ok(found(StatusCode::OK, seq, body))
+    let summary = compute(snapshot, move |snapshot| snapshot.summary(Timestamp::now(), &zone)).await?;
+    let body = serde_json::to_vec(&summary).expect("counts by text are always valid JSON");
+    Ok(found(StatusCode::OK, seq, body.into()))
 }
 
-fn counts(snapshot: &Snapshot, zone: Tz) -> Bytes {
-    let summary = snapshot.summary(Timestamp::now(), &zone);
-    serde_json::to_vec(&summary).expect("counts by text are always valid JSON").into()
-}
-
-/// Where a client's knowledge ends.
+/// The part of the change feed to read.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ChangesQuery {
-    /// The seq of the list, or of the changes, read last; 0 for everything
+    /// The seq of the list or of the changes read last; 0 for everything
     #[param(minimum = 0, example = 7)]
     since: i64,
-    /// So many changes at the most; 500 without it
+    /// Changes in the response, at most; 500 by default
     #[param(minimum = 1, maximum = 500, required = false)]
     limit: Option<u32>,
 }
 
-/// A stretch of the change feed.
+/// A part of the change feed.
 #[derive(ToSchema)]
 #[schema(example = json!({
     "changes": [{"seq": 8, "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "deleted": true}],
     "seq": 8, "has_more": false
 }))]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ChangeList {
     /// By ascending seq.
     changes: Vec<FeedChange>,
-    /// The seq to go on from.
-    #[schema(minimum = 0)]
-    seq: i64,
-    /// Whether more is there already.
+    /// The seq to continue from.
+    seq: u64,
+    /// Whether there are more changes already.
     has_more: bool,
 }
 
-/// What happened last to a task.
+/// The last change of a task.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = Change)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) enum FeedChange {
-    /// It changed.
+    /// The task was created or changed.
     Changed {
         #[schema(minimum = 1)]
         seq: i64,
         #[schema(value_type = TaskBody)]
         task: Box<RawValue>,
     },
-    /// It was deleted.
+    /// The task was deleted.
     Deleted {
         #[schema(minimum = 1)]
         seq: i64,
@@ -163,18 +141,17 @@ pub(crate) enum FeedChange {
     },
 }
 
-/// Read what changed
+/// Read the changes
 ///
-/// Every task that changed after `since`, in its latest form, and every deletion, in the order of their
-/// seqs. Go on from the answer's `seq`; while `has_more` is true there is more already. 410 means: read
-/// the whole list, and go on from its seq.
+/// Every task that changed after `since`, in its latest form, and every deletion, by ascending seq. Continue
+/// from the response's `seq`; while `has_more` is true there are more changes already. After 410, read the
+/// whole list, and continue from its seq.
 #[utoipa::path(
     get, path = "", tag = "sync", params(UserPath, ChangesQuery, MinSeq),
     responses(
         (status = 200, description = "The changes", body = ChangeList, headers(
-            ("ETag" = String, description = "`W/\"<seq>\"`"),
-            ("X-Tasklane-Seq" = i64, description = "The seq at which this is true"))),
-        (status = 304, description = "The client's copy is still good"),
+            ("ETag" = String, description = "`W/\"<seq>\"`"))),
+        (status = 304, description = "The client's copy is current"),
         (status = 422, description = "Parameters are wrong; `details` lists every one", body = ErrorBody),
         ResyncRequired, Refused,
     )
@@ -187,7 +164,7 @@ pub(crate) async fn list_changes(caller: Caller) -> HandlerResult {
         let message = "What changed since then cannot be told any more; read the whole list";
         ApiError { seq: Some(seq), ..ApiError::new(Code::ResyncRequired, message) }
     })?;
-    let unmodified: Option<HttpResponse> = unmodified(caller.request(), &EntityTag::weak(seq), seq);
+    let unmodified = unmodified(caller.request(), &EntityTag::weak(seq), seq);
     Ok(unmodified.unwrap_or_else(|| listed(seq, body(&changes), None)))
 }
 
@@ -197,9 +174,9 @@ pub(crate) fn changes_query(query: &str) -> Result<(Seq, usize), ApiError> {
     if since.is_none() && given.is_fine() {
         given.note("since", "is required: the seq of the list or of the changes read last");
     }
-    let limit = given.read("limit", "must be from 1 to 500", |text| number(text, 1..=LARGEST_PAGE));
+    let limit = given.read("limit", "must be from 1 to 500", |text| number(text, 1..=MAX_PAGE));
     given.check()?;
-    Ok((since.unwrap_or_default(), limit.unwrap_or(LARGEST_PAGE)))
+    Ok((since.unwrap_or_default(), limit.unwrap_or(MAX_PAGE)))
 }
 
 fn body(changes: &Changes) -> Bytes {

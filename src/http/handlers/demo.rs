@@ -1,29 +1,28 @@
-//! The page of development: a small to-do app, whole in the binary, and a token for it.
+//! The demo page of a development server: a small to-do app, embedded in the binary, and a token for it.
 //!
-//! The token lets whoever has it read and write the demo user's tasks, so it is given on this very machine
-//! alone: to a peer on loopback that asks this server by a loopback name, and from its own page. A page from
-//! elsewhere, in the same browser, is told apart by `Origin` and `Sec-Fetch-Site`; one whose name was
-//! made to point here (DNS rebinding) by `Host`.
+//! The token gives access to the demo user's tasks, so it is issued on this machine only: to a peer on loopback
+//! that names this server by a loopback name. A page of another origin in the same browser is recognised by
+//! `Origin` and `Sec-Fetch-Site`, and a foreign name that resolves to this machine (DNS rebinding) by `Host`.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CONTENT_SECURITY_POLICY, FORWARDED, HOST, HeaderMap, HeaderName, ORIGIN, REFERRER_POLICY, VIA,
+    FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, VIA,
 };
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 use url::{Host, Url};
 
-use super::pages::{file, not_found};
+use super::pages::{file, not_found, page_with_policy};
 use crate::http::api::Api;
 use crate::http::error::ApiError;
 
-/// What the page may load and run: files of this server, nothing inline.
+/// The page may load and run files of this server only, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What a proxy adds. Behind one, everybody comes from loopback.
-const OF_PROXIES: [HeaderName; 5] = [
+/// Headers that a proxy adds. Behind a proxy every peer seems to be on loopback.
+const PROXY_HEADERS: [HeaderName; 5] = [
     FORWARDED,
     VIA,
     HeaderName::from_static("x-forwarded-for"),
@@ -33,7 +32,7 @@ const OF_PROXIES: [HeaderName; 5] = [
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The page's file of that name and its type. `client.js` and `store.js` are `clients/typescript`, compiled.
+/// The media type and the content of a file of the page. `client.js` and `store.js` are `clients/typescript`, compiled.
 fn content(name: &str) -> Option<(&'static str, &'static [u8])> {
     const SCRIPT: &str = "text/javascript; charset=utf-8";
     macro_rules! part {
@@ -56,11 +55,8 @@ fn content(name: &str) -> Option<(&'static str, &'static [u8])> {
 /// The page.
 pub(crate) async fn get_demo() -> HttpResponse {
     let page = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/index.html"));
-    let mut response = file("text/html; charset=utf-8", Bytes::from_static(page));
-    let policies = [(CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer")];
-    for (name, value) in policies {
-        response.headers_mut().insert(name, value.parse().expect("a policy is visible ASCII"));
-    }
+    let mut response = page_with_policy(Bytes::from_static(page), POLICY);
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
@@ -70,20 +66,20 @@ pub(crate) async fn get_demo_file(name: web::Path<String>) -> Result<HttpRespons
     Ok(file(kind, Bytes::from_static(bytes)))
 }
 
-/// A token for the page.
+/// Issues a token for the page.
 pub(crate) async fn create_demo_token(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let near = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let signer = Api::of(&request).demo.as_ref().filter(|_| near && is_own_page(request.headers()));
+    let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    let signer = Api::of(&request).demo.as_ref().filter(|_| is_local && is_own_page(request.headers()));
     let signer = signer.ok_or_else(not_found)?;
     Ok(HttpResponse::build(StatusCode::CREATED).json(json!({"token": signer.issue_demo()})))
 }
 
-/// Whether a request on loopback is made by nobody but the page itself, or by a program of this machine.
+/// Whether a request from loopback was made by the page itself, or by a program other than a browser.
 fn is_own_page(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let Some(host) = text(HOST).filter(|_| headers.get_all(HOST).count() == 1) else { return false };
     is_loopback(host)
-        && OF_PROXIES.iter().all(|name| !headers.contains_key(name))
+        && PROXY_HEADERS.iter().all(|name| !headers.contains_key(name))
         && text(ORIGIN).is_none_or(|origin| origin.strip_prefix("http://") == Some(host))
         && text(FETCH_SITE).is_none_or(|site| site == "same-origin")
 }
@@ -102,9 +98,8 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
 
-    fn asked(headers: &[(&'static str, &'static str)]) -> bool {
+    fn is_own(headers: &[(&'static str, &'static str)]) -> bool {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -113,10 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_origin_is_told_apart() {
+    fn a_page_of_another_origin_is_recognised() {
         let host = ("host", "localhost:8000");
-        assert!(asked(&[host]));
-        assert!(asked(&[host, ("origin", "http://localhost:8000"), ("sec-fetch-site", "same-origin")]));
+        assert!(is_own(&[host]));
+        assert!(is_own(&[host, ("origin", "http://localhost:8000"), ("sec-fetch-site", "same-origin")]));
         for other in [
             ("origin", "http://localhost:3000"),
             ("origin", "https://localhost:8000"),
@@ -128,18 +123,18 @@ mod tests {
             ("via", "1.1 proxy"),
             ("host", "localhost:8000"),
         ] {
-            assert!(!asked(&[host, other]), "{other:?}");
+            assert!(!is_own(&[host, other]), "{other:?}");
         }
     }
 
     #[test]
-    fn only_names_of_this_machine_count() {
+    fn only_names_of_this_machine_are_accepted() {
         for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8000", "127.8.0.1", "[::1]:8000"] {
             assert!(is_loopback(host), "{host}");
         }
         for host in ["", "example.org", "localhost.example.org", "192.0.2.1", "0.0.0.0", "[::]", "a@b:c"] {
             assert!(!is_loopback(host), "{host}");
         }
-        assert!(!asked(&[("host", "rebound.example.org:8000")]) && !asked(&[]));
+        assert!(!is_own(&[("host", "rebound.example.org:8000")]) && !is_own(&[]));
     }
 }

@@ -1,8 +1,8 @@
 //! Server-sent events: a user's changes as they happen.
 //!
-//! A stream is pulled: the next chunk is made from the newest snapshot when the connection can take it,
-//! so nothing queues up behind a slow reader but what the snapshot holds anyway. A reader that takes
-//! nothing at all is cut by the connection's time-out ([`run`](crate::http::run)).
+//! A stream is pulled: the next chunk is made from the newest snapshot when the connection can take it, so that
+//! nothing queues up for a slow reader. The connection of a client that reads nothing is closed
+//! ([`send_timeout`](crate::http::middleware::send_timeout)).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::web::Bytes;
 use futures_util::stream::unfold;
 use serde::Serialize;
@@ -26,61 +26,58 @@ use crate::http::error::refusals::Refused;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::event_tickets::LIFETIME;
 use crate::http::header_names::{LAST_EVENT_ID, SEQ};
-use crate::http::request::caller::Caller;
 use crate::http::request::list_query::seq;
-use crate::http::request::path::UserPath;
-use crate::http::request::query::Parameters;
+use crate::http::request::{Caller, Parameters, UserPath};
 use crate::http::response::task::found;
 use crate::lane::{Snapshot, Subscription};
 
-/// Changes of one chunk at most.
+/// Changes in one chunk, at most.
 const CHUNK: usize = 100;
 
-/// How long a stream is silent at most.
+/// After so long without a change, a comment is sent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Milliseconds after which a client whose stream has ended is to come back.
+/// Milliseconds after which a client reconnects when its stream has ended.
 const RETRY: u32 = 2000;
 
-/// How long a stream lasts at most: what tells a client that comes back that its token is still good.
-const LONGEST: Duration = Duration::from_hours(24);
+/// How long a stream lasts, at most. A client that reconnects has its token checked again.
+const MAX_DURATION: Duration = Duration::from_hours(24);
 
-/// Where an event stream goes on from.
+/// Where an event stream continues.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct EventsQuery {
-    /// The seq of the list, or of the event, read last. Without it: from now on
+    /// The seq of the list or of the event read last; by default, only new changes are sent
     #[param(minimum = 0, required = false, example = 7)]
     since: Option<i64>,
 }
 
-/// Where an event stream goes on from, as `EventSource` says it.
+/// Where an event stream continues after a reconnect of `EventSource`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct LastEventId {
-    /// The `id` of the last event, which `EventSource` sends when it comes back; it wins over `since`
+    /// The `id` of the last event, which `EventSource` sends when it reconnects; it takes precedence over `since`
     #[param(rename = "Last-Event-ID", minimum = 0, required = false)]
     last_event_id: Option<i64>,
 }
 
 /// Follow the changes
 ///
-/// Server-sent events. The first one is `hello`, whose `id` is the seq the stream goes on from: with
-/// `Last-Event-ID` or `since`, that seq; without either, the newest. A client that has read a list at seq
-/// 7 asks for `since=7` and misses nothing. Each `change` has the seq as its `id` and the form of one of
-/// `/changes` as its data. `resync` means that what changed before its `id` cannot be told: read the whole
-/// list; the stream goes on from there. A comment comes every 15 seconds. The stream ends with the token,
-/// at a restart, and for a client that does not read; `EventSource` comes back by itself.
+/// Server-sent events. The first one is `hello`, whose `id` is the seq from which the stream continues: that of
+/// `Last-Event-ID` or `since`; without either, the newest. A client that has read a list at seq 7 asks for
+/// `since=7` and misses nothing. Each `change` has its seq as its `id`, and one element of `/changes` as its
+/// data. `resync` means that the changes before its `id` are no longer known: read the whole list; the stream
+/// continues from there. A comment is sent after 15 seconds without an event. The stream ends when the token
+/// expires, at a restart, and for a client that does not read; `EventSource` reconnects by itself.
 #[utoipa::path(
     get, path = "", tag = "sync", params(UserPath, EventsQuery, LastEventId),
     security(("bearer" = []), ("ticket" = [])),
     responses(
         (status = 200, description = "The stream", content_type = "text/event-stream", body = String,
-            headers(("X-Tasklane-Seq" = i64, description = "The newest seq")),
             example = json!("retry: 2000\nevent: hello\nid: 7\ndata: {\"seq\":7}\n\nevent: change\nid: 8\ndata: {\"seq\":8,\"id\":\"01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89\",\"deleted\":true}\n\n: still here\n\n")),
-        (status = 422, description = "`since` or `Last-Event-ID` is no seq", body = ErrorBody),
+        (status = 422, description = "`since` or `Last-Event-ID` is not a seq", body = ErrorBody),
         Refused,
     )
 )]
@@ -91,22 +88,22 @@ pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     let subscription = caller.follow().await?;
     let snapshot = subscription.snapshot();
     let sent = since.unwrap_or(snapshot.seq());
-    let end = Instant::now() + caller.session().left().min(LONGEST);
+    let end = Instant::now() + caller.session().left().min(MAX_DURATION);
     let timeline = snapshot.timeline();
     let feed = Feed { subscription, timeline, sent, opened: false, end, stop };
     let stream = unfold(feed, |mut feed| async move {
         let chunk = feed.next().await?;
         Some((Ok::<_, Infallible>(chunk), feed))
     });
-    let mut response = HttpResponse::build(StatusCode::OK);
-    response.insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")));
-    response.insert_header((SEQ, snapshot.seq().get()));
-    // A proxy that understands this passes each event on at once.
-    response.insert_header((HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")));
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((SEQ, snapshot.seq().get()));
+    // Tells a proxy to pass on each event at once.
+    response.insert_header(("x-accel-buffering", "no"));
     Ok(response.streaming(stream))
 }
 
-/// Where a client's knowledge ends. A reconnecting `EventSource` repeats its URL, so the header counts.
+/// The seq from which the stream continues, if the request says so. A reconnecting `EventSource` repeats its URL, so
+/// the header takes precedence.
 pub(crate) fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, ApiError> {
     let last = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty());
     if let Some(last) = last {
@@ -119,12 +116,12 @@ pub(crate) fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, Api
     Ok(since)
 }
 
-/// A stream in the making.
+/// What a stream is made from.
 struct Feed {
     subscription: Subscription,
-    /// The timeline that `sent` is of.
+    /// The timeline of `sent`.
     timeline: u32,
-    /// The seq up to which everything was sent.
+    /// The seq up to which all changes were sent.
     sent: Seq,
     opened: bool,
     end: Instant,
@@ -141,12 +138,12 @@ impl Feed {
                 chunk.extend_from_slice(format!("retry: {RETRY}\n").as_bytes());
                 write_seq(&mut chunk, "hello", self.sent);
             }
-            self.write_news(&mut chunk);
+            self.write_changes(&mut chunk);
             if !chunk.is_empty() {
                 return Some(chunk.into());
             }
             tokio::select! {
-                // Before anything else, so that a busy stream ends as well.
+                // In this order, so that a busy stream ends, too.
                 biased;
                 _ = self.stop.wait_for(|stopping| *stopping) => return None,
                 () = sleep_until(self.end) => return None,
@@ -156,8 +153,8 @@ impl Feed {
         }
     }
 
-    /// Writes what has happened since the last chunk.
-    fn write_news(&mut self, chunk: &mut Vec<u8>) {
+    /// Writes the changes since the last chunk.
+    fn write_changes(&mut self, chunk: &mut Vec<u8>) {
         let snapshot: Arc<Snapshot> = self.subscription.snapshot();
         let went_back = snapshot.timeline() != self.timeline;
         if snapshot.seq() == self.sent && !went_back {
@@ -171,7 +168,7 @@ impl Feed {
         };
         for (seq, event) in &changes.events {
             chunk.extend_from_slice(format!("event: change\nid: {seq}\ndata: ").as_bytes());
-            // JSON has its line ends escaped, so it is one line.
+            // In JSON line breaks are escaped: it is one line.
             write_event(chunk, *seq, event);
             chunk.extend_from_slice(b"\n\n");
         }
@@ -179,25 +176,26 @@ impl Feed {
     }
 }
 
-/// Writes an event that tells a seq.
+/// Writes an event whose data is a seq.
 fn write_seq(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
     chunk.extend_from_slice(format!("event: {event}\nid: {seq}\ndata: {{\"seq\":{seq}}}\n\n").as_bytes());
 }
 
-/// A pass to the event stream.
+/// A ticket for the event stream.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"ticket": "uZ0e4nJ8m1tqkqk9Yb1b2AAAAYvP5Wg4AAAAAGtJ0gBhbGljZX1mK0m0uQ9mS1b7w7m6C2l8v0G3Nf5yqkqk9Yb1b2E", "expires_in": 30}))]
 pub(crate) struct TicketAnswer {
     ticket: String,
     /// Seconds.
-    #[schema(value_type = i64, minimum = 1)]
+    #[schema(minimum = 1)]
     expires_in: u64,
 }
 
 /// Get a ticket for the event stream
 ///
-/// `EventSource` cannot send an `Authorization` header. It can open `/events?ticket=…`: good within 30 seconds,
-/// for this user, once in each process of the service. The stream still ends when the token does that this request was sent with.
+/// `EventSource` cannot send an `Authorization` header, but it can open `/events?ticket=…`. A ticket is good for 30
+/// seconds, for this user, once in each process of the service. The stream ends when the token of this request
+/// expires.
 #[utoipa::path(
     post, path = "", tag = "sync", params(UserPath),
     responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)
@@ -206,6 +204,6 @@ pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
     let seq = caller.snapshot().await?.seq();
     let ticket = Api::of(caller.request()).tickets.issue(caller.session())?;
     let ticket = TicketAnswer { ticket, expires_in: LIFETIME.as_secs() };
-    let body = serde_json::to_vec(&ticket).expect("a text and a number are always valid JSON");
+    let body = serde_json::to_vec(&ticket).expect("a string and a number are always valid JSON");
     Ok(found(StatusCode::CREATED, seq, body.into()))
 }

@@ -1,4 +1,4 @@
-//! Whether the service lives, whether it can serve, and whether a token works; its metrics.
+//! Liveness, readiness, the check of a token, metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,11 +9,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::domain::Timestamp;
 use crate::http::api::Api;
 use crate::http::error::refusals::Refused;
-use crate::http::error::{ApiError, Code, Details, ErrorBody, FieldError};
-use crate::http::request::caller::Caller;
-use crate::http::request::path::UserPath;
+use crate::http::error::{ApiError, Code, ErrorBody};
+use crate::http::request::{Caller, UserPath};
 
-/// A sign of life.
+/// The service is alive.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Health {
     #[schema(example = "healthy")]
@@ -25,52 +24,50 @@ pub(crate) struct Health {
     version: &'static str,
 }
 
-/// Say whether the service lives
+/// Liveness
 ///
-/// It does if it answers. For a load balancer, ask `/ready`.
+/// Any response means that the service is alive. Load balancers should ask `/ready`.
 #[utoipa::path(
     get, path = "", tag = "health", security(()),
-    responses((status = 200, description = "The service lives", body = Health))
+    responses((status = 200, description = "The service is alive", body = Health))
 )]
 pub(crate) async fn get_health() -> Json<Health> {
     let timestamp = Timestamp::now().to_rfc3339();
     Json(Health { status: "healthy", timestamp, version: env!("CARGO_PKG_VERSION") })
 }
 
-/// Readiness.
+/// The service is ready.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Readiness {
     #[schema(example = "ready")]
     status: &'static str,
 }
 
-/// Say whether the service can serve
+/// Readiness
 ///
-/// Asks the store. While the service is stopping the answer is 503, too.
+/// Whether the service can answer requests: it asks the store. While the service is stopping the response is
+/// 503, too.
 #[utoipa::path(
     get, path = "", tag = "health", security(()),
     responses(
-        (status = 200, description = "The service can serve", body = Readiness),
-        (status = 503, description = "It cannot; `details` names what is down", body = ErrorBody),
+        (status = 200, description = "The service is ready", body = Readiness),
+        (status = 503, description = "The service is not ready; `details` names what is unavailable", body = ErrorBody),
     )
 )]
 pub(crate) async fn get_ready(request: HttpRequest) -> Result<Json<Readiness>, ApiError> {
     let api = Api::of(&request);
     if api.draining.load(Ordering::Relaxed) {
-        let details = Details::Fields(vec![FieldError::new("server", "is stopping")]);
-        return Err(ApiError::new(Code::Overloaded, "The service is stopping").with(details));
+        return Err(ApiError::new(Code::Overloaded, "The service is stopping").about("server", "is stopping"));
     }
-    api.registry.ping().await.map_err(|error| {
-        let details = Details::Fields(vec![FieldError::new("store", "is not available")]);
-        ApiError::from(error).with(details)
-    })?;
+    let ping = api.registry.ping().await;
+    ping.map_err(|error| ApiError::from(error).about("store", "is not available"))?;
     Ok(Json(Readiness { status: "ready" }))
 }
 
-/// Who a token speaks for.
+/// The user of a token.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct TokenTest {
-    /// For people.
+    /// For humans.
     #[schema(example = "The token is valid")]
     message: &'static str,
     #[schema(inline)]
@@ -97,7 +94,7 @@ pub(crate) async fn get_test(caller: Caller) -> Json<TokenTest> {
     Json(TokenTest { message: "The token is valid", user: TokenUser { id, email } })
 }
 
-/// Every metric.
+/// All metrics, for Prometheus.
 pub(crate) async fn get_metrics(request: HttpRequest) -> HttpResponse {
     let exposition = "text/plain; version=0.0.4; charset=utf-8";
     HttpResponse::Ok().content_type(exposition).body(Api::of(&request).metrics())

@@ -1,9 +1,8 @@
-//! Chunked bodies that nobody read to their end.
+//! Chunked request bodies that the handler did not read to the end.
 //!
-//! actix-http closes a connection on which a body was left unread, after a moment, unless the body is
-//! chunked and was dropped: then it reads on for as long as the client cares to send, without a
-//! deadline, and whoever has no token can hold connections that way. So such a body is not dropped
-//! before its answer is sent: the answer carries it.
+//! actix-http soon closes a connection whose request body was left unread, unless the body is chunked and was dropped:
+//! then it reads on for as long as the client sends, without a deadline, so that clients without a token could keep
+//! connections open. So such a body is not dropped before its response is sent: the response's body holds it.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -18,7 +17,8 @@ use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::Bytes;
 use futures_util::Stream;
 
-/// A chunked body, shared by who may read it and who has to see that it is not dropped too soon.
+/// A chunked body, shared by the handler, which may read it, and the middleware, which keeps it from being dropped too
+/// soon.
 #[derive(Clone)]
 pub(crate) struct ChunkedBody(Rc<RefCell<ChunkedState>>);
 
@@ -28,8 +28,7 @@ struct ChunkedState {
 }
 
 impl ChunkedBody {
-    /// Takes hold of the request's body, if it has one whose length is not announced. The request
-    /// keeps what reads it.
+    /// Shares the request's body with the request, if the body is chunked.
     pub(crate) fn of(request: &mut ServiceRequest) -> Option<Self> {
         request.headers().get(TRANSFER_ENCODING)?;
         let payload = request.take_payload();
@@ -38,12 +37,12 @@ impl ChunkedBody {
         Some(body)
     }
 
-    /// Whether it was read to its end.
+    /// Whether it was read to the end.
     pub(crate) fn is_over(&self) -> bool {
         self.0.borrow().ended
     }
 
-    /// An answer's body that keeps this one until it is sent.
+    /// A response's body that keeps this one until it is sent.
     pub(crate) fn held_by(self, body: impl MessageBody + 'static) -> BoxBody {
         BoxBody::new(Holding { body: body.boxed(), _request_body: self })
     }
@@ -60,7 +59,7 @@ impl Stream for ChunkedBody {
     }
 }
 
-/// An answer's body, and the request's that was left unread.
+/// A response's body, and the unread body of its request.
 struct Holding {
     body: BoxBody,
     _request_body: ChunkedBody,

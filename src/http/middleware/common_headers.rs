@@ -1,4 +1,4 @@
-//! Headers that no handler sets: those of every answer, and how long a write took.
+//! Headers that no handler sets: those of every response, and how long a write took.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use actix_web::http::header::{
 use crate::http::header_names::{REQUEST_ID, SERVER_TIMING, TIMING_ALLOW_ORIGIN};
 use crate::lane::Timing;
 
-/// Adds the headers of every answer.
+/// Adds the headers of every response.
 pub(crate) fn add_common_headers(headers: &mut HeaderMap, id: &HeaderValue) {
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(CACHE_CONTROL) {
-        // With a tag a browser may keep a copy, if it asks each time whether it is still good.
+        // With a tag a browser may keep a copy, which it must revalidate each time.
         let keep = if headers.contains_key(ETAG) { "private, no-cache" } else { "no-store" };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
     }
@@ -23,8 +23,8 @@ pub(crate) fn add_common_headers(headers: &mut HeaderMap, id: &HeaderValue) {
     }
 }
 
-/// Adds how long each part of a write took, in milliseconds (W3C Server Timing). A page of another origin
-/// that may read the answer may see that, too, in its Performance API.
+/// Adds how long each part of a write took, in milliseconds (W3C Server Timing). A page of another origin that may read
+/// the response may read the timing, too, in its Performance API.
 pub(crate) fn add_server_timing(headers: &mut HeaderMap, timing: &Timing) {
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let queue = milliseconds(timing.queue);

@@ -1,13 +1,9 @@
-//! Cross-origin requests, by `actix-cors`, kept away from requests it has nothing to do with.
+//! Cross-origin requests, handled by `actix-cors`. All other requests bypass it.
 //!
-//! Most requests of a load test, a server-side renderer or a same-origin page carry no `Origin`, and
-//! need none of its work. A request from an origin that is not listed also goes past it: it would
-//! still be told that credentials are allowed.
+//! Requests of servers and of same-origin pages mostly have no `Origin`, and need none of its work. A request from an
+//! origin that is not listed bypasses it, too: `actix-cors` would still add that credentials are allowed.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use actix_cors::Cors;
 use actix_web::Error;
@@ -15,46 +11,33 @@ use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
 use actix_web::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
-use futures_util::future::LocalBoxFuture;
+use futures_util::TryFutureExt;
+use futures_util::future::{Either, LocalBoxFuture, MapOk};
 
-/// How long, in seconds, a browser may remember that a request is allowed. Chromium caps it at this.
+/// Seconds for which a browser may cache that a request is allowed. Chromium's maximum.
 const PREFLIGHT_LIFETIME: usize = 7200;
 
-/// CORS, before the app starts.
+/// The headers that a request may have.
+const ALLOWED_HEADERS: &str = "authorization, content-type, if-match, if-none-match, idempotency-key, x-request-id, \
+    last-event-id, x-confirm-delete, x-tasklane-min-seq, traceparent, tracestate";
+
+/// The headers of a response that a page may read.
+const EXPOSED_HEADERS: &str = "etag, location, link, x-tasklane-seq, x-request-id, retry-after, idempotent-replayed, \
+    content-disposition, server-timing";
+
+/// The middleware of one worker's app.
 pub(crate) struct Gate {
     cors: Cors,
     origins: Rc<[String]>,
 }
 
 impl Gate {
-    /// Lets pages of these origins in, with credentials.
+    /// Allows requests of pages from these origins, with credentials.
     pub(crate) fn new(origins: &[String]) -> Self {
         let cors = Cors::default()
             .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-            .allowed_headers([
-                "authorization",
-                "content-type",
-                "if-match",
-                "if-none-match",
-                "idempotency-key",
-                "x-request-id",
-                "last-event-id",
-                "x-confirm-delete",
-                "x-tasklane-min-seq",
-                "traceparent",
-                "tracestate",
-            ])
-            .expose_headers([
-                "etag",
-                "location",
-                "link",
-                "x-tasklane-seq",
-                "x-request-id",
-                "retry-after",
-                "idempotent-replayed",
-                "content-disposition",
-                "server-timing",
-            ])
+            .allowed_headers(ALLOWED_HEADERS.split(", "))
+            .expose_headers(EXPOSED_HEADERS.split(", "))
             .supports_credentials()
             .max_age(PREFLIGHT_LIFETIME);
         let cors = origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin));
@@ -98,7 +81,7 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = Passage<S::Future, C::Future>;
+    type Future = Either<MapOk<S::Future, fn(ServiceResponse<B>) -> Self::Response>, C::Future>;
 
     forward_ready!(plain);
 
@@ -110,30 +93,9 @@ where
             listed || preflight
         });
         if concerned {
-            Passage::Cors(self.cors.call(request))
+            Either::Right(self.cors.call(request))
         } else {
-            Passage::Plain(self.plain.call(request))
-        }
-    }
-}
-
-/// An answer that goes one way or the other.
-pub(crate) enum Passage<P, C> {
-    Plain(P),
-    Cors(C),
-}
-
-impl<P, C, B> Future for Passage<P, C>
-where
-    P: Future<Output = Result<ServiceResponse<B>, Error>> + Unpin,
-    C: Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + Unpin,
-{
-    type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Plain(future) => Pin::new(future).poll(cx).map_ok(ServiceResponse::map_into_left_body),
-            Self::Cors(future) => Pin::new(future).poll(cx),
+            Either::Left(self.plain.call(request).map_ok(ServiceResponse::map_into_left_body))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The usual reads, answered before a route is looked for: the whole list, or one task, of a caller whose
-//! token is remembered and whose tasks are in memory.
+//! The most frequent reads, answered before routing: the whole list, or one task, of a caller whose token is cached
+//! and whose tasks are in memory.
 //!
-//! It takes none but the plainest requests, and answers them by the handlers' own functions; every other
-//! request goes by way of the routes. So nothing but time depends on it.
+//! Only requests in their simplest form are answered here, by the functions of the handlers; all others are routed.
+//! So nothing but speed depends on it.
 
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use crate::http::header_names::MIN_SEQ;
 use crate::http::request::caller::{Caller, bearer};
 use crate::http::routes;
 
-/// The routes, and what is answered before them.
+/// The service of the routes, and what answers before them.
 pub(crate) struct FastPath<S> {
     inner: S,
     api: Arc<Api>,
@@ -41,14 +41,14 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let Some((what, answer)) = self.answer(&request) else {
+        let Some((target, result)) = self.answer(&request) else {
             return Either::Right(self.inner.call(request));
         };
-        request.add_data_container(Rc::clone(match what {
-            What::List => &self.list,
-            What::Task(_) => &self.task,
+        request.add_data_container(Rc::clone(match target {
+            Target::List => &self.list,
+            Target::Task(_) => &self.task,
         }));
-        Either::Left(ready(Ok(match answer {
+        Either::Left(ready(Ok(match result {
             Ok(response) => request.into_response(response),
             Err(error) => request.error_response(error),
         })))
@@ -56,9 +56,9 @@ where
 }
 
 impl<S> FastPath<S> {
-    /// In front of these routes.
+    /// Wraps the service of the routes.
     pub(crate) fn new(inner: S, api: Arc<Api>) -> Self {
-        // What a resource has as its app data.
+        // The app data of a resource.
         let data = |pattern| {
             let mut data = Extensions::new();
             data.insert(routes::find(pattern));
@@ -68,37 +68,37 @@ impl<S> FastPath<S> {
         Self { inner, api, list, task }
     }
 
-    /// The answer, if it is to be had at once.
-    fn answer(&self, request: &ServiceRequest) -> Option<(What, Result<HttpResponse, ApiError>)> {
+    /// What is read, and the result, if all that is needed is in memory.
+    fn answer(&self, request: &ServiceRequest) -> Option<(Target, Result<HttpResponse, ApiError>)> {
         let uri = request.uri();
         if request.method() != Method::GET || uri.query().is_some() || request.headers().contains_key(MIN_SEQ)
         {
             return None;
         }
-        let what = What::of(uri.path())?;
+        let target = Target::of(uri.path())?;
         let session = self.api.verifier.cached(bearer(request.headers()).ok()?)?;
         let snapshot = self.api.registry.fresh(session.identity(), Seq::ZERO)?;
         let caller = Caller::new(session, request.request());
-        let answer = caller.and_then(|caller| match what {
-            What::List => Ok(whole_list(caller.request(), &snapshot)),
-            What::Task(id) => one_task(&caller, &snapshot, id),
+        let result = caller.and_then(|caller| match target {
+            Target::List => Ok(whole_list(caller.request(), &snapshot)),
+            Target::Task(id) => one_task(&caller, &snapshot, id),
         });
-        Some((what, answer))
+        Some((target, result))
     }
 }
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Target {
     List,
     Task(TaskId),
 }
 
-impl What {
-    /// By a path in its plainest form.
+impl Target {
+    /// Reads a path in its simplest form.
     fn of(path: &str) -> Option<Self> {
         let path = path.strip_prefix("/api/")?;
-        // No user is no route's.
+        // An empty user segment matches no route.
         let slash = path.bytes().position(|byte| byte == b'/').filter(|end| *end > 0)?;
         match path[slash + 1..].strip_prefix("tasks")? {
             "" => Some(Self::List),
@@ -112,10 +112,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_lists_and_tasks_in_their_plainest_form_are_taken() {
+    fn only_lists_and_tasks_in_their_simplest_form_are_accepted() {
         let id = "018f0000-0000-7000-8000-000000000001";
-        assert_eq!(What::of("/api/ann/tasks"), Some(What::List));
-        assert_eq!(What::of(&format!("/api/ann/tasks/{id}")), TaskId::parse(id).map(What::Task));
+        assert_eq!(Target::of("/api/ann/tasks"), Some(Target::List));
+        assert_eq!(Target::of(&format!("/api/ann/tasks/{id}")), TaskId::parse(id).map(Target::Task));
         for path in [
             "/api/ann/tasks/",
             "/api/tasks",
@@ -125,10 +125,10 @@ mod tests {
             "/api/a/b/tasks",
             "/x/ann/tasks",
         ] {
-            assert_eq!(What::of(path), None, "{path}");
+            assert_eq!(Target::of(path), None, "{path}");
         }
         for rest in ["x", &format!("{id}/"), &format!("{id}/complete"), &format!("/{id}")] {
-            assert_eq!(What::of(&format!("/api/ann/tasks/{rest}")), None, "{rest}");
+            assert_eq!(Target::of(&format!("/api/ann/tasks/{rest}")), None, "{rest}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the log and the traces hold of a request.
+//! A request's line in the log, and its spans.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::lane::Timing;
 #[cfg(feature = "otlp")]
 use crate::telemetry::{self, Answered, Parent};
 
-/// A request that takes longer is slow, and logged.
+/// A request that takes longer is slow, and is logged.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// What became of a request.
+/// The outcome of a request.
 pub(crate) struct RequestOutcome<'a> {
     pub(crate) route: &'static Route,
     pub(crate) status: StatusCode,
@@ -26,7 +26,7 @@ pub(crate) struct RequestOutcome<'a> {
     pub(crate) timing: Option<Timing>,
 }
 
-/// A request that was answered.
+/// A request that has its response.
 pub(crate) struct AnsweredRequest<'a> {
     pub(crate) id: &'a HeaderValue,
     pub(crate) method: &'a Method,
@@ -35,14 +35,13 @@ pub(crate) struct AnsweredRequest<'a> {
 }
 
 impl AnsweredRequest<'_> {
-    /// Whether it is worth a line in any case. Not each 429: they come by the thousand, and metrics count
-    /// them.
+    /// Whether it is logged in any case. A 429 is not: there can be thousands, and metrics count them.
     pub(crate) fn is_notable(&self) -> bool {
         let status = self.outcome.status.as_u16();
         status == 401 || status >= 500 || self.took > SLOW
     }
 
-    /// Makes spans of it, by whose trace the log knows it from now on.
+    /// Exports its spans. If they began a new trace, `trace` names it from now on, for the log.
     #[cfg(feature = "otlp")]
     pub(crate) fn export(&self, trace: &mut Option<TraceParent>) {
         let parent =
@@ -60,7 +59,7 @@ impl AnsweredRequest<'_> {
         }
     }
 
-    /// One line. It names the route, never the path, which may hold what a user typed.
+    /// Logs one line. It names the route, not the path, which may hold user input.
     #[cold]
     pub(crate) fn log(&self, trace: Option<TraceParent>) {
         let micros = u32::try_from(self.took.as_micros()).unwrap_or(u32::MAX);

@@ -1,12 +1,12 @@
-//! What every request passes before and after its handler.
+//! What runs before and after every handler.
 //!
-//! - [`request_log`]: the outermost: an id for each request, the contract's form for each error, metrics and log;
+//! - [`request_log`]: the outermost; ids, bodies of errors, metrics and log;
 //!   [`request_id`], [`common_headers`] and [`log_line`] are its parts
-//! - [`cors`]: other origins
-//! - [`fast_path`]: the usual reads, answered before routing
-//! - [`chunked_body`]: answers wait for a chunked body's end
-//! - [`send_timeout`]: cuts connections whose client does not read
-//! - [`trace_context`] reads `traceparent`
+//! - [`cors`]: requests from other origins
+//! - [`fast_path`]: answers the most frequent reads before routing
+//! - [`chunked_body`]: keeps a chunked body until its response is sent
+//! - [`send_timeout`]: closes connections whose client does not read
+//! - [`trace_context`]: reads `traceparent`
 
 pub(crate) mod chunked_body;
 pub(crate) mod common_headers;

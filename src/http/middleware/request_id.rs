@@ -1,4 +1,4 @@
-//! Request ids: the client's own, or one that is made here.
+//! Request ids: the client's own, or a new one.
 
 use std::cell::Cell;
 
@@ -8,13 +8,13 @@ use crate::http::header_names::REQUEST_ID;
 
 /// Makes the ids of one worker's requests.
 pub(crate) struct RequestIds {
-    /// Drawn at random for each worker: with a count it makes ids that do not repeat.
+    /// Random for each worker, so that prefix and count are a unique id.
     prefix: [u8; 16],
     next: Cell<u64>,
 }
 
 impl RequestIds {
-    /// With a prefix of its own.
+    /// Draws a prefix.
     pub(crate) fn new() -> Self {
         let mut prefix = [0; 16];
         let random = uuid::Uuid::new_v4().simple().to_string();
@@ -38,7 +38,7 @@ impl RequestIds {
         self.next.set(count + 1);
         let mut text = [b'-'; 33];
         text[..16].copy_from_slice(&self.prefix);
-        // Always of one length, so that two answers differ in nothing but the digits.
+        // Always of the same length, so that responses differ in the digits only.
         for (digits, byte) in text[17..].chunks_exact_mut(2).zip(count.to_be_bytes()) {
             digits[0] = HEX[usize::from(byte >> 4)];
             digits[1] = HEX[usize::from(byte & 15)];

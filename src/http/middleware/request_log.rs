@@ -1,8 +1,8 @@
-//! The one middleware: every answer passes here on its way out, CORS included.
+//! The outermost middleware, around CORS: every response passes here.
 //!
-//! It gives each request an id, each error the contract's form, each answer the headers all answers
-//! have, and counts and logs what happened. On the path of a request that succeeds it takes no lock,
-//! boxes nothing and formats nothing but the request's id.
+//! It gives each request an id, each error its JSON body, and each response the common headers, and counts and logs
+//! the request. For a request that succeeds it takes no lock, boxes nothing and formats nothing but the request's
+//! id.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpMessage};
 use futures_util::future::LocalBoxFuture;
@@ -31,25 +31,25 @@ use super::trace_context::TraceParent;
 use crate::config::LogRequests;
 use crate::domain::Identity;
 use crate::http::api::Api;
-use crate::http::error::{ApiError, Code, wants_problem};
-use crate::http::header_names::SEQ;
+use crate::http::error::{ApiError, Code, error_type};
+use crate::http::header_names::{JSON, SEQ};
 use crate::http::route::Route;
 use crate::lane::Timing;
 use crate::telemetry::{Request, Stripe};
 
-/// How long an answer waits for no more than the user's seq.
-const LOAD: Duration = Duration::from_secs(1);
+/// How long a response waits, at most, for a user's state to be loaded, which only its seq header needs.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What metrics call the answer to a client that went away before it.
+/// The status in the metrics where the client closed the connection before the response.
 const CLIENT_GONE: u16 = 499;
 
-/// The middleware, before the app starts.
+/// The middleware of one worker's app.
 pub(crate) struct RequestLog {
     worker: Rc<WorkerState>,
     gate: Gate,
 }
 
-/// What one worker needs for every request.
+/// The state of one worker, for all of its requests.
 struct WorkerState {
     api: Arc<Api>,
     stripe: Arc<Stripe>,
@@ -83,7 +83,7 @@ where
     }
 }
 
-/// The middleware at work.
+/// The service that the middleware makes of the app.
 pub(crate) struct RequestLogService<S> {
     inner: S,
     worker: Rc<WorkerState>,
@@ -107,11 +107,11 @@ where
     }
 }
 
-/// An answer being made.
+/// A request whose response is not ready yet.
 pub(crate) struct ResponseFuture<F, B> {
     record: RequestRecord,
     inner: F,
-    /// An answer that waits for its user's state.
+    /// A response that waits for its user's state.
     loading: Option<(Box<ServiceResponse<B>>, LocalBoxFuture<'static, ()>)>,
 }
 
@@ -130,8 +130,8 @@ where
         if let Some((response, _)) = this.loading.take() {
             return Poll::Ready(Ok(this.record.finish(*response)));
         }
-        // A handler that panicked is not polled again, and leaves nothing half done behind it: what
-        // is shared changes only by messages.
+        // A handler that panicked is not polled again, and leaves no shared state half changed: that changes
+        // only by messages.
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.inner).poll(cx)));
         let error = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -153,7 +153,7 @@ where
     }
 }
 
-/// One request on its way. Dropped before it has finished, it counts as given up by its client.
+/// One request. If it is dropped before it has finished, its client has closed the connection.
 struct RequestRecord {
     worker: Rc<WorkerState>,
     id: HeaderValue,
@@ -180,8 +180,8 @@ impl WorkerState {
 }
 
 impl RequestRecord {
-    /// Loads the state of a known user whose seq an answer does not hold, where it is not in memory: a
-    /// request refused early, or one that needs no task. The answer waits for it, but not for long.
+    /// Loads the state of a known user where it is not in memory and the response has no seq yet: the request was
+    /// refused early, or needs no task. The response waits for [`LOAD_TIMEOUT`], at most.
     fn load<B>(&self, response: &ServiceResponse<B>) -> Option<LocalBoxFuture<'static, ()>> {
         if response.headers().contains_key(SEQ) || response.status().is_server_error() {
             return None;
@@ -193,11 +193,11 @@ impl RequestRecord {
         }
         let registry = registry.clone();
         Some(Box::pin(async move {
-            let _ = timeout(LOAD, registry.snapshot(&who)).await;
+            let _ = timeout(LOAD_TIMEOUT, registry.snapshot(&who)).await;
         }))
     }
 
-    /// Makes an answer ready to go.
+    /// Completes a response.
     fn finish<B: MessageBody + 'static>(
         &mut self,
         response: ServiceResponse<B>,
@@ -208,13 +208,15 @@ impl RequestRecord {
         let user = request.extensions().get::<Arc<Identity>>().cloned();
         let mut cause = None;
         let mut response = if status.is_client_error() || status.is_server_error() {
-            let shown = ShownError::new(response.error(), status);
-            let error = shown.get();
+            let mut other = None;
+            let error = shown(response.error(), status, &mut other);
             let body = error.body(status, self.id.to_str().unwrap_or_default());
-            let headers = error.headers();
             cause.clone_from(&error.cause);
             let mut response = response.map_body(|_, _| EitherBody::right(BoxBody::new(body)));
-            headers.set(wants_problem(request.headers()), response.headers_mut());
+            response.headers_mut().insert(CONTENT_TYPE, error_type(request.headers()));
+            if let Some(other) = other {
+                other.set_headers(response.headers_mut());
+            }
             response
         } else {
             response.map_into_left_body()
@@ -234,9 +236,9 @@ impl RequestRecord {
             add_server_timing(headers, timing);
         }
         api.limits.add_headers(&request, headers);
-        // A body that was not read to its end cannot be followed by another request.
-        let body_is_left = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
-        if body_is_left || api.draining.load(Ordering::Relaxed) {
+        // No other request can follow a body that was not read to its end.
+        let body_is_unread = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+        if body_is_unread || api.draining.load(Ordering::Relaxed) {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
         self.record(&RequestOutcome {
@@ -248,18 +250,19 @@ impl RequestRecord {
             timing: request.extensions().get().copied(),
         });
         if let Some(body) = self.chunked_body.take().filter(|body| !body.is_over()) {
-            response = response.map_body(|_, answer| EitherBody::right(body.held_by(answer)));
+            response = response.map_body(|_, own| EitherBody::right(body.held_by(own)));
         }
         ServiceResponse::new(request, response)
     }
 
-    /// Makes the answer to a request that came to nothing: a middleware's error, or a panic.
+    /// Makes the response to a middleware's error or a panic.
     fn fail(&mut self, error: &Error) -> Error {
         let mut response = error.error_response();
         let status = response.status();
-        let shown = ShownError::new(Some(error), status);
-        let shown = shown.get();
-        shown.headers().set(false, response.headers_mut());
+        let mut other = None;
+        let shown = shown(Some(error), status, &mut other);
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+        shown.set_headers(response.headers_mut());
         add_common_headers(response.headers_mut(), &self.id);
         let body = shown.body(status, self.id.to_str().unwrap_or_default());
         self.record(&RequestOutcome {
@@ -274,7 +277,7 @@ impl RequestRecord {
         actix_web::error::InternalError::from_response(shown.to_string(), response).into()
     }
 
-    /// Counts the request and, where it is worth a line, logs it.
+    /// Counts the request, and logs it if it is notable or all are logged.
     fn record(&mut self, outcome: &RequestOutcome) {
         self.finished = true;
         let took = self.started.elapsed();
@@ -300,25 +303,10 @@ impl Drop for RequestRecord {
     }
 }
 
-/// An error of ours, or what stands for one of the framework's.
-enum ShownError<'a> {
-    Ours(&'a ApiError),
-    Foreign(Box<ApiError>),
-}
-
-impl<'a> ShownError<'a> {
-    fn new(error: Option<&'a Error>, status: StatusCode) -> Self {
-        if let Some(ours) = error.and_then(Error::as_error::<ApiError>) {
-            return Self::Ours(ours);
-        }
+/// A request's error if it is an [`ApiError`]; else one that stands for it, which is kept in `other`.
+fn shown<'a>(error: Option<&'a Error>, status: StatusCode, other: &'a mut Option<ApiError>) -> &'a ApiError {
+    error.and_then(Error::as_error).unwrap_or_else(|| {
         let cause = error.map(|error| error.to_string().into());
-        Self::Foreign(Box::new(ApiError { cause, ..ApiError::of_status(status) }))
-    }
-
-    fn get(&self) -> &ApiError {
-        match self {
-            Self::Ours(error) => error,
-            Self::Foreign(error) => error,
-        }
-    }
+        other.insert(ApiError { cause, ..ApiError::of_status(status) })
+    })
 }

@@ -1,16 +1,15 @@
-//! The bound on a client that does not read.
+//! Closes the connection of a client that does not read.
 
 use std::any::Any;
 use std::time::Duration;
 
-/// How long a client may take nothing of what it is sent before its connection is cut: neither an event
-/// stream nor any other answer waits longer for a reader that does not read.
+/// How long a client may read nothing of what is sent before its connection is closed. It holds for event streams and
+/// all other responses.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Has the system cut a connection on which nothing could be sent for [`SEND_TIMEOUT`] though there was
-/// something to send (tcp(7), `TCP_USER_TIMEOUT`). While it cannot be written to, nobody asks an answer's
-/// body for more, so that no timer of ours could do it. Elsewhere than on Linux the bound on such a
-/// connection is its token's life.
+/// Makes the kernel close a connection on which nothing could be sent for [`SEND_TIMEOUT`] although there was something
+/// to send (tcp(7), `TCP_USER_TIMEOUT`). The server cannot do so itself: it does not poll a response's body while the
+/// connection cannot be written to. On other systems than Linux an event stream ends with its token.
 #[cfg(target_os = "linux")]
 pub(crate) fn limit(connection: &dyn Any) {
     use actix_tls::accept::rustls_0_23::TlsStream;
@@ -21,7 +20,7 @@ pub(crate) fn limit(connection: &dyn Any) {
     let stream = plain.or_else(|| Some(connection.downcast_ref::<TlsStream<TcpStream>>()?.get_ref().0));
     let set = stream.map(|stream| SockRef::from(stream).set_tcp_user_timeout(Some(SEND_TIMEOUT)));
     if let Some(Err(error)) = set {
-        tracing::warn!(%error, "a connection's time-out cannot be set");
+        tracing::warn!(%error, "cannot set a connection's send time-out");
     }
 }
 
@@ -41,7 +40,7 @@ mod tests {
     use socket2::SockRef;
 
     #[actix_web::test]
-    async fn a_connection_is_cut_by_the_system_when_its_reader_does_not_read() {
+    async fn the_kernel_closes_a_connection_whose_client_does_not_read() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         limit(&stream);
@@ -49,7 +48,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn so_is_one_with_tls() {
+    async fn the_kernel_closes_a_tls_connection_whose_client_does_not_read() {
         let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let certificate = CertificateDer::from(pair.cert);
         let key = PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();

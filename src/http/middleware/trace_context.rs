@@ -1,6 +1,5 @@
-//! Where a request comes from in a distributed trace: W3C Trace Context's `traceparent`.
-//!
-//! The recommendation asks that what is not of its form be ignored, as if nothing had been sent.
+//! The position of a request in a distributed trace: W3C Trace Context's `traceparent`. As the recommendation
+//! demands, an invalid one is ignored.
 
 use std::fmt;
 
@@ -15,7 +14,7 @@ use crate::http::header_names::TRACEPARENT;
     allow(dead_code, reason = "only exported spans have a parent and are sampled")
 )]
 pub(crate) struct TraceParent {
-    /// The trace the request is a part of.
+    /// The trace that the request belongs to.
     pub(crate) trace: u128,
     /// The caller's span.
     pub(crate) span: u64,
@@ -24,41 +23,35 @@ pub(crate) struct TraceParent {
 }
 
 impl TraceParent {
-    /// What the one `traceparent` of a request says.
+    /// Reads a request's `traceparent`, if it has exactly one that is valid.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(TRACEPARENT);
-        let line = lines.next()?;
-        if lines.next().is_some() { None } else { Self::parse(line.as_bytes()) }
+        let line = lines.next().filter(|_| lines.next().is_none())?;
+        Self::parse(line.to_str().ok()?)
     }
 
-    /// Reads `00-<trace id>-<parent id>-<flags>`; of a later version what it has in common with that.
-    fn parse(text: &[u8]) -> Option<Self> {
-        let (known, more) = text.split_at_checked(55)?;
-        let [first, second, third] = [known[2], known[35], known[52]];
-        if [first, second, third] != [b'-'; 3] {
-            return None;
-        }
-        match (digits(&known[..2])?, more) {
-            (0, []) | (1..0xff, [] | [b'-', ..]) => {}
-            _ => return None,
-        }
-        let trace = digits(&known[3..35]).filter(|trace| *trace != 0)?;
-        let span = u64::try_from(digits(&known[36..52])?).ok().filter(|span| *span != 0)?;
-        Some(Self { trace, span, sampled: digits(&known[53..])? & 1 == 1 })
+    /// Reads `00-<trace id>-<parent id>-<flags>`. A later version may have more after another dash.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(5, '-');
+        let mut number = |digits| hexadecimal(parts.next()?, digits);
+        let (version, trace, span, flags) = (number(2)?, number(32)?, number(16)?, number(2)?);
+        let is_known = version < 0xff && (version > 0 || parts.next().is_none());
+        let span = u64::try_from(span).ok()?;
+        (is_known && trace != 0 && span != 0).then_some(Self { trace, span, sampled: flags & 1 == 1 })
     }
 }
 
 impl fmt::Display for TraceParent {
-    /// The trace's id, by which other services name it.
+    /// The trace's id, as other services show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.trace)
     }
 }
 
-/// A number in lower case hexadecimal digits.
-fn digits(text: &[u8]) -> Option<u128> {
-    let lower = text.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    u128::from_str_radix(str::from_utf8(text).ok().filter(|_| lower)?, 16).ok()
+/// A number of so many lower case hexadecimal digits.
+fn hexadecimal(text: &str, digits: usize) -> Option<u128> {
+    let is_hexadecimal = text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    if text.len() == digits && is_hexadecimal { u128::from_str_radix(text, 16).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -70,18 +63,18 @@ mod tests {
 
     #[test]
     fn a_valid_one_is_read() {
-        let read = TraceParent::parse(VALID.as_bytes()).unwrap();
+        let read = TraceParent::parse(VALID).unwrap();
         assert_eq!((read.span, read.sampled), (0x00f0_67aa_0ba9_02b7, true));
         assert_eq!(read.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert!(!TraceParent::parse(VALID.replace("-01", "-02").as_bytes()).unwrap().sampled);
-        // A later version may have more behind it.
+        assert!(!TraceParent::parse(&VALID.replace("-01", "-02")).unwrap().sampled);
+        // A later version may have more after it.
         for later in [VALID.replacen("00", "cc", 1), VALID.replacen("00", "cc", 1) + "-what-ever"] {
-            assert_eq!(TraceParent::parse(later.as_bytes()), Some(read), "{later}");
+            assert_eq!(TraceParent::parse(&later), Some(read), "{later}");
         }
     }
 
     #[test]
-    fn whatever_is_not_of_the_form_is_ignored() {
+    fn anything_else_is_ignored() {
         for wrong in [
             "",
             "00",
@@ -100,12 +93,12 @@ mod tests {
             &(VALID.replacen("00", "cc", 1) + "."),
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ü",
         ] {
-            assert_eq!(TraceParent::parse(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(TraceParent::parse(wrong), None, "{wrong}");
         }
         let mut headers = HeaderMap::new();
         headers.append(TRACEPARENT, HeaderValue::from_static(VALID));
         assert!(TraceParent::of(&headers).is_some());
         headers.append(TRACEPARENT, HeaderValue::from_static(VALID));
-        assert_eq!(TraceParent::of(&headers), None, "two lines say nothing certain");
+        assert_eq!(TraceParent::of(&headers), None, "two lines contradict each other");
     }
 }

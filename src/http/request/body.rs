@@ -1,4 +1,4 @@
-//! Request bodies: their type, their size, and how long they may take.
+//! Request bodies: their media type, their size, and how long they may take to arrive.
 
 use std::time::Duration;
 
@@ -16,27 +16,19 @@ use super::task_body::parse;
 use crate::http::api::Api;
 use crate::http::error::{ApiError, Code, FieldError};
 
-/// How long a body may take to arrive.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// What a large body is allowed.
+/// The limits of a large body.
 #[derive(Clone, Copy)]
 pub(crate) struct Allowance {
-    /// Its bytes at most, unless the setting for all bodies allows more.
+    /// At most so many bytes, unless the setting for all bodies allows more.
     pub(crate) bytes: usize,
     /// How long it may take to arrive.
     pub(crate) time: Duration,
 }
 
-/// A body that was read.
-pub(crate) struct ParsedBody<T> {
-    /// What it says.
-    pub(crate) form: T,
-    /// What it is.
-    pub(crate) bytes: Bytes,
-}
+/// The limits of any other body: of its size, the setting alone.
+const USUAL: Allowance = Allowance { bytes: 0, time: Duration::from_secs(10) };
 
-/// A body that has not been read yet: the handler reads it once it knows the caller.
+/// A body that has not been read yet: the handler reads it once the caller is known.
 pub struct Body {
     request: HttpRequest,
     payload: Payload,
@@ -52,49 +44,42 @@ impl FromRequest for Body {
 }
 
 impl Body {
-    /// Reads the body as a form.
-    pub(crate) async fn read<T: Form>(self) -> Result<ParsedBody<T>, ApiError> {
+    /// Reads the body as a form: the form, and the bytes.
+    pub(crate) async fn read<T: Form>(self) -> Result<(T, Bytes), ApiError> {
         check_type(self.request.headers())?;
-        let allowance = self.usual();
-        let bytes = self.bytes(allowance).await?;
-        let form = parse(&bytes).map_err(ApiError::invalid)?;
-        Ok(ParsedBody { form, bytes })
+        let bytes = self.bytes(USUAL).await?;
+        Ok((parse(&bytes).map_err(ApiError::invalid)?, bytes))
     }
 
-    /// Reads the body as a form, unless it is empty, whatever its type is then said to be.
-    pub(crate) async fn read_unless_empty<T: Form>(self) -> Result<ParsedBody<Option<T>>, ApiError> {
+    /// Reads the body as a form, unless it is empty; an empty body may have any media type.
+    pub(crate) async fn read_unless_empty<T: Form>(self) -> Result<(Option<T>, Bytes), ApiError> {
         let right_type = check_type(self.request.headers());
-        let allowance = self.usual();
-        let bytes = self.bytes(allowance).await?;
+        let bytes = self.bytes(USUAL).await?;
         if bytes.trim_ascii().is_empty() {
-            return Ok(ParsedBody { form: None, bytes });
+            return Ok((None, bytes));
         }
         right_type?;
-        let form = parse(&bytes).map_err(ApiError::invalid)?;
-        Ok(ParsedBody { form: Some(form), bytes })
+        Ok((Some(parse(&bytes).map_err(ApiError::invalid)?), bytes))
     }
 
-    /// Reads a body that may be large, by an allowance of its own.
+    /// Reads a body that may be large, within limits of its own.
     pub(crate) async fn read_large<T: Send + 'static>(
         self,
         allowance: Allowance,
         parse: fn(&[u8]) -> Result<T, Vec<FieldError>>,
-    ) -> Result<ParsedBody<T>, ApiError> {
+    ) -> Result<(T, Bytes), ApiError> {
         check_type(self.request.headers())?;
         let bytes = self.bytes(allowance).await?;
         let body = bytes.clone();
-        // Aside, where no other request waits for it.
+        // On the blocking thread pool, where no other request waits for it.
         let form = web::block(move || parse(&body)).await?.map_err(ApiError::invalid)?;
-        Ok(ParsedBody { form, bytes })
-    }
-
-    fn usual(&self) -> Allowance {
-        Allowance { bytes: Api::of(&self.request).config.max_body_bytes, time: DEADLINE }
+        Ok((form, bytes))
     }
 
     async fn bytes(mut self, allowance: Allowance) -> Result<Bytes, ApiError> {
         let limit = allowance.bytes.max(Api::of(&self.request).config.max_body_bytes);
-        if announced(self.request.headers()).is_some_and(|length| length > limit) {
+        let length = self.request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > limit) {
             return Err(too_large(limit));
         }
         let all = timeout(allowance.time, collect(&mut self.payload, limit)).await;
@@ -130,11 +115,7 @@ fn broken(error: &PayloadError) -> ApiError {
     ApiError { cause: Some(error.to_string().into()), ..ApiError::new(Code::BadRequest, message) }
 }
 
-fn announced(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Lets through what is JSON or does not say what it is.
+/// Accepts JSON, and a body without a media type.
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let refused = |message| Err(ApiError::new(Code::UnsupportedMediaType, message));
     if headers
@@ -163,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_and_what_is_built_on_it_are_taken_and_nothing_else() {
+    fn only_json_and_media_types_based_on_it_are_accepted() {
         for good in [
             "application/json",
             "Application/JSON; charset=utf-8",
@@ -185,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Collects a body that comes in these chunks, up to 8 bytes.
+    /// Collects a body of these chunks, with a limit of 8 bytes.
     async fn collected(chunks: &[&'static str]) -> Result<Bytes, Code> {
         let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
         let mut payload = Payload::Stream { payload: futures_util::stream::iter(chunks).boxed_local() };

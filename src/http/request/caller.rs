@@ -1,4 +1,4 @@
-//! Who is asking: the one extractor of everything under `/api`, and what its caller may do.
+//! The caller of a request: the extractor of all operations under `/api`, and what a caller can do.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::http::error::ApiError;
 use crate::http::route::Route;
 use crate::lane::{Registry, Snapshot, Subscription, Work, Write, WriteReply};
 
-/// Bytes of a token at most.
-const LONGEST_TOKEN: usize = 8 * 1024;
+/// Bytes of a token, at most.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A request's caller: its token is verified, and its path names the same user.
 pub struct Caller {
@@ -35,21 +35,18 @@ impl FromRequest for Caller {
     type Error = actix_web::Error;
     type Future = Either<Ready<Result<Self, Self::Error>>, Verified>;
 
-    /// Without a wait where the token was verified before.
+    /// Ready at once if the token's verification is cached.
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let at_once = |caller: Result<Self, ApiError>| Either::Left(ready(caller.map_err(Into::into)));
         let token = match bearer(request.headers()) {
             Ok(token) => token,
-            Err(error) => {
-                let caller = by_ticket(request).unwrap_or(Err(error));
-                return Either::Left(ready(caller.map_err(Into::into)));
-            }
+            Err(error) => return at_once(by_ticket(request).unwrap_or(Err(error))),
         };
         if let Some(session) = Api::of(request).verifier.cached(token) {
-            return Either::Left(ready(Self::new(session, request).map_err(Into::into)));
+            return at_once(Self::new(session, request));
         }
         let Some(token) = str::from_utf8(token).ok().filter(|token| token.is_ascii()) else {
-            let error = ApiError::unauthorized("Invalid token", "it is not ASCII");
-            return Either::Left(ready(Err(error.into())));
+            return at_once(Err(ApiError::unauthorized("Invalid token", "it is not ASCII")));
         };
         let (token, request) = (token.to_owned(), request.clone());
         Either::Right(Box::pin(async move {
@@ -64,13 +61,16 @@ impl FromRequest for Caller {
 }
 
 impl Caller {
-    /// The caller who has this session, if it is who the path names and may ask now.
+    /// The caller with this session.
+    ///
+    /// # Errors
+    /// 401 if the path names another user, 429 if the user has made too many requests.
     pub(crate) fn new(session: Session, request: &HttpRequest) -> Result<Self, ApiError> {
         let who = session.identity();
         match user_segment(request.uri().path()) {
-            Some(named) if !names(named, who.subject()) => Err(crossing(who, named)),
+            Some(named) if !names(named, who.subject()) => Err(other_user(who, named)),
             _ => {
-                // For the middleware `request_log`: the log line and the seq of answers that have none yet.
+                // The middleware `request_log` needs it for the log, and for the seq of responses without one.
                 request.extensions_mut().insert(Arc::clone(who));
                 Api::of(request).limits.admit(who.user(), request)?;
                 Ok(Self { session, request: request.clone() })
@@ -78,12 +78,12 @@ impl Caller {
         }
     }
 
-    /// Who it is.
+    /// The user's identity.
     pub(crate) fn who(&self) -> &Identity {
         self.session.identity()
     }
 
-    /// What the caller's token opened.
+    /// The session of the token.
     pub(crate) const fn session(&self) -> &Session {
         &self.session
     }
@@ -97,42 +97,34 @@ impl Caller {
         &Api::of(&self.request).registry
     }
 
-    /// The caller's tasks as they are, not older than the request asks for.
+    /// The caller's tasks, at the seq of `X-Tasklane-Min-Seq` or later.
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, ApiError> {
-        let least = min_seq(self.request.headers())?;
-        Ok(self.registry().snapshot_from(self.who(), least).await?)
+        let min_seq = min_seq(self.request.headers())?;
+        Ok(self.registry().snapshot_from(self.who(), min_seq).await?)
     }
 
-    /// Carries out one operation, if the request's condition holds; `body` is what it was sent as.
+    /// Carries out one operation, if the request's condition holds; `body` is the request's.
     pub(crate) async fn change(&self, command: Command, body: &[u8]) -> Result<WriteReply, ApiError> {
         let if_match = match command {
             Command::CreateTask(_) | Command::ImportTask(_) => None,
             _ => if_match(self.request.headers()),
         };
-        self.submit(Work::Operations(vec![Operation { command, if_match }]), body).await
+        self.submit(Work::Operations(vec![Operation { command, if_match }]), body, ApiError::from).await
     }
 
-    /// Carries out a write, once for each idempotency key.
-    pub(crate) async fn submit(&self, work: Work, body: &[u8]) -> Result<WriteReply, ApiError> {
-        let key = key_of(&self.request, body)?;
-        Ok(self.write(Write { work, key }).await?)
-    }
-
-    /// Carries out operations, once for each idempotency key. A refusal says which one it is of.
-    pub(crate) async fn submit_all(
+    /// Carries out a write, once for each idempotency key; `body` is the request's, and `to_api` makes the response of
+    /// an error.
+    pub(crate) async fn submit(
         &self,
-        operations: Vec<Operation>,
+        work: Work,
         body: &[u8],
+        to_api: fn(Error) -> ApiError,
     ) -> Result<WriteReply, ApiError> {
-        let write = Write { work: Work::Operations(operations), key: key_of(&self.request, body)? };
-        self.write(write).await.map_err(ApiError::of_operation)
-    }
-
-    async fn write(&self, write: Write) -> Result<WriteReply, Error> {
-        let (answer, timing) = self.registry().submit_timed(self.who(), write).await;
-        // For the middleware `request_log`: whatever came of it, the answer says how long it took.
+        let write = Write { work, key: key_of(&self.request, body)? };
+        let (reply, timing) = self.registry().submit_timed(self.who(), write).await;
+        // The middleware `request_log` adds it to the response, whether or not the write succeeded.
         self.request.extensions_mut().insert(timing);
-        answer
+        reply.map_err(to_api)
     }
 
     /// Follows the caller's changes from now on.
@@ -140,13 +132,13 @@ impl Caller {
         self.registry().follow(self.who()).await
     }
 
-    /// The task the path names. One whose id is no UUID does not exist.
+    /// The id of the task in the path; 404 if it is not a UUID.
     pub(crate) fn task_id(&self) -> Result<TaskId, ApiError> {
         task_of(&self.request).ok_or_else(|| ApiError::no_task(None))
     }
 }
 
-/// The caller of an event stream who comes with a ticket instead of a token; `None` if there is no ticket.
+/// The caller of an event stream with a ticket in place of a token; `None` if there is no ticket.
 fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
     let opens_stream = Route::of(request).is_stream && request.method() == Method::GET;
     if !opens_stream || request.headers().contains_key(AUTHORIZATION) {
@@ -160,8 +152,7 @@ fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
     Some(caller)
 }
 
-/// Refuses a request under `/api` that has no valid token: whatever else is wrong with it, that comes
-/// first.
+/// Refuses a request under `/api` without a valid token, before anything else that may be wrong with it.
 pub(crate) async fn check_access(request: &HttpRequest) -> Result<(), actix_web::Error> {
     let path = request.path();
     if path == "/api" || path.starts_with("/api/") {
@@ -170,7 +161,7 @@ pub(crate) async fn check_access(request: &HttpRequest) -> Result<(), actix_web:
     Ok(())
 }
 
-/// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1).
+/// The token of the only `Authorization` header, which must be `Bearer` (RFC 6750, section 2.1).
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], ApiError> {
     let missing = |cause| ApiError::unauthorized("Missing authentication token", cause);
     let invalid = |cause| ApiError::unauthorized("Invalid token", cause);
@@ -186,13 +177,13 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], ApiError> {
     }
     match token.trim_ascii() {
         b"" => Err(missing("an empty token")),
-        token if token.len() > LONGEST_TOKEN => Err(invalid("it is longer than 8 KB")),
+        token if token.len() > MAX_TOKEN_BYTES => Err(invalid("it is longer than 8 KB")),
         token => Ok(token),
     }
 }
 
-/// A refusal of a caller who names another user. The log gets both keys, never the names themselves.
-fn crossing(who: &Identity, segment: &str) -> ApiError {
+/// 401 for a path with another user. The log gets the keys of both users, never the names.
+fn other_user(who: &Identity, segment: &str) -> ApiError {
     let named = decoded(segment).map(|named| UserId::of_subject(&named).to_string());
     let named = named.as_deref().unwrap_or("nobody");
     ApiError::unauthorized("Unauthorized access", format!("user {} asked as user {named}", who.user()))
@@ -216,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_taken_in_any_case_and_the_token_as_it_is() {
+    fn the_scheme_is_accepted_in_any_case_and_the_token_is_unchanged() {
         for value in ["Bearer a.B.c", "bearer a.B.c", "BEARER   a.B.c "] {
             assert_eq!(bearer(&headers(&[value.as_bytes()])).unwrap(), b"a.B.c");
         }
     }
 
     #[test]
-    fn a_missing_token_and_a_malformed_one_are_told_apart() {
+    fn a_missing_token_and_a_malformed_one_have_different_messages() {
         for value in ["Bearer", "Bearer ", "Basic abc", "abc", ""] {
             assert_eq!(refusal(&[value.as_bytes()]), "Missing authentication token", "{value}");
         }

@@ -8,26 +8,26 @@ use crate::domain::{Match, Seq};
 use crate::http::error::ApiError;
 use crate::http::header_names::MIN_SEQ;
 
-/// What a read has to show.
+/// The seq that a read must have reached.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct MinSeq {
-    /// A seq the client knows of, from `X-Tasklane-Seq` of an answer to a write, say: the answer is of that
-    /// seq or a later one, whichever process of several gives it
+    /// A seq that the client knows, such as `X-Tasklane-Seq` of the response to a write: the response is at that seq
+    /// or a later one, even if another process of the service answers
     #[param(rename = "X-Tasklane-Min-Seq", required = false, minimum = 0, example = 7)]
     min_seq: i64,
 }
 
-/// The seq that a read has to be of, or later; 0 where none is given.
+/// The seq that a read must have reached; 0 by default.
 pub(crate) fn min_seq(headers: &HeaderMap) -> Result<Seq, ApiError> {
     let mut lines = headers.get_all(MIN_SEQ);
     let Some(line) = lines.next() else { return Ok(Seq::ZERO) };
-    let least = line.to_str().ok().and_then(seq).filter(|_| lines.next().is_none());
-    least.ok_or_else(|| ApiError::wrong("X-Tasklane-Min-Seq", "must be a seq, given once"))
+    let min_seq = line.to_str().ok().and_then(seq).filter(|_| lines.next().is_none());
+    min_seq.ok_or_else(|| ApiError::wrong("X-Tasklane-Min-Seq", "must be a seq, given once"))
 }
 
-/// An entity tag (RFC 9110, section 8.8.3) in place, without an allocation.
+/// An entity tag (RFC 9110, section 8.8.3), without an allocation.
 pub(crate) struct EntityTag {
     text: [u8; 24],
     len: usize,
@@ -47,7 +47,7 @@ impl EntityTag {
     fn new(open: &str, number: Seq) -> Self {
         let mut digits = itoa::Buffer::new();
         let (mut text, mut len) = ([0; 24], 0);
-        // An i64 has 20 characters at most.
+        // An i64 has at most 20 characters.
         for part in [open, digits.format(number.get()), "\""] {
             text[len..len + part.len()].copy_from_slice(part.as_bytes());
             len += part.len();
@@ -64,14 +64,14 @@ impl EntityTag {
         HeaderValue::from_bytes(self.as_bytes()).expect("digits, quotes and W/ are visible ASCII")
     }
 
-    /// Whether `If-None-Match` names this tag (weakly compared, RFC 9110, section 13.1.2), so that
-    /// the client's copy is still good.
+    /// Whether `If-None-Match` names this tag, so that the client's copy is current (weak comparison, RFC 9110,
+    /// section 13.1.2).
     pub(crate) fn is_named_in(&self, headers: &HeaderMap) -> bool {
         headers.get_all(IF_NONE_MATCH).any(|value| names(value.as_bytes(), opaque(self.as_bytes())))
     }
 }
 
-/// A tag without its mark of weakness.
+/// A tag without `W/`.
 fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
@@ -81,12 +81,12 @@ fn is_star(list: &[u8]) -> bool {
     list.trim_ascii() == b"*"
 }
 
-/// Whether a list of tags holds `wanted`, or is `*`.
+/// Whether a list of tags has `wanted`, or is `*`.
 fn names(list: &[u8], wanted: &[u8]) -> bool {
     is_star(list) || EntityTags(list).any(|tag| opaque(tag) == wanted)
 }
 
-/// The tags of a list, up to the first thing in it that is none. A quoted tag may itself hold commas.
+/// The tags of a list, up to the first malformed one. A quoted tag may have commas.
 struct EntityTags<'a>(&'a [u8]);
 
 impl<'a> Iterator for EntityTags<'a> {
@@ -96,10 +96,10 @@ impl<'a> Iterator for EntityTags<'a> {
         while let [b' ' | b'\t' | b',', rest @ ..] = self.0 {
             self.0 = rest;
         }
-        let mark = self.0.len() - opaque(self.0).len();
-        let [b'"', inner @ ..] = &self.0[mark..] else { return None };
+        let prefix = self.0.len() - opaque(self.0).len();
+        let [b'"', inner @ ..] = &self.0[prefix..] else { return None };
         let end = inner.iter().position(|byte| *byte == b'"')?;
-        let (tag, rest) = self.0.split_at(mark + end + 2);
+        let (tag, rest) = self.0.split_at(prefix + end + 2);
         self.0 = rest;
         Some(tag)
     }
@@ -108,15 +108,15 @@ impl<'a> Iterator for EntityTags<'a> {
 /// A condition on a write.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct IfMatch {
-    /// The task's `ETag`, a list of such, or `*`: write only if the task is in one of these versions
+    /// The task's `ETag`, a list of tags, or `*`: write only if the task is in one of these versions
     #[param(rename = "If-Match", required = false, example = "\"7\"")]
     if_match: Option<String>,
 }
 
-/// The condition `If-Match` states, if it is there (strongly compared, RFC 9110, section 13.1.1): a weak
-/// tag, and one that no task ever has, match nothing.
+/// The condition of `If-Match`, if there is one (strong comparison, RFC 9110, section 13.1.1): a weak tag, and a tag
+/// that no task can have, match nothing.
 pub(crate) fn if_match(headers: &HeaderMap) -> Option<Match> {
     let mut lines = headers.get_all(IF_MATCH).peekable();
     lines.peek()?;
@@ -130,7 +130,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Option<Match> {
     Some(Match::Versions(all))
 }
 
-/// What a list of tags matches.
+/// The condition of a list of tags.
 pub(crate) fn matching(list: &[u8]) -> Match {
     if is_star(list) {
         return Match::Any;
@@ -138,7 +138,7 @@ pub(crate) fn matching(list: &[u8]) -> Match {
     let version = |tag: &[u8]| {
         let digits = std::str::from_utf8(tag.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?;
         let version = Seq::new(digits.parse().ok()?);
-        // A tag is compared as it is: `"007"` is none of ours.
+        // Tags are compared as text: no task has `"007"`.
         (EntityTag::strong(version).as_bytes() == tag).then_some(version)
     };
     Match::Versions(EntityTags(list).filter_map(version).collect())
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_looked_for_in_every_header_line() {
+    fn a_tag_is_found_in_every_header_line() {
         let mut headers = HeaderMap::new();
         headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"1\""));
         headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"2\""));

@@ -1,4 +1,4 @@
-//! Forms: types that name their fields once, to be read from a body and to be documented.
+//! Forms: types whose fields are named once, for reading a body and for the OpenAPI document.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,36 +11,37 @@ use super::json_fields::{Fault, Faults, RawObject, is_null};
 /// A schema, or the name of one.
 pub(crate) type SchemaOrName = RefOr<Schema>;
 
-/// The document's schemas that others refer to, by name.
+/// Schemas that other schemas refer to, by name.
 pub(crate) type NamedSchemas = Vec<(String, SchemaOrName)>;
 
-/// What is made of a body's fields.
+/// A type that is read from a body's fields.
 pub(crate) trait Form: Sized {
-    /// Goes through the fields, all of them; `None` if one that is needed is not there, or is wrong.
+    /// Reads all of the fields; `None` if a required one is missing or wrong.
     fn read(fields: &mut impl Fields) -> Option<Self>;
 }
 
-/// What a [`Form`] asks for its fields: a body's ([`FieldReader`]), or a schema in the making ([`Documenter`]).
+/// Where a [`Form`] gets its fields: from a body ([`FieldReader`]), or from nothing, to collect their schemas
+/// ([`Documenter`]).
 pub(crate) trait Fields {
-    /// A field that must be given.
+    /// A required field.
     fn required<T: FieldValue>(&mut self, name: &'static str) -> Option<T>;
 
-    /// A field that may be left out.
+    /// An optional field.
     fn optional<T: FieldValue>(&mut self, name: &'static str) -> Option<T>;
 
-    /// A field that is false where it is left out.
+    /// An optional field that is false by default.
     fn flag(&mut self, name: &'static str) -> bool;
 
-    /// What is wrong with them.
+    /// The faults found so far.
     fn faults(&mut self) -> &mut Faults;
 }
 
-/// A value that a field can have.
+/// A type that a field can have.
 pub(crate) trait FieldValue: Sized {
-    /// Reads it.
+    /// Reads a value.
     fn read(raw: &RawValue) -> Result<Self, Fault>;
 
-    /// Its schema as a field has it; what that refers to is added to `named`.
+    /// The schema of a field with this type; schemas that it refers to are added to `named`.
     fn schema_in(named: &mut NamedSchemas) -> SchemaOrName;
 }
 
@@ -90,16 +91,18 @@ impl Fields for FieldReader<'_, '_> {
     }
 }
 
-/// Notes down a form's fields: none is given, so that each is asked for.
+/// Collects the schemas of a form's fields. No field has a value, so that the form asks for every one.
 pub(crate) struct Documenter {
     object: ObjectBuilder,
-    names: Vec<&'static str>,
-    named: NamedSchemas,
+    /// The names of the fields.
+    pub(crate) names: Vec<&'static str>,
+    /// The schemas that the fields refer to.
+    pub(crate) named: NamedSchemas,
     faults: Faults,
 }
 
 impl Documenter {
-    /// What is asked for.
+    /// Collects what `read` asks for.
     pub(crate) fn of<T>(read: impl FnOnce(&mut Self) -> T) -> Self {
         let (object, faults) = (ObjectBuilder::new(), Faults::of_body());
         let mut documenter = Self { object, names: Vec::new(), named: Vec::new(), faults };
@@ -107,19 +110,9 @@ impl Documenter {
         documenter
     }
 
-    /// Their schema.
+    /// The schema of an object with the fields.
     pub(crate) fn schema(self, description: &str, example: Value) -> ObjectBuilder {
         with_example(self.object.description(Some(description)), example)
-    }
-
-    /// Their names.
-    pub(crate) fn names(self) -> Vec<&'static str> {
-        self.names
-    }
-
-    /// The schemas they refer to.
-    pub(crate) fn named(self) -> NamedSchemas {
-        self.named
     }
 
     fn add(&mut self, name: &'static str, schema: impl Into<SchemaOrName>) {
@@ -150,12 +143,12 @@ impl Fields for Documenter {
     }
 }
 
-/// A schema of texts.
+/// The schema of a string.
 pub(crate) fn text(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description))
 }
 
-/// A schema of texts such as this one.
+/// The schema of a string, with an example.
 pub(crate) fn text_like(description: &str, example: &str) -> ObjectBuilder {
     with_example(text(description), example.into())
 }
@@ -165,15 +158,15 @@ fn with_example(schema: ObjectBuilder, example: Value) -> ObjectBuilder {
     schema.example(Some(example))
 }
 
-/// Refers to a type's schema by its name.
+/// A reference to a type's schema, which is added to `named`.
 pub(crate) fn refer_to<T: ToSchema>(named: &mut NamedSchemas) -> SchemaOrName {
     named.push((T::name().into(), T::schema()));
     T::schemas(named);
     Ref::from_schema_name(T::name()).into()
 }
 
-/// Gives a type a schema, under its name in the document: a `value` together with how it is read where a field
-/// has it, a `form` that of the fields it reads.
+/// Gives a type a schema with a name, and the schemas that it refers to; with `value`, makes it a [`FieldValue`] and says
+/// how it is read.
 macro_rules! documented {
     ($type:ty as $name:literal, $schema:expr $(, $named:expr)?) => {
         impl utoipa::PartialSchema for $type {

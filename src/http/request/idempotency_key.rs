@@ -1,8 +1,8 @@
-//! Idempotency keys: a client's name for one write, so that sending it again does it once.
+//! Idempotency keys: a client's name for one write, so that a retry does not repeat it.
 //!
 //! After the IETF draft "The Idempotency-Key HTTP Header Field"
 //! (draft-ietf-httpapi-idempotency-key-header-07). Its syntax is a structured-field string (RFC 8941,
-//! section 3.3.3), `"8e03978e"`; most clients send the bare text, which is taken, too, and means the same.
+//! section 3.3.3), `"8e03978e"`; most clients send the bare text, which is accepted, too, and means the same.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, IF_MATCH};
@@ -16,16 +16,16 @@ use crate::http::header_names::IDEMPOTENCY_KEY;
 use crate::http::route::Route;
 use crate::lane::IdempotencyKey;
 
-/// Characters of a key at most.
-const LONGEST: usize = 255;
+/// Characters of a key, at most.
+const MAX_CHARACTERS: usize = 255;
 
 /// A name for a write.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct KeyHeader {
-    /// A name of the client's choice for this write, quoted or bare: sent again, it is not done again, and
-    /// gets the same answer, for 24 hours at least
+    /// A name of the client's choice for this write, quoted or bare: a retry under the same key is not carried out
+    /// again, and gets the same response, for at least 24 hours
     #[param(
         rename = "Idempotency-Key",
         required = false,
@@ -36,14 +36,14 @@ pub(crate) struct KeyHeader {
     idempotency_key: Option<String>,
 }
 
-/// The request's key, if it has one, with the fingerprint of the request: of its method, its route and
-/// task, its condition and its body. Whether its path names the user or says `me` makes no difference.
+/// The request's key, if it has one, with a fingerprint of its method, route, task, condition and body. It is the same
+/// for a path with the user's id and one with `me`.
 pub(crate) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(key) = key(request.headers())? else { return Ok(None) };
     let task = task_of(request).map(TaskId::as_uuid);
     let mut digest = digest::Context::new(&digest::SHA256);
     let mut add = |part: &[u8]| {
-        // With its length before it, so that no part can pass for the end of another.
+        // The length first, so that the same bytes split differently have another fingerprint.
         digest.update(&(part.len() as u64).to_be_bytes());
         digest.update(part);
     };
@@ -65,7 +65,7 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     key.map(Some).ok_or_else(wrong)
 }
 
-/// Reads a key: quoted, with `\"` and `\\` for a quote and a backslash in it, or bare.
+/// Reads a key: quoted, with `\"` for a quote and `\\` for a backslash in it, or bare.
 fn parse(line: &[u8]) -> Option<String> {
     let mut key = String::with_capacity(line.len());
     if let [b'"', inner @ ..] = line {
@@ -82,7 +82,7 @@ fn parse(line: &[u8]) -> Option<String> {
         key.extend(line.iter().map(|byte| char::from(*byte)));
     }
     let printable = key.chars().all(|character| matches!(character, ' '..='~'));
-    ((1..=LONGEST).contains(&key.len()) && printable).then_some(key)
+    ((1..=MAX_CHARACTERS).contains(&key.len()) && printable).then_some(key)
 }
 
 #[cfg(test)]
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_malformed_key_is_refused() {
         for line in ["", "\"\"", "\"a", "\"a\"b", r#""a\b""#, "é", "a\tb", "\"a\";x=1", &"x".repeat(256)] {
             assert_eq!(parse(line.as_bytes()), None, "{line}");
         }

@@ -1,10 +1,10 @@
-//! How deep a body may be nested.
+//! The limit on the nesting of a body.
 
-/// Levels of arrays and objects in a body at most. No field needs more than three.
-const DEEPEST: usize = 64;
+/// Levels of arrays and objects in a body, at most. No field needs more than three. Also in an error's message.
+const MAX_DEPTH: usize = 64;
 
-/// Whether a JSON text is nested deeper than [`DEEPEST`]. Of a text that is no JSON the answer says
-/// nothing, but it comes.
+/// Whether a JSON text is nested deeper than [`MAX_DEPTH`]. For a text that is not JSON the result means
+/// nothing.
 pub(crate) fn is_too_deep(json: &str) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json.bytes() {
@@ -15,7 +15,7 @@ pub(crate) fn is_too_deep(json: &str) -> bool {
             _ if in_string => {}
             b'[' | b'{' => {
                 depth += 1;
-                if depth > DEEPEST {
+                if depth > MAX_DEPTH {
                     return true;
                 }
             }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brackets_count_only_outside_of_strings_and_while_they_are_open() {
+    fn only_open_brackets_outside_of_strings_count() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(!is_too_deep(&nested(64)));
         assert!(is_too_deep(&nested(65)));

@@ -1,7 +1,8 @@
-//! A JSON body's fields, each still as raw text, and the list of what is wrong with them.
+//! The fields of a JSON body, each still as raw text, and the list of their faults.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 use super::json_depth::is_too_deep;
 use crate::http::error::FieldError;
 
-/// Faults listed in one answer at most; a body may hold far more.
+/// Faults listed in one response, at most; a body may hold far more.
 const MOST_FAULTS: usize = 1000;
 
 /// What is wrong with a field.
@@ -19,39 +20,32 @@ pub(crate) type Fault = Cow<'static, str>;
 /// The faults found so far.
 pub(crate) struct Faults {
     list: Vec<FieldError>,
-    /// What stands before a field's name.
+    /// Precedes a field's name in its fault.
     prefix: String,
-    /// The name of what holds the fields.
+    /// The name of the object that has the fields.
     whole: String,
 }
 
 impl Faults {
-    /// No faults yet, of a body whose fields are on top.
+    /// No faults yet, of a body's own fields.
     pub(crate) fn of_body() -> Self {
         Self { list: Vec::new(), prefix: String::new(), whole: "body".into() }
     }
 
-    /// From now on faults are of what `whole` names, and of its fields, whose names `prefix` precedes.
+    /// The faults from now on are those of the object called `whole`, and of its fields, with `prefix` before their
+    /// names.
     pub(crate) fn enter(&mut self, whole: String, prefix: String) {
         (self.whole, self.prefix) = (whole, prefix);
     }
 
-    /// How many there are.
+    /// How many faults were noted.
     pub(crate) fn count(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether no more faults are listed.
+    /// Whether the list is full: further faults are left out.
     pub(crate) fn is_full(&self) -> bool {
         self.list.len() >= MOST_FAULTS
-    }
-
-    /// What was read, or all that is wrong.
-    pub(crate) fn or<T>(self, read: Option<T>) -> Result<T, Vec<FieldError>> {
-        match read {
-            Some(value) if self.list.is_empty() => Ok(value),
-            _ => Err(self.list),
-        }
     }
 
     /// Notes what is wrong with a field.
@@ -61,10 +55,9 @@ impl Faults {
         self.push(FieldError { field, message: message.into() });
     }
 
-    /// Notes what is wrong with what holds the fields.
+    /// Notes what is wrong with the object that has the fields.
     pub(crate) fn note_whole(&mut self, message: impl Into<Fault>) {
-        let error = FieldError { field: self.whole.clone().into(), message: message.into() };
-        self.push(error);
+        self.push(FieldError { field: self.whole.clone().into(), message: message.into() });
     }
 
     fn push(&mut self, error: FieldError) {
@@ -73,7 +66,7 @@ impl Faults {
         }
     }
 
-    /// Reads a field that was given; `None` if it was not, or is wrong.
+    /// Reads a field that may be given; `None` if it was not given or is wrong.
     pub(crate) fn check<'a, T>(
         &mut self,
         field: &'static str,
@@ -97,22 +90,60 @@ impl Faults {
     }
 }
 
-/// A body as text that is not nested too deeply.
-pub(crate) fn text<'a>(body: &'a [u8], faults: &mut Faults) -> Option<&'a str> {
-    let text = std::str::from_utf8(body);
-    let text = text.map_err(|_| faults.note_whole("must be UTF-8")).ok()?;
-    if is_too_deep(text) {
-        faults.note_whole("must not be nested deeper than 64 levels");
-        return None;
+/// Reads a body with `read`.
+///
+/// # Errors
+/// All faults, of the body as a whole or of its fields.
+pub(crate) fn read_body<T>(
+    body: &[u8],
+    read: impl FnOnce(&str, &mut Faults) -> Option<T>,
+) -> Result<T, Vec<FieldError>> {
+    let mut faults = Faults::of_body();
+    let mut value = None;
+    match str::from_utf8(body) {
+        Ok(text) if !is_too_deep(text) => value = read(text, &mut faults),
+        Ok(_) => faults.note_whole("must not be nested deeper than 64 levels"),
+        Err(_) => faults.note_whole("must be UTF-8"),
     }
-    Some(text)
+    value.filter(|_| faults.list.is_empty()).ok_or(faults.list)
 }
 
-/// The known fields of a JSON object, as given. `null` is a value like any other here.
+/// Reads a body whose one field is a list. `read` gets an element and its name, such as `tasks[7]`.
+///
+/// # Errors
+/// All faults; too few or too many elements are one, with the message `wrong_length`.
+pub(crate) fn read_list<T>(
+    body: &[u8],
+    field: &'static str,
+    lengths: RangeInclusive<usize>,
+    wrong_length: &'static str,
+    read: impl Fn(&str, &str, &mut Faults) -> Option<T>,
+) -> Result<Vec<T>, Vec<FieldError>> {
+    read_body(body, |text, faults| {
+        let object = RawObject::parse(text, &[field], faults)?;
+        let elements = faults.require(field, object.get(field), |raw| list(raw, "must be a list"))?;
+        if !lengths.contains(&elements.len()) {
+            faults.note(field, wrong_length);
+            return None;
+        }
+        let mut values = Vec::with_capacity(elements.len());
+        for (index, element) in elements.into_iter().enumerate() {
+            if faults.is_full() {
+                return None;
+            }
+            let name = format!("{field}[{index}]");
+            faults.enter(name.clone(), format!("{name}."));
+            values.extend(read(element.get(), &name, faults));
+        }
+        Some(values)
+    })
+}
+
+/// The known fields of a JSON object, as given, `null` included.
 pub(crate) struct RawObject<'a>(Vec<(&'static str, &'a RawValue)>);
 
 impl<'a> RawObject<'a> {
-    /// Takes a JSON object apart: refuses a known field given twice, ignores unknown ones.
+    /// Splits a JSON object into its fields: refuses a known field given twice, ignores unknown ones.
     pub(crate) fn parse(text: &'a str, known: &[&'static str], faults: &mut Faults) -> Option<Self> {
         if !text.trim_ascii_start().starts_with('{') {
             faults.note_whole("must be a JSON object");
@@ -120,18 +151,16 @@ impl<'a> RawObject<'a> {
         }
         let mut json = serde_json::Deserializer::from_str(text);
         let object = json.deserialize_map(Known(known)).and_then(|object| json.end().map(|()| object));
-        let object = object.map_err(|error| {
-            if error.is_data() {
-                faults.note_whole("must not give a field twice");
-            } else {
-                let (line, column) = (error.line(), error.column());
+        let wrong = |error: serde_json::Error| match (error.is_data(), error.line(), error.column()) {
+            (true, ..) => faults.note_whole("must not give a field twice"),
+            (_, line, column) => {
                 faults.note_whole(format!("is not valid JSON at line {line}, column {column}"));
             }
-        });
-        object.ok()
+        };
+        object.map_err(wrong).ok()
     }
 
-    /// What a field is given as.
+    /// A field's raw value, if it was given.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(given, _)| *given == name).map(|(_, raw)| *raw)
     }
@@ -170,7 +199,7 @@ pub(crate) fn is_null(raw: &RawValue) -> bool {
 
 pub(crate) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, Fault> {
     let is_string = raw.get().starts_with('"');
-    // A string can still hold half of a surrogate pair, which is no Unicode text.
+    // A JSON string can hold half of a surrogate pair, which is not valid Unicode.
     let wrong = if is_string { "must not hold a lone surrogate" } else { otherwise };
     serde_json::from_str(raw.get()).map_err(|_| wrong.into())
 }
@@ -188,7 +217,7 @@ pub(crate) fn list<'a>(raw: &'a RawValue, otherwise: &'static str) -> Result<Vec
     serde_json::from_str(raw.get()).map_err(|_| otherwise.into())
 }
 
-/// The names as a sentence has them: `` `a`, `b` or `c` ``.
+/// The names as part of a sentence: `` `a`, `b` or `c` ``.
 pub(crate) fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     let last = names.pop().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is asked of a list: from its parameters to a query, with every fault listed.
+//! The query parameters of a list. All faults are listed.
 
 use std::sync::LazyLock;
 
@@ -12,51 +12,51 @@ use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, SortField, Tags, 
 use crate::http::error::ApiError;
 use crate::lane::{Query, parse_cursor};
 
-/// Tasks of one page at most.
-pub(crate) const LARGEST_PAGE: usize = 500;
+/// Tasks of one page, or changes of one response, at most; also in schemas and in errors' messages.
+pub(crate) const MAX_PAGE: usize = 500;
 
-/// Tasks of one page where there is a `cursor` but no `limit`.
-const USUAL_PAGE: usize = 100;
+/// Tasks of one page with a `cursor` but no `limit`.
+const DEFAULT_PAGE: usize = 100;
 
-/// Characters of a text to search for at most.
-const LONGEST_SEARCH: usize = 200;
+/// Characters of a text to search for, at most; also in the schema and in an error's message.
+const MAX_SEARCH: usize = 200;
 
-/// A list's query.
+/// The query parameters of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct TaskQuery {
-    /// Only done ones, or only open ones
+    /// Only completed tasks, or only open ones
     #[param(required = false)]
     completed: Option<bool>,
-    /// The same as `completed` in other words
+    /// The same as `completed`, by name
     #[param(required = false)]
     status: Option<Status>,
-    /// Only those of this priority
+    /// Only tasks with this priority
     #[param(required = false)]
     priority: Option<Priority>,
-    /// Only those with this tag, letter by letter; given several times, only those with all of them
+    /// Only tasks with exactly this tag; given several times, only tasks with all of them
     #[param(required = false, max_items = 20, example = json!(["home"]))]
     tag: Option<Vec<Tag>>,
-    /// Only those due before this date or instant; a date counts as its first instant in UTC
+    /// Only tasks due before this date or instant; a date counts as its first instant in UTC
     #[param(required = false, example = "2026-03-01")]
     due_before: Option<DueDate>,
-    /// Only those due after this date or instant
+    /// Only tasks due after this date or instant
     #[param(required = false, example = "2026-02-01T00:00:00Z")]
     due_after: Option<DueDate>,
-    /// Only those changed after this seq
+    /// Only tasks changed after this seq
     #[param(required = false, minimum = 0)]
     updated_since_seq: Option<i64>,
-    /// Only those with this text in title, description or a tag, whatever the case of its letters
+    /// Only tasks with this text in title, description or a tag, in upper or lower case
     #[param(required = false, max_length = 200, example = "milk")]
     search: Option<String>,
-    /// The order; ties are broken by id, tasks without the value come last. Without it: `-created_at`
+    /// The order, `-created_at` by default; equal tasks are in the order of their ids, tasks without a value come last
     #[param(required = false)]
     sort: Option<Sort>,
-    /// A page of so many tasks. Without it: all of them; with `cursor` alone: 100
+    /// Tasks of the page, at most; all of them by default, 100 with `cursor`
     #[param(minimum = 1, maximum = 500, required = false)]
     limit: Option<u32>,
-    /// The `next_cursor` of the page before; opaque, and good for the same `sort` only
+    /// The `next_cursor` of the page before; opaque, and valid for the same `sort` only
     #[param(required = false)]
     cursor: Option<String>,
 }
@@ -77,11 +77,11 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
         search: search(&mut given),
     };
     let sort = given.read("sort", &SORT, Sort::parse).unwrap_or_default();
-    let limit = given.read("limit", "must be from 1 to 500", |text| number(text, 1..=LARGEST_PAGE));
+    let limit = given.read("limit", "must be from 1 to 500", |text| number(text, 1..=MAX_PAGE));
     let after =
         given.read("cursor", "must be a `next_cursor` of the same `sort`", |text| parse_cursor(sort, text));
     given.check()?;
-    Ok(Query { filter, sort, limit: limit.or(after.is_some().then_some(USUAL_PAGE)), after })
+    Ok(Query { filter, sort, limit: limit.or(after.is_some().then_some(DEFAULT_PAGE)), after })
 }
 
 const DUE: &str =
@@ -94,19 +94,19 @@ static SORT: LazyLock<String> = LazyLock::new(|| {
 
 documented!(
     Sort as "Sort",
-    text("The order of a list, with `-` from the greatest down.").enum_values(Some(
+    text("The order of a list; `-` means descending.").enum_values(Some(
         SortField::ALL.into_iter().flat_map(|field| {
             [false, true].map(|descending| Self { field, descending }.to_string())
         })
     ))
 );
 
-/// A seq, as clients give it.
+/// Reads a seq.
 pub(crate) fn seq(text: &str) -> Option<Seq> {
     number(text, 0..=i64::MAX).map(Seq::new)
 }
 
-/// Which tasks.
+/// The states of tasks to list.
 #[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum Status {
@@ -140,10 +140,10 @@ fn tags(given: &mut Parameters) -> Vec<String> {
     tags.as_slice().iter().map(ToString::to_string).collect()
 }
 
-/// An instant's `+` that a client forgot to encode has become a space.
+/// Reads a date or an instant, even if the `+` of its offset was not encoded, and has become a space.
 fn due(text: &str) -> Option<Due> {
-    let mended = text.len().checked_sub(6).filter(|index| text.as_bytes()[*index] == b' ');
-    let due = match mended {
+    let space = text.len().checked_sub(6).filter(|index| text.as_bytes()[*index] == b' ');
+    let due = match space {
         Some(index) => DueDate::parse(&format!("{}+{}", &text[..index], &text[index + 1..])),
         None => DueDate::parse(text),
     };
@@ -152,7 +152,7 @@ fn due(text: &str) -> Option<Due> {
 
 fn search(given: &mut Parameters) -> Option<String> {
     let text = given.one("search")?;
-    if text.chars().count() > LONGEST_SEARCH {
+    if text.chars().count() > MAX_SEARCH {
         given.note("search", "must be at most 200 characters long");
     }
     Some(fold(&text)).filter(|text| !text.is_empty())
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_is_the_whole_list_and_unknown_parameters_are_ignored() {
+    fn no_parameter_means_the_whole_list_and_unknown_ones_are_ignored() {
         assert_eq!(parse("").unwrap(), Query::default());
         assert_eq!(parse("fields=title&_=1&limits=0&status=all&search=").unwrap(), Query::default());
     }
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn a_cursor_without_a_limit_means_pages_of_100() {
         let sort = Sort { field: SortField::Position, descending: false };
-        let after = CursorPosition { key: None, id: TaskId::generate() };
-        let query = format!("sort=position&cursor={}", cursor(sort, &after));
+        let position = CursorPosition { key: None, id: TaskId::generate() };
+        let query = format!("sort=position&cursor={}", cursor(sort, &position));
         let read = parse(&query).unwrap();
-        assert_eq!((read.limit, read.after), (Some(100), Some(after)));
+        assert_eq!((read.limit, read.after), (Some(100), Some(position)));
         assert_eq!(parse(&format!("{query}&limit=7")).unwrap().limit, Some(7));
     }
 

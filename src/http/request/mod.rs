@@ -1,11 +1,11 @@
-//! From a request's parts to domain types. Every fault of a request is listed, not just the first.
+//! From the parts of a request to domain types. All faults of a body or a query are listed, not just the first.
 //!
-//! - [`caller`]: who asks; the one extractor of everything under `/api`
-//! - [`path`]: whose tasks, and which one
+//! - [`caller`]: who makes the request; the extractor of all operations under `/api`
+//! - [`path`]: the user and the task in a path
 //! - [`conditional`], [`idempotency_key`]: headers
 //! - [`query`], [`list_query`]: query parameters
-//! - [`body`]: a body's bytes; [`json_fields`]: its JSON; [`json_depth`]: how deep that may nest;
-//!   [`form`]: types whose fields are named once, to be read and documented; [`task_body`]: a task's fields
+//! - [`body`]: a body's bytes; [`json_fields`]: its JSON; [`json_depth`]: the limit on its nesting;
+//!   [`form`]: types whose fields are named once, for reading and for the document; [`task_body`]: a task's fields
 
 pub(crate) mod body;
 pub(crate) mod caller;
@@ -18,3 +18,10 @@ pub(crate) mod list_query;
 pub(crate) mod path;
 pub(crate) mod query;
 pub(crate) mod task_body;
+
+pub(crate) use body::{Allowance, Body};
+pub(crate) use caller::Caller;
+pub(crate) use conditional::{EntityTag, IfMatch, MinSeq};
+pub(crate) use idempotency_key::KeyHeader;
+pub(crate) use path::{TaskPath, UserPath};
+pub(crate) use query::Parameters;

@@ -1,4 +1,4 @@
-//! What a path says: whose tasks, and which one.
+//! The user and the task in a path.
 
 use std::borrow::Cow;
 
@@ -9,52 +9,42 @@ use uuid::Uuid;
 
 use crate::domain::TaskId;
 
-/// A path's user.
+/// The user in a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct UserPath {
-    /// The token's subject, percent-encoded where need be, or `me`
+    /// The token's subject, percent-encoded where necessary, or `me`
     #[param(example = "me")]
     user_id: String,
 }
 
-/// A path's task.
+/// The task in a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only its form is used")]
+#[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct TaskPath {
     /// The task's id
     #[param(example = "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89")]
     id: Uuid,
 }
 
-/// The task a request's path names, if it names one.
+/// The id of the task in a request's path, if it has one.
 pub(crate) fn task_of(request: &HttpRequest) -> Option<TaskId> {
-    segment(request.uri().path(), 4).and_then(|id| TaskId::parse(&decoded(id)?))
+    request.uri().path().split('/').nth(4).and_then(|id| TaskId::parse(&decoded(id)?))
 }
 
-/// The part of a path after so many slashes; the first part is the empty one before the first slash.
-fn segment(path: &str, number: usize) -> Option<&str> {
-    let slash = |text: &str| text.bytes().position(|byte| byte == b'/');
-    let mut rest = path;
-    for _ in 0..number {
-        rest = &rest[slash(rest)? + 1..];
-    }
-    Some(&rest[..slash(rest).unwrap_or(rest.len())])
-}
-
-/// Whom a path under `/api` names, still encoded.
+/// The user in a path under `/api`, still encoded.
 pub(crate) fn user_segment(path: &str) -> Option<&str> {
-    segment(path, 2).filter(|named| !named.is_empty())
+    path.split('/').nth(2).filter(|named| !named.is_empty())
 }
 
-/// Percent-decoded, unless that gives no UTF-8.
+/// A percent-decoded segment, if it is UTF-8.
 pub(super) fn decoded(segment: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(segment).decode_utf8().ok()
 }
 
-/// Whether a path's user is the one with this subject.
+/// Whether a path's user segment names the user with this subject.
 pub(crate) fn names(segment: &str, subject: &str) -> bool {
     let is = |named: &str| named == "me" || named == subject;
     if segment.contains('%') { decoded(segment).is_some_and(|named| is(&named)) } else { is(segment) }
@@ -65,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_paths_user_is_decoded_once_and_compared_exactly() {
+    fn the_user_in_a_path_is_decoded_once_and_compared_exactly() {
         for (segment, subject) in [
             ("alice", "alice"),
             ("me", "alice"),
@@ -90,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_the_paths_second_part() {
+    fn the_user_is_the_second_segment_of_a_path() {
         assert_eq!(user_segment("/api/alice/tasks"), Some("alice"));
         assert_eq!(user_segment("/api/alice"), Some("alice"));
         assert_eq!(user_segment("/api/"), None);

@@ -1,4 +1,4 @@
-//! The parameters of a query string: decoded, each checked for how often it is given.
+//! The parameters of a query string, decoded.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use crate::http::error::{ApiError, FieldError};
 
-/// What may not stand in a URI as it is (RFC 3986); `%` may, since it is a path or a query already.
+/// Characters that must be encoded in a URI (RFC 3986). Not `%`, since the path and the query are encoded already.
 const NOT_IN_URI: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -20,21 +20,21 @@ const NOT_IN_URI: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// A query string's parameters, and what is wrong with them so far. Those nobody asks for are ignored.
+/// A query string's parameters, and their faults so far. Unknown ones are ignored.
 pub(crate) struct Parameters<'a> {
     pairs: Vec<(&'a str, &'a str)>,
     faults: Vec<FieldError>,
 }
 
 impl<'a> Parameters<'a> {
-    /// Takes a query string apart.
+    /// Splits a query string into its parameters.
     pub(crate) fn new(query: &'a str) -> Self {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
         Self { pairs, faults: Vec::new() }
     }
 
-    /// Everything a parameter is given as.
+    /// All values of a parameter.
     pub(crate) fn all(&mut self, name: &'static str) -> Vec<Cow<'a, str>> {
         let given = self.pairs.iter().filter(|(key, _)| *key == name);
         let decoded: Option<Vec<_>> = given.map(|(_, value)| decode(value)).collect();
@@ -44,7 +44,7 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// What a parameter is given as, if it is given.
+    /// The value of a parameter that may be given once.
     pub(crate) fn one(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         let mut all = self.all(name);
         if all.len() > 1 {
@@ -54,7 +54,7 @@ impl<'a> Parameters<'a> {
         all.pop()
     }
 
-    /// What a parameter says, if it is given and `read` understands it.
+    /// The value of a parameter that may be given once, as read by `read`; if that gives `None`, the fault is `form`.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
@@ -74,24 +74,24 @@ impl<'a> Parameters<'a> {
         self.faults.push(FieldError::new(name, message));
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there is no fault so far.
     pub(crate) fn is_fine(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// Goes on unless something is wrong.
+    /// Fails if there is a fault.
     pub(crate) fn check(self) -> Result<(), ApiError> {
         if self.faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.faults)) }
     }
 }
 
-/// A whole number within bounds, in digits alone.
+/// A whole number within bounds, in digits only.
 pub(crate) fn number<T: std::str::FromStr + PartialOrd>(text: &str, within: RangeInclusive<T>) -> Option<T> {
     let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits?.parse().ok().filter(|number| within.contains(number))
 }
 
-/// A value as forms encode it: `+` is a space.
+/// Decodes a value of the form encoding: `+` is a space.
 fn decode(value: &str) -> Option<Cow<'_, str>> {
     if !value.contains('+') {
         return percent_decode_str(value).decode_utf8().ok();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_digits_alone() {
+    fn a_number_has_only_digits() {
         assert_eq!(number("500", 1..=500), Some(500));
         for text in ["", "0", "501", "+5", "-1", "1e2", " 1", "99999999999999999999"] {
             assert_eq!(number(text, 1..=500), None, "{text}");

@@ -1,9 +1,9 @@
-//! A task in JSON: what request bodies say of one, and what answers show. A field of a task stands here: in
-//! [`content`], from which bodies are read and their schemas made, and in [`TaskBody`].
+//! A task in JSON: in request bodies, and in responses. Each field of a task is listed twice: in [`content`], for
+//! reading bodies and for their schemas, and in [`TaskBody`], the schema of responses.
 //!
-//! A body is read in two steps. The first takes it apart into the known fields, each still as raw
-//! text; it refuses what is no JSON object and a field given twice, and ignores unknown fields. The
-//! second checks each field by itself, so that one answer can list all that is wrong.
+//! A body is read in two steps. The first splits it into its known fields, each still as raw text; it refuses anything
+//! but a JSON object, and a field given twice, and ignores unknown fields. The second checks each field by itself, so
+//! that one response can list all faults.
 
 use std::sync::LazyLock;
 
@@ -25,7 +25,7 @@ use crate::domain::{
 };
 use crate::http::error::FieldError;
 
-/// What a body says of a task: of a whole one, or of what is to change in one.
+/// The content of a task in a body: all of it (`whole`), or changes to it.
 fn content(fields: &mut impl Fields, whole: bool) -> Patch {
     Patch {
         title: if whole { fields.required("title") } else { fields.optional("title") },
@@ -38,7 +38,7 @@ fn content(fields: &mut impl Fields, whole: bool) -> Patch {
     }
 }
 
-/// All that a body says of a task, if it has a title.
+/// All of a task's content, if it has a title; and whether the task is completed.
 fn whole_content(fields: &mut impl Fields) -> (bool, Option<TaskContent>) {
     let patch = content(fields, true);
     let completed = patch.completed.unwrap_or(false);
@@ -59,19 +59,20 @@ impl Form for NewTask {
 }
 
 documented!(
-    form NewTask as "CreateTask",
-    "A task to be made. Its `id` may be chosen by the client, so that the request can be sent again; else the \
-     server chooses it.",
-    json!({
-        "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
-        "due_date": "2026-02-14", "position": "a0"
-    })
+    NewTask as "CreateTask",
+    Documenter::of(Self::read)
+        .schema("A new task. The client may choose its `id`, so that the request can be retried; else the server \
+             chooses it.", json!({
+            "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
+            "due_date": "2026-02-14", "position": "a0"
+        })),
+    Documenter::of(Self::read).named
 );
 
 impl Form for Patch {
     fn read(fields: &mut impl Fields) -> Option<Self> {
         static EMPTY: LazyLock<String> = LazyLock::new(|| {
-            let names = Documenter::of(|fields| content(fields, false)).names();
+            let names = Documenter::of(|fields| content(fields, false)).names;
             format!("must have {}", one_of(names))
         });
         let before = fields.faults().count();
@@ -84,13 +85,13 @@ impl Form for Patch {
 }
 
 documented!(
-    form Patch as "UpdateTask",
-    "What is to change; at least one field. What is left out stays, and `null` clears.",
-    json!({"title": "Buy oat milk", "priority": null}),
-    min_properties(Some(1))
+    Patch as "UpdateTask",
+    Documenter::of(Self::read)
+        .schema("Changes to a task; at least one field. Fields that are left out stay, and `null` clears.", json!({"title": "Buy oat milk", "priority": null})).min_properties(Some(1)),
+    Documenter::of(Self::read).named
 );
 
-/// A task of an export. Its owner and version are the importer's, whatever it says of them.
+/// A task of an export. Its owner and version are ignored.
 impl Form for Task {
     fn read(fields: &mut impl Fields) -> Option<Self> {
         let id = fields.required("id");
@@ -101,18 +102,20 @@ impl Form for Task {
             fields.faults().note("completed_at", "must be null unless `completed` is true");
         }
         let (id, content, created_at, updated_at) = (id?, content?, created_at?, updated_at?);
-        // Since when a task has been done is not known of every old one: its last change is when it can
-        // have been done at the latest.
+        // Not every old export says when a task was completed: at its last change, at the latest.
         let completed_at = completed.then(|| completed_at.unwrap_or(updated_at));
         Some(Self { id, content, completed_at, created_at, updated_at, version: Seq::ZERO })
     }
 }
 
 documented!(
-    form Task as "ImportTask",
-    "A task to be put in. Its `completed_at` is null unless it is done; if it is and this is missing, \
-     `updated_at` is taken.",
-    import_example()
+    Task as "ImportTask",
+    Documenter::of(Self::read).schema(
+        "A task to import. Its `completed_at` is null unless it is completed; where it is missing, `updated_at` \
+         counts.",
+        import_example()
+    ),
+    Documenter::of(Self::read).named
 );
 
 pub(crate) fn import_example() -> serde_json::Value {
@@ -123,7 +126,7 @@ pub(crate) fn import_example() -> serde_json::Value {
     })
 }
 
-/// The state a task is to be set to.
+/// The state to set.
 pub(crate) struct Completed(pub(crate) bool);
 
 impl Form for Completed {
@@ -139,15 +142,13 @@ documented!(form Completed as "CompleteTask", "The state to set.", json!({"compl
 /// # Errors
 /// Every field that is wrong, or what is wrong with the body as a whole.
 pub(crate) fn parse<T: Form>(body: &[u8]) -> Result<T, Vec<FieldError>> {
-    let mut faults = Faults::of_body();
-    let form = json_fields::text(body, &mut faults).and_then(|text| read(text, &mut faults));
-    faults.or(form)
+    json_fields::read_body(body, read)
 }
 
 /// Reads a JSON object as a form.
 pub(crate) fn read<T: Form>(text: &str, faults: &mut Faults) -> Option<T> {
-    // Those of an import are all there are.
-    static KNOWN: LazyLock<Vec<&str>> = LazyLock::new(|| Documenter::of(Task::read).names());
+    // An import has every field that any body has.
+    static KNOWN: LazyLock<Vec<&str>> = LazyLock::new(|| Documenter::of(Task::read).names);
     let object = RawObject::parse(text, &KNOWN, faults)?;
     T::read(&mut FieldReader { object, faults })
 }
@@ -155,7 +156,7 @@ pub(crate) fn read<T: Form>(text: &str, faults: &mut Faults) -> Option<T> {
 /// A task.
 #[derive(ToSchema)]
 #[schema(as = Task, example = json!(task_example()))]
-#[expect(dead_code, reason = "tasks are rendered by the lanes: only its form is used")]
+#[expect(dead_code, reason = "tasks are rendered by the lanes: only its schema is used")]
 pub(crate) struct TaskBody {
     id: Uuid,
     /// The owner: the token's subject.
@@ -167,13 +168,13 @@ pub(crate) struct TaskBody {
     completed: bool,
     #[schema(required)]
     priority: Option<Priority>,
-    /// In the order given.
+    /// In the order in which they were given.
     #[schema(max_items = 20)]
     tags: Vec<String>,
-    /// A date, or an instant, in the form it was given.
+    /// A date or an instant, in the form in which it was given.
     #[schema(required)]
     due_date: Option<String>,
-    /// Since when it has been done. In UTC, with six decimals.
+    /// When it was completed. In UTC, with six decimals.
     #[schema(format = DateTime, required)]
     completed_at: Option<String>,
     /// The client's own ordering key.
@@ -199,21 +200,24 @@ fn task_example() -> serde_json::Value {
     })
 }
 
-/// Tasks, in the order asked for.
+/// Tasks, in the requested order.
 #[derive(ToSchema)]
 #[schema(example = json!({"tasks": [task_example()], "count": 1, "total": 1, "next_cursor": null}))]
-#[expect(dead_code, reason = "lists are rendered by the lanes: only its form is used")]
+#[expect(dead_code, reason = "lists are rendered by the lanes: only its schema is used")]
 pub(crate) struct TaskList {
     tasks: Vec<TaskBody>,
-    /// How many tasks are in this answer.
-    #[schema(minimum = 0)]
-    count: i64,
-    /// How many tasks the parameters let through, on all pages together.
-    #[schema(minimum = 0)]
-    total: i64,
+    /// How many tasks are in this response.
+    count: u64,
+    /// How many tasks match the parameters, on all pages together.
+    total: u64,
     /// Leads to the next page, if there is one.
     #[schema(required)]
     next_cursor: Option<String>,
+}
+
+/// Reads a string with `parse`; `wrong` is the fault otherwise.
+fn parsed<T>(raw: &RawValue, wrong: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, Fault> {
+    parse(&string(raw, wrong)?).ok_or_else(|| wrong.into())
 }
 
 documented!(
@@ -239,7 +243,7 @@ documented!(
 
 documented!(
     value Priority as "Priority",
-    text("How much a task matters.").enum_values(Some(Self::ALL.map(Self::as_str))),
+    text("How important a task is.").enum_values(Some(Self::ALL.map(Self::as_str))),
     |raw| parsed(raw, "must be `low`, `medium`, `high` or null", Self::parse)
 );
 
@@ -250,13 +254,13 @@ documented!(
         OneOfBuilder::new()
             .item(kind("A date of RFC 3339, such as `2026-03-01`.", KnownFormat::Date))
             .item(kind("A date-time of RFC 3339, such as `2026-03-01T18:00:00+01:00`.", KnownFormat::DateTime))
-            .description(Some("A day, or an instant with its offset; given back in the form it came in."))
+            .description(Some("A date, or an instant with its offset; returned in the form in which it was given."))
     },
-    |raw| parsed(
-        raw,
-        "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null",
-        Self::parse
-    )
+    |raw| {
+        let wrong =
+            "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null";
+        parsed(raw, wrong, Self::parse)
+    }
 );
 
 documented!(
@@ -267,7 +271,7 @@ documented!(
     |raw| parsed(raw, "must be 1 to 64 printable ASCII characters, or null", Self::parse)
 );
 
-// An instant of the years 1 to 9999, which is as far as its text form goes.
+// Of the years 1 to 9999, since RFC 3339 has four digits for the year.
 documented!(
     value Timestamp as "Instant",
     text_like("An instant, a date-time of RFC 3339.", "2026-02-09T08:00:00Z")
@@ -301,15 +305,15 @@ impl FieldValue for Tags {
     fn schema_in(named: &mut NamedSchemas) -> SchemaOrName {
         let list = ArrayBuilder::new().schema_type(SchemaType::Array(vec![Type::Array, Type::Null]));
         let list = list.items(refer_to::<Tag>(named)).max_items(Some(Self::MAX));
-        list.description(Some("One given twice is kept once; `null` is the same as `[]`.")).into()
+        list.description(Some("Duplicates are dropped; `null` is the same as `[]`.")).into()
     }
 }
 
-/// What matches a text of at most `most` characters once it is trimmed, none of them U+0000.
-fn trimmed(most: usize) -> String {
+/// A pattern for strings of 1 to `max` characters after trimming, none of them U+0000.
+fn trimmed(max: usize) -> String {
     let white = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
-    let (edge, inner) = (format!(r"[^\u0000{white}]"), most - 2);
-    format!(r"^[{white}]*{edge}([^\u0000]{{0,{inner}}}{edge})?[{white}]*$")
+    let (outer, inner) = (format!(r"[^\u0000{white}]"), max - 2);
+    format!(r"^[{white}]*{outer}([^\u0000]{{0,{inner}}}{outer})?[{white}]*$")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What bodies say of a task, and what is wrong with them.
+//! How bodies with a task are read, and their faults.
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn an_update_keeps_absent_clears_null_and_needs_a_known_field() {
 }
 
 #[test]
-fn the_smaller_fields_are_read_and_tags_trimmed_and_never_twice() {
+fn optional_fields_are_read_and_tags_are_trimmed_and_deduplicated() {
     let body = r#"{"title":"a","priority":"high","tags":[" x ","y","x"],"due_date":"2026-03-01",
         "position":"a0"}"#;
     let new: NewTask = parse(body.as_bytes()).unwrap();
@@ -81,7 +81,7 @@ fn the_smaller_fields_are_read_and_tags_trimmed_and_never_twice() {
 }
 
 #[test]
-fn an_imported_task_keeps_its_instants_and_is_done_since_its_last_change_at_the_latest() {
+fn an_imported_task_keeps_its_instants_and_was_completed_at_its_last_change_at_the_latest() {
     let body = |more: &str| {
         format!(
             r#"{{"id":"6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77","title":"a","version":9,"user_id":"bob",
@@ -102,7 +102,7 @@ fn an_imported_task_keeps_its_instants_and_is_done_since_its_last_change_at_the_
 }
 
 #[test]
-fn text_that_is_no_unicode_or_holds_nul_is_refused() {
+fn text_with_a_lone_surrogate_or_nul_is_refused() {
     assert_eq!(
         faults::<NewTask>(r#"{"title":"a\ud800b"}"#),
         [("title".into(), "must not hold a lone surrogate".into())]
@@ -127,7 +127,7 @@ fn a_body_must_be_one_json_object_without_a_field_given_twice() {
 }
 
 #[test]
-fn deep_nesting_in_an_unknown_field_does_no_harm() {
+fn deep_nesting_in_an_unknown_field_is_refused() {
     let deep = format!(r#"{{"title":"a","x":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
     assert_eq!(fields::<NewTask>(&deep), ["body"]);
 }

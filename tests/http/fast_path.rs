@@ -1,11 +1,11 @@
-//! The reads that are answered before a route is looked for: nobody can tell them from the others.
+//! Reads that are answered before routing have the same responses as those that are routed.
 
 use actix_web::test::{TestRequest, init_service};
 use tasklane::http;
 
 use crate::harness::{alice, api, bearer, request, send};
 
-/// What a client sees of an answer, but for what differs from request to request.
+/// What a client sees of a response, without what differs from request to request.
 #[derive(Debug, PartialEq)]
 struct Seen {
     status: u16,
@@ -18,7 +18,7 @@ fn request_to(method: &str, path: &str, headers: &[(&'static str, String)]) -> T
 }
 
 #[actix_web::test]
-async fn a_read_is_answered_alike_with_and_without_its_route() {
+async fn a_read_has_the_same_response_with_and_without_routing() {
     let (api, _) = api();
     let app = init_service(http::app(&api)).await;
     let seen = async |request: TestRequest| {
@@ -30,7 +30,7 @@ async fn a_read_is_answered_alike_with_and_without_its_route() {
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
             .collect();
         headers.sort();
-        // An error's body names the request's id.
+        // An error's body has the request's id.
         let body = if answer.status < 400 { answer.body } else { Vec::new() };
         Seen { status: answer.status, headers, body }
     };
@@ -57,7 +57,7 @@ async fn a_read_is_answered_alike_with_and_without_its_route() {
     ] {
         let direct = seen(request_to("GET", &path, &headers)).await;
         assert_eq!(direct.status, status, "{path}");
-        // A query, a slash at the end, and HEAD are for the routes.
+        // With a query, a slash at the end, or HEAD, a request is routed.
         for routed in [format!("{path}?"), format!("{path}/")] {
             assert_eq!(seen(request_to("GET", &routed, &headers)).await, direct, "{routed}");
         }
@@ -66,7 +66,7 @@ async fn a_read_is_answered_alike_with_and_without_its_route() {
     }
     let counted = api.metrics();
     for line in [
-        // Four lists and a task, each in three forms.
+        // Four lists and one task, each with three paths.
         r#"route="/api/{user_id}/tasks",method="GET",status="200"} 12"#,
         r#"route="/api/{user_id}/tasks/{id}",method="GET",status="200"} 3"#,
     ] {
