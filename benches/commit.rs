@@ -15,16 +15,16 @@ use tasklane::store::{Batch, Outcome, Store};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-/// Users, with the seq each has come to.
+/// The users by index, with the seq that each has reached.
 struct Users(HashMap<usize, i64>);
 
 impl Users {
-    /// A batch for each of the first `count` users: one new task.
+    /// A batch with one new task for each of the first `count` users.
     fn batches(&mut self, count: usize) -> Vec<Arc<Batch>> {
         (0..count)
-            .map(|place| {
-                let subject = format!("bench {place}");
-                let seq = self.0.entry(place).or_default();
+            .map(|index| {
+                let subject = format!("bench {index}");
+                let seq = self.0.entry(index).or_default();
                 let expected = Seq::new(*seq);
                 *seq += 1;
                 let new = NewTask::titled(TaskId::generate(), Title::parse("A task of a bench").unwrap());

@@ -1,4 +1,4 @@
-//! The paths every request takes, without HTTP and without a store. `benches/README.md` says what each
+//! The paths that every request takes, without HTTP and without a store. `benches/README.md` says what each bench
 //! guards.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench fails by panicking")]
@@ -21,7 +21,7 @@ use tasklane::store::group_commit::GroupCommitter;
 use tasklane::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 use tokio::runtime::Runtime;
 
-/// A store that takes everything at once and holds, for every user, so many tasks.
+/// A store that commits everything at once, and returns this many tasks for every user.
 struct NullStore(usize);
 
 #[async_trait]
@@ -58,12 +58,12 @@ impl Store for NullStore {
     async fn close(&self) {}
 }
 
-fn task(place: usize) -> Task {
-    let title = Title::parse(&format!("Task number {place}, with a title of the usual length")).unwrap();
-    let made = Timestamp::from_micros(1_770_546_600_000_000 + i64::try_from(place).unwrap());
-    let seq = Seq::new(i64::try_from(place).unwrap() + 1);
+fn task(index: usize) -> Task {
+    let title = Title::parse(&format!("Task number {index}, with a title of the usual length")).unwrap();
+    let made = Timestamp::from_micros(1_770_546_600_000_000 + i64::try_from(index).unwrap());
+    let seq = Seq::new(i64::try_from(index).unwrap() + 1);
     let mut new = NewTask::titled(TaskId::generate(), title);
-    new.content.completed = place.is_multiple_of(3);
+    new.content.completed = index.is_multiple_of(3);
     new.make(made, seq)
 }
 
@@ -82,7 +82,7 @@ fn snapshot(tasks: usize) -> Snapshot {
     Snapshot::of_stored(Some(stored("ann", tasks)), "ann", 0)
 }
 
-/// A registry over a store that does nothing, with its runtime and its system.
+/// A registry on a store that does nothing, with its runtime and actix system.
 fn lanes(tasks: usize) -> (Registry, Runtime, actix_rt::SystemRunner) {
     let system = System::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -121,7 +121,7 @@ fn reads(c: &mut Criterion) {
     system.block_on(async {
         registry.snapshot(&who).await.unwrap();
         for other in &others {
-            // The store gives every user the subject "ann": only its own lane is warm.
+            // The store returns the subject "ann" for every user, so only that user's lane becomes warm.
             let _ = registry.snapshot(other).await;
         }
     });

@@ -26,7 +26,7 @@ pub enum Error {
         seq: Seq,
     },
     /// The caller knows a seq that the store has not reached: the store has gone back since. The caller has to resync.
-    #[error("the store has come to seq {seq} only")]
+    #[error("the store has only reached seq {seq}")]
     SeqAhead {
         /// The user's seq.
         seq: Seq,
@@ -37,7 +37,7 @@ pub enum Error {
     /// The store cannot be reached or refuses work. Nothing was written.
     #[error("the store is not available: {0}")]
     StoreUnavailable(String),
-    /// The write may or may not be carried out; a later read tells.
+    /// The write may or may not be carried out; a later read shows which.
     #[error("the outcome of the write is not known")]
     OutcomeUnknown,
     /// The token's subject maps to a user id that another subject already holds.

@@ -37,7 +37,7 @@ fn sweep(map: &LaneMap) {
     if excess == 0 && !now.is_multiple_of(IDLE_SCAN) {
         return;
     }
-    let idle = u32::try_from(map.limits.idle.as_secs()).unwrap_or(u32::MAX);
+    let idle = u32::try_from(map.context.limits.idle.as_secs()).unwrap_or(u32::MAX);
     let idle_since = now.checked_sub(idle);
     let before = if excess > 0 { Some(u32::MAX) } else { idle_since };
     let mut unused = before.map_or_else(Vec::new, |before| map.last_used_by(before));

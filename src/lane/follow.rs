@@ -10,7 +10,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::lane::Lane;
 use super::lane_map::LaneMap;
-use crate::error::Error;
 use crate::store::Hint;
 
 /// How often the store is asked about followed lanes: at most this late is an event whose hint was lost.
@@ -44,7 +43,9 @@ pub(super) async fn follow(map: Weak<LaneMap>, mut hints: mpsc::Receiver<Hint>) 
         }
         // All at once, so that one query asks about them all.
         let lanes = map.followed();
-        let asked = join_all(lanes.iter().map(|lane| validate(&map, lane))).await;
+        let freshness = &map.context.freshness;
+        let questions = lanes.iter().filter_map(|lane| Some(freshness.newest(&lane.who, lane.view.get()?)));
+        let asked = join_all(questions).await;
         if let Some(error) = asked.into_iter().find_map(Result::err) {
             tracing::debug!(%error, "followed users cannot be brought up to date for now");
         }
@@ -56,12 +57,5 @@ async fn bring_up(map: &LaneMap, lane: &Lane, hint: Hint) {
     let freshness = &map.context.freshness;
     if let Err(error) = freshness.catch_up(&lane.who, view, |shown| shown.seq() >= hint.seq).await {
         tracing::debug!(%error, user = %hint.user, "a hint could not be followed");
-    }
-}
-
-async fn validate(map: &LaneMap, lane: &Lane) -> Result<(), Error> {
-    match lane.view.get() {
-        Some(view) => map.context.freshness.newest(&lane.who, view).await.map(drop),
-        None => Ok(()),
     }
 }

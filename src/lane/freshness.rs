@@ -161,11 +161,11 @@ impl Freshness {
     }
 
     async fn ask(&self, user: UserId) -> Result<(Seq, u64), Error> {
-        let (reply, told) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let full = |_| Error::Overloaded("too many reads wait for the store");
         self.questions.try_send(Question { user, reply }).map_err(full)?;
-        let told = told.await.map_err(|_| Error::StoreUnavailable("the service is stopping".into()))?;
-        told.map_err(unavailable)
+        let answer = answer.await.map_err(|_| Error::StoreUnavailable("the service is stopping".into()))?;
+        Ok(answer?)
     }
 
     /// Fetches what other processes wrote and shows it, one call at a time for each lane. A call that waited and then
@@ -186,17 +186,17 @@ impl Freshness {
         }
         let at = self.now();
         if let Some(next) = self.step(who, &base).await? {
-            metrics().catch_up();
+            metrics().catch_ups.increment(1);
             if next.seq() > base.seq() {
                 view.note_foreign(next.seq());
             }
             view.publish(next);
         } else {
-            metrics().reload();
+            metrics().reloads.increment(1);
             let whole = self.load(who).await?;
             if whole.seq() < base.seq() {
                 let (shown, stored) = (base.seq().get(), whole.seq().get());
-                tracing::warn!(user = %who.user(), shown, stored, "the store has gone back: a user is read anew");
+                tracing::warn!(user = %who.user(), shown, stored, "the store has gone back: the user is read again");
             }
             view.note_foreign(whole.seq());
             let went_back = whole.seq() < base.seq() || whole.epoch() != base.epoch();
@@ -212,7 +212,7 @@ impl Freshness {
         if self.is_outdated(base) {
             return Ok(None);
         }
-        let stored = self.store.since(who.user(), base.seq()).await.map_err(unavailable)?;
+        let stored = self.store.since(who.user(), base.seq()).await?;
         let Some(stored) = stored else { return Ok((base.seq() == Seq::ZERO).then(|| base.clone())) };
         if stored.subject != **who.subject() {
             return Err(Error::ForeignSubject);
@@ -227,16 +227,12 @@ impl Freshness {
     pub(super) async fn load(&self, who: &Identity) -> Result<Snapshot, Error> {
         // Before the load: if the epoch changes meanwhile, the user is read again.
         let epoch = self.store.epoch();
-        let stored = self.store.load(who.user()).await.map_err(unavailable)?;
+        let stored = self.store.load(who.user()).await?;
         if stored.as_ref().is_some_and(|stored| stored.subject != **who.subject()) {
             return Err(Error::ForeignSubject);
         }
         Ok(Snapshot::of_stored(stored, who.subject(), epoch))
     }
-}
-
-fn unavailable(error: StoreError) -> Error {
-    Error::StoreUnavailable(error.0)
 }
 
 fn millis_since(start: Instant) -> u64 {
@@ -252,7 +248,7 @@ async fn ask(store: Arc<dyn Store>, mut questions: mpsc::Receiver<Question>, sta
         let mut users: Vec<_> = group.iter().map(|question| question.user).collect();
         users.sort_unstable();
         users.dedup();
-        metrics().validation();
+        metrics().validations.increment(1);
         let answer = timeout(ANSWER, store.seqs(&users)).await;
         let answer =
             answer.unwrap_or_else(|_| Err(StoreError("the store took too long to answer".to_owned())));

@@ -20,7 +20,7 @@ pub(super) struct Lane {
     pub(super) actor: OnceLock<Addr<UserActor>>,
     /// Held while a batch of this user is on its way to the store.
     pub(super) commit_lock: Arc<Mutex<()>>,
-    /// Cloned only from a lane that is held: who has neither lane nor this cannot come by it any more.
+    /// Cloned only from a lane that is held: once neither is held, no new clone can be made.
     pub(super) usage: Arc<LaneUse>,
 }
 
@@ -41,7 +41,7 @@ impl Lane {
         if Arc::strong_count(self) > 1 {
             return false;
         }
-        // Whoever took a permit did so before letting go of the lane; this makes it visible here.
+        // A permit is taken before its lane is released; this fence makes it visible here.
         fence(Ordering::Acquire);
         Arc::strong_count(&self.usage) == 1
     }

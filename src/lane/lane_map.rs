@@ -14,7 +14,6 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Snapshot;
 use super::lane::Lane;
-use super::limits::LaneLimits;
 use super::view::{CachedBytes, View};
 use super::write::actor::LaneContext;
 use crate::domain::{Identity, UserId};
@@ -25,7 +24,6 @@ use crate::store::Hint;
 pub(super) struct LaneMap {
     lanes: DashMap<UserId, Arc<Lane>>,
     pub(super) context: Arc<LaneContext>,
-    pub(super) limits: LaneLimits,
     /// As many permits as event streams may be open.
     pub(super) followers: Arc<Semaphore>,
     runtime: Handle,
@@ -38,12 +36,11 @@ pub(super) struct LaneMap {
 
 impl LaneMap {
     /// An empty map. Lanes whose actor has died are cleared away on `runtime`.
-    pub(super) fn new(context: LaneContext, limits: LaneLimits, runtime: Handle) -> Self {
+    pub(super) fn new(context: LaneContext, runtime: Handle) -> Self {
         Self {
             lanes: DashMap::new(),
+            followers: Arc::new(Semaphore::new(context.limits.followers)),
             context: Arc::new(context),
-            followers: Arc::new(Semaphore::new(limits.followers)),
-            limits,
             runtime,
             cached_bytes: CachedBytes::default(),
             pressure: Arc::default(),
@@ -112,7 +109,7 @@ impl LaneMap {
             let (freshness, at) = (&self.context.freshness, self.context.freshness.now());
             async move {
                 let snapshot = freshness.load(&lane.who).await?;
-                Ok(Arc::new(View::new(snapshot, at, Arc::clone(&self.cached_bytes))))
+                Ok::<_, Error>(Arc::new(View::new(snapshot, at, Arc::clone(&self.cached_bytes))))
             }
         };
         let view = lane.view.get_or_try_init(load).await?;
@@ -124,7 +121,7 @@ impl LaneMap {
 
     /// Bytes to free until a tenth of the budget is free; 0 within the budget.
     pub(super) fn excess(&self) -> usize {
-        let budget = self.limits.config.cache_max_bytes;
+        let budget = self.context.limits.config.cache_max_bytes;
         let beyond = self.cached_bytes.load(Ordering::Relaxed).saturating_sub(budget);
         if beyond > 0 { beyond + budget / 10 } else { 0 }
     }
@@ -155,7 +152,7 @@ impl LaneMap {
 
     /// Every lane that is followed.
     pub(super) fn followed(&self) -> Vec<Arc<Lane>> {
-        if self.followers.available_permits() == self.limits.followers {
+        if self.followers.available_permits() == self.context.limits.followers {
             return Vec::new();
         }
         let followed = self.lanes.iter().filter(|lane| lane.usage.is_followed());

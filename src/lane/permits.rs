@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::Snapshot;
 use super::view::{News, View};
 
-/// How much a lane is used, and when it last was. Whoever holds this keeps the lane in memory.
+/// How much a lane is used, and when it last was. Holding this keeps the lane in memory.
 #[derive(Default)]
 pub(super) struct LaneUse {
     writes: AtomicUsize,

@@ -49,13 +49,12 @@ impl Registry {
         runtime: Handle,
     ) -> Self {
         let freshness = Freshness::start(Arc::clone(&store), limits.reads(), &runtime);
-        let (max_tasks, jitter_seed) = (limits.config.max_tasks_per_user, limits.jitter_seed);
-        let context = LaneContext { store, committer, freshness, max_tasks, jitter_seed };
-        let map = Arc::new(LaneMap::new(context, limits, runtime.clone()));
+        let context = LaneContext { store, committer, freshness, limits };
+        let map = Arc::new(LaneMap::new(context, runtime.clone()));
         let submission = Arc::new(Submission::new(Arc::clone(&map), arbiters));
         let admission = Arc::clone(&submission.admission);
         let report = move |map: &LaneMap| {
-            let waiting = map.limits.waiting - admission.available_permits();
+            let waiting = map.context.limits.waiting - admission.available_permits();
             let bytes = map.cached_bytes.load(Ordering::Relaxed);
             metrics().lanes(map.len(), waiting, bytes);
             let PoolState { size, idle, waiting } = map.context.store.pool();
@@ -65,20 +64,20 @@ impl Registry {
         Self { map, submission, runtime }
     }
 
-    /// A user's snapshot if the lane is loaded: no wait, no store call. Where other processes write, too, it may be
-    /// old.
+    /// A user's snapshot if the lane is loaded: no wait, no store call. It may be old if other processes write as
+    /// well.
     #[must_use]
     pub fn cached(&self, who: &Identity) -> Option<Arc<Snapshot>> {
         self.map.warm(who, |_, _| true)
     }
 
-    /// The newest snapshot of a user, if it can be had without a wait: it is in memory, known to be the newest, and
-    /// not older than `least`.
+    /// The newest snapshot of a user, if it is available without a wait: it is in memory, known to be the newest,
+    /// and not older than `least`.
     #[must_use]
     pub fn fresh(&self, who: &Identity, least: Seq) -> Option<Arc<Snapshot>> {
         let freshness = &self.map.context.freshness;
         let snapshot = self.map.warm(who, |view, shown| freshness.vouches(view, shown, least))?;
-        metrics().cache_hit();
+        metrics().cache_hits.increment(1);
         Some(snapshot)
     }
 
@@ -103,13 +102,13 @@ impl Registry {
         let lane = self.map.living(who).await?;
         let (view, loaded) = self.map.view(&lane).await?;
         if loaded {
-            metrics().cache_miss();
+            metrics().cache_misses.increment(1);
             let snapshot = view.snapshot();
             if snapshot.seq() >= least {
                 return Ok(snapshot);
             }
         } else {
-            metrics().cache_hit();
+            metrics().cache_hits.increment(1);
         }
         freshness.current(who, view, least).await
     }
@@ -128,7 +127,7 @@ impl Registry {
     pub async fn submit_timed(&self, who: &Identity, write: Write) -> (Result<WriteReply, Error>, Timing) {
         let cancellation = Cancellation::new();
         let written = self.submission.write(who, write, cancellation.clone());
-        let answer = match timeout(self.map.limits.write_timeout, written).await {
+        let answer = match timeout(self.map.context.limits.write_timeout, written).await {
             Ok(result) => result,
             Err(_) if cancellation.win() => {
                 Err(Error::StoreUnavailable("the write could not be taken up in time".into()))
@@ -156,7 +155,8 @@ impl Registry {
             (false, true) => drop(freshness.newest(who, &view).await?),
             (false, false) => drop(freshness.current(who, &view, Seq::ZERO).await?),
         }
-        let subscription = Subscription::new(&lane.usage, view, self.map.limits.followers_per_user, of_all);
+        let subscription =
+            Subscription::new(&lane.usage, view, self.map.context.limits.followers_per_user, of_all);
         subscription.ok_or(Error::Overloaded("this user has too many event streams open"))
     }
 
@@ -175,7 +175,7 @@ impl Registry {
     /// # Errors
     /// [`Error::StoreUnavailable`] says what is down.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.map.context.store.ping().await.map_err(|error| Error::StoreUnavailable(error.to_string()))
+        Ok(self.map.context.store.ping().await?)
     }
 
     /// Stops taking writes and returns once none is waiting, or after `within`.
@@ -183,7 +183,7 @@ impl Registry {
     /// # Errors
     /// The number of writes that were still waiting then.
     pub async fn drain(&self, within: Duration) -> Result<(), usize> {
-        let all = self.map.limits.waiting;
+        let all = self.map.context.limits.waiting;
         let every = u32::try_from(all).unwrap_or(u32::MAX);
         let drained = timeout(within, self.submission.admission.acquire_many(every)).await;
         match drained {

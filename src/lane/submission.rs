@@ -23,9 +23,6 @@ use crate::error::Error;
 /// How often a write without effect is carried out again because another process wrote meanwhile.
 const RECHECKS: u32 = 5;
 
-/// Where a caller hears what became of its write.
-type Reply = oneshot::Receiver<Result<WriteReply, Error>>;
-
 /// What writes need beside the map.
 pub(super) struct Submission {
     map: Arc<LaneMap>,
@@ -39,7 +36,7 @@ impl Submission {
     /// Actors run on `arbiters`, of which there is at least one.
     pub(super) fn new(map: Arc<LaneMap>, arbiters: Vec<ArbiterHandle>) -> Self {
         assert!(!arbiters.is_empty(), "lanes need an arbiter to run on");
-        let admission = Arc::new(Semaphore::new(map.limits.waiting));
+        let admission = Arc::new(Semaphore::new(map.context.limits.waiting));
         Self { map, admission, arbiters, spread: RandomState::new() }
     }
 
@@ -51,9 +48,9 @@ impl Submission {
             let actor = UserActor::new(lane.who.clone(), context, view, commit_lock);
             // As many slots as permits: the channel is made here because a mailbox usually has 16 slots until its actor
             // runs for the first time.
-            let (sender, receiver) = channel(self.map.limits.waiting_per_user);
-            let place = usize::try_from(self.spread.hash_one(lane.who.user())).unwrap_or(0);
-            self.arbiters[place % self.arbiters.len()].spawn_fn(move || {
+            let (sender, receiver) = channel(self.map.context.limits.waiting_per_user);
+            let index = usize::try_from(self.spread.hash_one(lane.who.user())).unwrap_or(0);
+            self.arbiters[index % self.arbiters.len()].spawn_fn(move || {
                 actix::spawn(Context::with_receiver(receiver).into_future(actor));
             });
             Addr::new(sender)
@@ -63,7 +60,7 @@ impl Submission {
     fn admit(&self, lane: &Lane) -> Result<WritePermit, Error> {
         let of_all = Arc::clone(&self.admission).try_acquire_owned();
         let of_all = of_all.map_err(|_| Error::Overloaded("too many writes are waiting"))?;
-        let permit = WritePermit::new(&lane.usage, self.map.limits.waiting_per_user, of_all);
+        let permit = WritePermit::new(&lane.usage, self.map.context.limits.waiting_per_user, of_all);
         permit.ok_or(Error::Overloaded("too many writes of this user are waiting"))
     }
 
@@ -77,25 +74,21 @@ impl Submission {
         write: Write,
         cancellation: Cancellation,
     ) -> Result<WriteReply, Error> {
+        let freshness = &self.map.context.freshness;
         let looked_up = match &write.key {
             None => Seq::ZERO,
             Some(key) => {
-                let recalled = self.map.context.store.recall(who.user(), &key.key).await;
-                let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
+                let recalled = self.map.context.store.recall(who.user(), &key.key).await?;
                 if let Some(record) = recalled.record {
                     // No read after this reply may show an older state than the reply does.
                     let lane = self.map.living(who).await?;
-                    self.map
-                        .context
-                        .freshness
-                        .reach(who, self.map.view(&lane).await?.0, recalled.seq)
-                        .await?;
+                    freshness.reach(who, self.map.view(&lane).await?.0, recalled.seq).await?;
                     return replay(&record, key, recalled.seq);
                 }
                 recalled.seq
             }
         };
-        if !self.map.context.freshness.is_shared() {
+        if !freshness.is_shared() {
             return self.carry_out(who, write, looked_up, cancellation).await?.1;
         }
         for _ in 0..=RECHECKS {
@@ -104,14 +97,15 @@ impl Submission {
             // Nothing was written, so no fence has shown whether it was decided on the newest state.
             cancellation.reopen();
             let (view, _) = self.map.view(&lane).await?;
-            if self.map.context.freshness.was_newest(who, view, seq).await? {
+            if freshness.was_newest(who, view, seq).await? {
                 return answer;
             }
         }
         Err(Error::StoreUnavailable("other processes keep writing for this user".into()))
     }
 
-    /// Sends a write to the lane once and waits for the reply.
+    /// Puts a write into the mailbox of the lane's actor, or of its successor if the actor has died, and waits for
+    /// the reply.
     async fn carry_out(
         &self,
         who: &Identity,
@@ -119,44 +113,37 @@ impl Submission {
         looked_up: Seq,
         cancellation: Cancellation,
     ) -> Result<(Arc<Lane>, Result<WriteReply, Error>), Error> {
-        let (lane, answer) = self.dispatch(who, write, looked_up, cancellation).await?;
+        let mut lane = self.map.living(who).await?;
+        let (reply, answer) = oneshot::channel();
+        let submit = Submit {
+            who: who.clone(),
+            write,
+            looked_up: Some(looked_up),
+            cancellation,
+            reply,
+            dispatch: ReplyDispatch::of_current_thread(),
+            planned: false,
+            permit: self.admit(&lane)?,
+        };
+        let (view, _) = self.map.view(&lane).await?;
+        match self.actor(&lane, view).try_send(submit) {
+            Ok(()) => {}
+            Err(SendError::Full(_)) => return Err(Error::Overloaded("this user's lane is full")),
+            Err(SendError::Closed(submit)) => {
+                self.map.retire(lane).await;
+                lane = self.map.lane(who)?;
+                let submit = Submit { permit: self.admit(&lane)?, ..submit };
+                let (view, _) = self.map.view(&lane).await?;
+                let restarting = |_| Error::Overloaded("this user's lane is being restarted");
+                self.actor(&lane, view).try_send(submit).map_err(restarting)?;
+            }
+        }
         if let Ok(answer) = answer.await {
             return Ok((lane, answer));
         }
         // The actor died. Its command may have been planned, and its batch may be on its way to the store.
         self.map.retire(lane).await;
         Err(Error::OutcomeUnknown)
-    }
-
-    /// Puts a command into the mailbox of the lane's actor, or of its successor if the actor has died.
-    async fn dispatch(
-        &self,
-        who: &Identity,
-        write: Write,
-        looked_up: Seq,
-        cancellation: Cancellation,
-    ) -> Result<(Arc<Lane>, Reply), Error> {
-        let lane = self.map.living(who).await?;
-        let (reply, answer) = oneshot::channel();
-        let permit = self.admit(&lane)?;
-        let (who_asks, looked_up, dispatch) =
-            (who.clone(), Some(looked_up), ReplyDispatch::of_current_thread());
-        let submit =
-            Submit { who: who_asks, write, looked_up, cancellation, reply, dispatch, planned: false, permit };
-        let (view, _) = self.map.view(&lane).await?;
-        let submit = match self.actor(&lane, view).try_send(submit) {
-            Ok(()) => return Ok((lane, answer)),
-            Err(SendError::Full(_)) => return Err(Error::Overloaded("this user's lane is full")),
-            Err(SendError::Closed(submit)) => submit,
-        };
-        self.map.retire(lane).await;
-        let lane = self.map.lane(who)?;
-        let submit = Submit { permit: self.admit(&lane)?, ..submit };
-        let (view, _) = self.map.view(&lane).await?;
-        match self.actor(&lane, view).try_send(submit) {
-            Ok(()) => Ok((lane, answer)),
-            Err(_) => Err(Error::Overloaded("this user's lane is being made anew")),
-        }
     }
 }
 

@@ -10,10 +10,10 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use super::Snapshot;
 use crate::domain::Seq;
 
-/// The bytes of all views together, nearly.
+/// Approximate bytes of all views together.
 pub(super) type CachedBytes = Arc<AtomicUsize>;
 
-/// The bytes of a loaded lane beside its snapshot, nearly: its entry in the map, the lane, the view, and the actor.
+/// Approximate bytes of a loaded lane beside its snapshot: its entry in the map, the lane, the view, and the actor.
 const LANE: usize = 1024;
 
 /// One user's newest committed snapshot. Its weight is part of the sum over all views for as long as it lives.
@@ -77,7 +77,7 @@ impl View {
         }
         self.sum.fetch_add(next.weight(), Ordering::Relaxed);
         self.sum.fetch_sub(shown.weight(), Ordering::Relaxed);
-        self.tell(News::Published);
+        self.wake(News::Published);
     }
 
     /// Notes that what is shown, or what was shown before it, was the newest state at this time.
@@ -113,7 +113,7 @@ impl View {
     /// Notes that nobody will publish here any more, and wakes the followers.
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
-        self.tell(News::Ended);
+        self.wake(News::Ended);
     }
 
     /// Whether its actor is gone, so that the lane has to be replaced.
@@ -126,13 +126,13 @@ impl View {
         self.news.get_or_init(|| watch::Sender::new(News::Published)).subscribe()
     }
 
-    fn tell(&self, news: News) {
+    fn wake(&self, news: News) {
         if let Some(sender) = self.news.get() {
             sender.send_replace(news);
         }
     }
 
-    /// Its bytes in memory, nearly.
+    /// Its approximate bytes in memory.
     pub(super) fn weight(&self) -> usize {
         LANE + self.snapshot.load().weight()
     }

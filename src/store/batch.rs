@@ -1,4 +1,4 @@
-//! What is committed: one user's writes, the answers kept with them, and what became of them.
+//! What is committed: one user's writes with the replies stored under their keys, and the outcome.
 
 use std::sync::Arc;
 
@@ -7,49 +7,49 @@ use uuid::Uuid;
 
 use crate::domain::{Change, Seq, Task, Timestamp, UserId};
 
-/// One user's writes of one commit: what the user's lane decided, to be applied wholly or not at all.
+/// One user's writes of one commit, as the user's lane planned them: all are applied, or none.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Names this batch for ever: a batch sent twice is applied once, and known again by this.
+    /// Identifies the batch: one that is sent twice is applied once, and recognised by this.
     pub id: Uuid,
-    /// Whose tasks they are.
+    /// The user whose tasks it changes.
     pub user: UserId,
-    /// The user's subject, for the row of a user who has none yet.
+    /// The user's subject, for a user who has no row yet.
     pub subject: Arc<str>,
-    /// The e-mail address to keep with the user, where it is to change; `None` leaves what is stored.
+    /// The user's new e-mail address; `None` leaves the stored one unchanged.
     pub email: Option<Arc<str>>,
-    /// The store's epoch when the state was read that the decisions were made on.
+    /// The store's epoch when the state that the batch was planned on was read.
     pub epoch: u64,
-    /// The seq the decisions were made at: the fence.
+    /// The seq the batch was planned at: the fence.
     pub expected: Seq,
-    /// The seq once they are applied; `expected` plus the number of accepted writes. It is `expected` itself
-    /// where only keys are to be kept.
+    /// The seq after the batch: `expected` plus the number of changes. It equals `expected` if the batch only
+    /// stores keys.
     pub reached: Seq,
-    /// Whether everything the user has (tasks, tombstones, keys, e-mail address) is removed first. The
-    /// horizon then moves to `reached`.
+    /// Whether all of the user's data (tasks, tombstones, keys, e-mail address) is removed first. The horizon
+    /// then becomes `reached`.
     pub erase: bool,
-    /// The last state of every task they touch, each task once.
+    /// The final state of every task that changes, each task once.
     pub changes: Vec<Change<Arc<Task>>>,
-    /// Answers to be found again by the client's keys.
+    /// Replies to store under the clients' keys.
     pub keys: Vec<KeyRecord>,
 }
 
-/// The answer to a write, kept under the key its client gave it.
+/// The reply to a write, stored under the client's idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// The client's key; unique for its user.
+    /// The client's key, unique per user.
     pub key: Arc<str>,
     /// A digest of the request.
     pub fingerprint: [u8; 32],
-    /// The answer, in the lane's own form: UTF-8 text.
+    /// The reply in the lane's encoding: UTF-8 text.
     pub answer: Bytes,
-    /// When it was kept.
+    /// When it was stored.
     pub at: Timestamp,
 }
 
 impl Batch {
-    /// The e-mail address to keep, if it is one a store can keep: 320 characters at most (RFC 3696,
-    /// erratum 1690) and no U+0000. An address is never a reason to refuse a write.
+    /// The e-mail address, unless a store cannot keep it: at most 320 characters (RFC 3696, erratum 1690), no
+    /// U+0000. An address is never a reason to refuse a write.
     pub(super) fn storable_email(&self) -> Option<&str> {
         self.email
             .as_deref()
@@ -60,16 +60,16 @@ impl Batch {
 /// What became of one [`Batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Applied and durable, by this call or by an earlier one with the same batch id.
+    /// Applied and durable, by this call or an earlier one with the same batch id.
     Committed,
-    /// The user's seq is not the expected one, or a key is stored already (another process wrote). Not applied.
+    /// Not applied: the user's seq is not the expected one, or a key is already stored (another process wrote).
     Conflict,
-    /// The store will never take this batch (a constraint, a value it cannot keep). Not applied.
-    /// The reason holds no user text.
+    /// Not applied, and never will be: a constraint, or a value the store cannot keep. The reason contains no
+    /// user text.
     Rejected(String),
-    /// The store could not be reached, or refused work for now. Not applied.
+    /// Not applied: the store cannot be reached, or cannot take writes at present.
     Unavailable(String),
-    /// The connection broke, or time ran out, after the batch was sent: it may or may not be applied,
-    /// now or a little later. Sending the same batch again is safe and tells.
+    /// In doubt: the connection broke, or time ran out, after the batch was sent. It may have been applied, or
+    /// still be. Sending the same batch again is safe and gives the answer.
     Unknown(String),
 }

@@ -1,35 +1,38 @@
-//! Looks whether what is stored keeps the rules that the service relies on.
+//! Checks that the stored data keep the rules that the service relies on.
+
+use std::pin::pin;
 
 use async_trait::async_trait;
+use futures_util::{Stream, TryStreamExt, stream};
 
 use super::{Store, StoreError, StoredUser};
 use crate::domain::UserId;
 
-/// What an audit asks of a store beyond the service's own questions.
+/// What an audit needs of a store in addition to [`Store`].
 #[async_trait]
 pub trait Audit: Store {
-    /// The users after `after` in the order of their ids, `most` at the most.
+    /// At most `limit` users after `after`, in the order of their ids.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
-    async fn users(&self, after: Option<UserId>, most: usize) -> Result<Vec<UserId>, StoreError>;
+    /// [`StoreError`] when the store cannot be read.
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError>;
 
-    /// How many users there are.
+    /// The number of users.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn count_users(&self) -> Result<u64, StoreError>;
 
-    /// The number of the newest migration that was applied.
+    /// The number of the newest migration applied.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn schema_version(&self) -> Result<i64, StoreError>;
 
-    /// What is wrong with the store itself: damage, and rows whose user is not there. One line each.
+    /// Faults of the store as a whole, one line each: damage, and rows without a user.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn damage(&self) -> Result<Vec<String>, StoreError>;
 }
 
@@ -38,27 +41,27 @@ pub trait Audit: Store {
 pub struct Findings {
     /// The number of the newest migration.
     pub schema_version: i64,
-    /// Users looked at.
+    /// Users checked.
     pub users: u64,
     /// Their tasks.
     pub tasks: u64,
-    /// Their remembered deletions.
+    /// Their tombstones.
     pub tombstones: u64,
     /// What is wrong, one line each. Users are named by their keys, never by subject or text.
     pub faults: Vec<String>,
 }
 
-/// Users asked for at a time.
+/// Users read at a time.
 const PAGE: usize = 500;
 
-/// Looks at the whole store, user by user, each as of one instant: a service may be at work on it. `report`
-/// hears how many users were looked at, and how many there were at the start.
+/// Checks the whole store, user by user, each as of one instant: a service may be using it. `report` gets the
+/// number of users checked and the number at the start.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be asked. What cannot be read of a damaged one is a fault, not an error.
+/// [`StoreError`] when the store cannot be read. What cannot be read of a damaged store is a fault, not an error.
 pub async fn audit(store: &dyn Audit, report: impl FnMut(u64, u64)) -> Result<Findings, StoreError> {
     let mut found = Findings { faults: store.damage().await?, ..Findings::default() };
-    match look(store, &mut found, report).await {
+    match check_users(store, &mut found, report).await {
         Err(error) if !found.faults.is_empty() => {
             found.faults.push(format!("what follows cannot be read: {error}"));
         }
@@ -67,60 +70,51 @@ pub async fn audit(store: &dyn Audit, report: impl FnMut(u64, u64)) -> Result<Fi
     Ok(found)
 }
 
-/// Looks at all users.
-async fn look(
+async fn check_users(
     store: &dyn Audit,
     found: &mut Findings,
     mut report: impl FnMut(u64, u64),
 ) -> Result<(), StoreError> {
     found.schema_version = store.schema_version().await?;
     let total = store.count_users().await?;
-    let mut walk = Walk::new(store);
-    while let Some(page) = walk.page().await? {
-        for user in page {
-            match store.load(user).await {
-                // Gone since the page was read: no service deletes a user's row, but a person may.
-                Ok(None) => {}
-                Ok(Some(stored)) => {
-                    found.tasks += stored.tasks.len() as u64;
-                    found.tombstones += stored.tombstones.len() as u64;
-                    let faults = faults(user, &stored).into_iter();
-                    found.faults.extend(faults.map(|fault| format!("{user:?}: {fault}")));
-                }
-                Err(error) => found.faults.push(format!("{user:?}: cannot be read: {error}")),
+    let mut users = pin!(users(store));
+    while let Some(user) = users.try_next().await? {
+        match store.load(user).await {
+            // Gone since the page was read: no service deletes a user's row, but a person may.
+            Ok(None) => {}
+            Ok(Some(stored)) => {
+                found.tasks += stored.tasks.len() as u64;
+                found.tombstones += stored.tombstones.len() as u64;
+                let faults = faults(user, &stored).into_iter();
+                found.faults.extend(faults.map(|fault| format!("{user:?}: {fault}")));
             }
-            found.users += 1;
-            report(found.users, total.max(found.users));
+            Err(error) => found.faults.push(format!("{user:?}: cannot be read: {error}")),
         }
+        found.users += 1;
+        report(found.users, total.max(found.users));
     }
     Ok(())
 }
 
-/// A walk through all users of a store, in the order of their ids.
-pub(super) struct Walk<'a, S: Audit + ?Sized> {
-    store: &'a S,
-    last: Option<UserId>,
-    ended: bool,
+/// All users of a store in the order of their ids, a page at a time.
+pub(super) fn pages<S: Audit + ?Sized>(
+    store: &S,
+) -> impl Stream<Item = Result<Vec<UserId>, StoreError>> + Send {
+    stream::try_unfold(Some(None), move |after| async move {
+        let Some(after) = after else { return Ok(None) };
+        let page = store.users(after, PAGE).await?;
+        // A short page is the last.
+        let next = (page.len() == PAGE).then(|| page.last().copied());
+        Ok(Some((page, next)))
+    })
 }
 
-impl<'a, S: Audit + ?Sized> Walk<'a, S> {
-    pub(super) const fn new(store: &'a S) -> Self {
-        Self { store, last: None, ended: false }
-    }
-
-    /// The next users; `None` after the last.
-    pub(super) async fn page(&mut self) -> Result<Option<Vec<UserId>>, StoreError> {
-        if self.ended {
-            return Ok(None);
-        }
-        let page = self.store.users(self.last, PAGE).await?;
-        self.last = page.last().copied();
-        self.ended = page.len() < PAGE;
-        Ok(Some(page))
-    }
+/// The same, one by one.
+pub(super) fn users<S: Audit + ?Sized>(store: &S) -> impl Stream<Item = Result<UserId, StoreError>> + Send {
+    pages(store).map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten()
 }
 
-/// Which rules one user's rows break.
+/// The rules that a user's rows break.
 fn faults(user: UserId, stored: &StoredUser) -> Vec<String> {
     let mut faults = Vec::new();
     if UserId::of_subject(&stored.subject) != user {
@@ -143,7 +137,7 @@ fn faults(user: UserId, stored: &StoredUser) -> Vec<String> {
             faults.push(format!("the deletion of {id} has seq {deleted}, past seq {seq}"));
         }
     }
-    // A seq is one change of one task: no two rows may have the same.
+    // Each seq is one change of one task: no two rows may share one.
     let versions = stored.tasks.iter().map(|task| task.version);
     let mut all: Vec<_> = versions.chain(stored.tombstones.iter().map(|(deleted, _)| *deleted)).collect();
     all.sort_unstable();

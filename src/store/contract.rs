@@ -1,4 +1,4 @@
-//! What a store promises, whichever it is.
+//! What every store promises.
 
 use std::sync::Arc;
 
@@ -6,100 +6,107 @@ use async_trait::async_trait;
 
 use super::batch::{Batch, KeyRecord, Outcome};
 use crate::domain::{Seq, Task, TaskId, Timestamp, UserId};
+use crate::error::Error;
 
-/// What is known of a key.
+/// The result of looking up an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recalled {
-    /// The user's seq at the instant of the look-up; 0 for one who has never written.
+    /// The user's seq at the time of the look-up; 0 for a user who has never written.
     pub seq: Seq,
-    /// What is kept under the key.
+    /// What is stored under the key.
     pub record: Option<KeyRecord>,
 }
 
-/// Word from some process that a user has come to this seq.
+/// A notice, from any process, that a user has reached this seq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hint {
-    /// Which user.
+    /// The user.
     pub user: UserId,
     /// The seq of a durable change.
     pub seq: Seq,
 }
 
-/// A user as stored, at one instant.
+/// A user as stored at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredUser {
-    /// The subject the row was made for.
+    /// The subject from which the user's key is derived.
     pub subject: String,
-    /// The e-mail address kept with it.
+    /// The e-mail address.
     pub email: Option<String>,
     /// The seq of the newest change.
     pub seq: Seq,
-    /// The seq up to which deletions may be forgotten.
+    /// The seq up to which tombstones may have been purged.
     pub horizon: Seq,
     /// Every task, in no particular order.
     pub tasks: Vec<Task>,
-    /// Every deletion that is remembered, with its seq, in no particular order.
+    /// Every tombstone above the horizon, with its seq, in no particular order.
     pub tombstones: Vec<(Seq, TaskId)>,
 }
 
-/// Why a read or the start of a store failed: one line for the log. It names what to look at and
-/// holds neither user text nor a secret.
+/// Why a read or the start of a store failed: one line for the log. It says what to look at and
+/// contains no user text and no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// A state of the connections, for the metrics.
+impl From<StoreError> for Error {
+    fn from(StoreError(reason): StoreError) -> Self {
+        Self::StoreUnavailable(reason)
+    }
+}
+
+/// The state of the connections, for the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolState {
     /// Open connections.
     pub size: usize,
-    /// Open and idle ones.
+    /// Those of them that are idle.
     pub idle: usize,
-    /// Callers waiting for one.
+    /// Callers waiting for a connection.
     pub waiting: usize,
 }
 
 /// A durable store of users and their tasks.
 ///
 /// # Contract
-/// - **Fence.** A batch is applied only if the user's stored seq equals [`Batch::expected`] at that
-///   instant (0 and no row at all are the same), and then the seq becomes [`Batch::reached`], all in
-///   one atomic step. Two processes that commit for one user can therefore never interleave.
-/// - **Epoch.** In another epoch than [`Batch::epoch`] nothing is applied: a store that has gone back may have come
-///   to the same seq by other changes. A batch that was applied before is known again, any other one is a
-///   [`Outcome::Conflict`]. A store that has but one epoch need not look.
+/// - **Fence.** A batch is applied only if the user's stored seq equals [`Batch::expected`] (0 if the user has
+///   no row). The seq then becomes [`Batch::reached`], in the same atomic step. Two processes that commit for
+///   one user can therefore never interleave.
+/// - **Epoch.** In an epoch other than [`Batch::epoch`] nothing is applied: a store that was restored may have
+///   reached the same seq by other changes. A batch that was applied earlier is still recognised; any other one
+///   is an [`Outcome::Conflict`]. A store that has only one epoch need not check.
 /// - **Durability.** [`Outcome::Committed`] is returned only after the change survives a crash of
-///   this process, of the store's and of the machine.
+///   this process, of the store's process and of the machine.
 /// - **Idempotence.** A batch whose id is the user's last stored batch id is `Committed` again,
 ///   without effect.
-/// - **Isolation.** Batches of one call share nothing but their fate on the way: a batch that is
-///   refused, or that the store cannot keep, changes no other batch's outcome.
-/// - **Tombstones.** A deletion leaves a tombstone, which [`Store::load`] gives back until it is purged or
-///   the task is made again and deleted again. A task's older tombstone may stay beside it.
-/// - **Erasure.** A batch that erases removes all rows of the user but the `users` row itself, whose seq
-///   goes on, whose horizon becomes [`Batch::reached`] and whose e-mail address is cleared; then its own
+/// - **Isolation.** Batches of one call are independent: one that is refused, or that the store cannot keep,
+///   changes no other batch's outcome. Only a failure of the store affects them all.
+/// - **Tombstones.** A deletion leaves a tombstone. [`Store::load`] returns it until it is purged, or replaced
+///   because the task was created and deleted again. A task that was created again may keep its old tombstone.
+/// - **Erasure.** A batch that erases removes all rows of the user except the `users` row. That row's seq
+///   advances, its horizon becomes [`Batch::reached`] and its e-mail address is cleared. Then the batch's own
 ///   changes and keys are applied.
-/// - **Keys.** A key is stored with its batch, in the same step. Where another batch has stored one of a batch's
-///   keys, that is a conflict as well: the seq alone cannot tell, since a batch of keys alone leaves it as it is. An
-///   erasure removes the keys there are first.
-/// - **Cancellation.** Dropping a returned future neither undoes nor stops a commit under way.
-/// - **Time.** Every call ends by itself within the store's time-outs.
+/// - **Keys.** A key is stored with its batch, in the same step. If another batch has stored the same key, the
+///   outcome is a conflict. The fence alone would not notice, because a batch with only keys leaves the seq
+///   unchanged. An erasure removes the existing keys first.
+/// - **Cancellation.** Dropping a returned future neither undoes nor stops a commit in progress.
+/// - **Time.** Every call ends within the store's time-outs.
 /// - **Runtime.** Every method may be called from any thread and any runtime.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Reads a user and all of the user's tasks as of one instant; `None` for one who has never written.
+    /// Reads a user and all of the user's tasks as of one instant; `None` for a user who has never written.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError>;
 
-    /// As [`Store::load`], with nothing but the tasks whose version, and the deletions whose seq, is above
-    /// `seq`. Where the horizon is above `seq`, deletions are missing, and only a load tells everything.
+    /// Like [`Store::load`], but returns only the tasks whose version, and the tombstones whose seq, is above
+    /// `seq`. If the horizon is above `seq`, tombstones may be missing and the caller needs a full load.
     ///
-    /// A store whose users no other process writes need not be quick about it: this reads all there is.
+    /// This default reads everything: it is for stores that only one process writes to.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
         let mut stored = self.load(user).await?;
         if let Some(stored) = &mut stored {
@@ -109,44 +116,43 @@ pub trait Store: Send + Sync + 'static {
         Ok(stored)
     }
 
-    /// The newest seq of each of these users, as of one instant that lies within the call, in no particular
-    /// order; one who has never written may be left out.
+    /// The newest seq of each of these users, as of one instant during the call, in no particular order. Users
+    /// who have never written are left out.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError>;
 
-    /// Applies batches of different users and says what became of each, in the order given.
-    /// No two may be of the same user. Calls may overlap: batches in doubt are sent again beside new ones.
+    /// Applies batches, each of a different user, and returns their outcomes in the same order.
+    /// Calls may overlap: batches in doubt are retried while new ones are sent.
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;
 
-    /// Says that the present thread will read often, and runs all its tasks itself, on a runtime with timers and I/O:
-    /// a store may have something there that makes reads quicker. To be called on that runtime, on which this thread then
-    /// does all its reads. What it has there ends with [`Store::close`], or with the runtime.
+    /// Announces that the current thread will read often. A store may then keep connections for it, which end
+    /// with [`Store::close`] or with the thread's runtime. The thread must run a runtime of its own, with timers
+    /// and I/O, and call this and do all its reads on that runtime.
     fn attach_thread(&self) {}
 
-    /// Counts how often the store has been found to be another one than before: another server, or one that
-    /// was promoted or restored. What was read under a lower number need not be true any more, nor need a
-    /// seq that is equal mean that the tasks are.
+    /// The store's epoch: how often a fail-over or a restore was detected. What was read in an earlier epoch may
+    /// no longer be true, and equal seqs of different epochs do not mean equal tasks.
     fn epoch(&self) -> u64 {
         0
     }
 
-    /// Looks an idempotency key up, as of one instant.
+    /// Looks up an idempotency key, as of one instant.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError>;
 
-    /// Forgets tombstones made before `tombstones`, moving the horizons of their users, and keys kept
-    /// before `keys`. Says how many of both went. It works in small steps that no commit waits for long;
-    /// what a commit holds at that instant may stay for the next time.
+    /// Removes tombstones made before `tombstones`, moving their users' horizons, and keys stored before `keys`.
+    /// Returns the number of rows removed. It works in small steps, so that no commit waits long. Rows that a
+    /// commit has locked may be left for the next purge.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked; part of the work may be done.
+    /// [`StoreError`] when the store fails; part of the work may have been done.
     async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError>;
 
-    /// Asks the store for a sign of life, the way a read would.
+    /// Checks that the store answers reads.
     ///
     /// # Errors
     /// [`StoreError`] says what is down.
@@ -155,7 +161,7 @@ pub trait Store: Send + Sync + 'static {
     /// The state of the connections.
     fn pool(&self) -> PoolState;
 
-    /// Ends the store's work and gives back what it holds (connections, files, locks). Every other
-    /// call must have returned.
+    /// Stops the store and releases what it holds (connections, files, locks). Every other call must have
+    /// returned.
     async fn close(&self);
 }

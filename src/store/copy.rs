@@ -1,43 +1,45 @@
-//! Moves all users from one store to another, and proves that they arrived.
+//! Copies all users from one store to another, and verifies the copy.
 
 use std::collections::HashSet;
 use std::fmt;
+use std::pin::pin;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use futures_util::future::join;
 use uuid::Uuid;
 
-use super::check::{Audit, Walk};
+use super::check::{Audit, pages, users};
 use super::{KeyRecord, StoreError};
 use crate::domain::{Seq, Task, TaskId, Timestamp, UserId};
 
-/// Everything that is kept of a user, as of one instant.
+/// Everything stored of a user, as of one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholeUser {
     /// The user's key.
     pub id: UserId,
-    /// The subject the key is made from.
+    /// The subject from which the key is derived.
     pub subject: String,
     /// The e-mail address.
     pub email: Option<String>,
     /// The seq of the newest change.
     pub seq: Seq,
-    /// The seq up to which deletions may be forgotten.
+    /// The seq up to which tombstones may have been purged.
     pub horizon: Seq,
-    /// The batch that made this seq.
+    /// The batch that led to this seq.
     pub last_batch: Option<Uuid>,
     /// When the user first wrote.
     pub created_at: Timestamp,
     /// Every task, in the order of ids.
     pub tasks: Vec<Task>,
-    /// Every deletion that is kept, also of tasks that were made again: id, seq, instant; in the order of ids.
+    /// Every tombstone, also of tasks that were created again: id, seq, time; in the order of ids.
     pub tombstones: Vec<(TaskId, Seq, Timestamp)>,
-    /// Every idempotency key, in the order of their texts.
+    /// Every idempotency key, in their order as text.
     pub keys: Vec<KeyRecord>,
 }
 
 impl WholeUser {
-    /// Puts all rows in their order, so that equal users are equal.
+    /// Sorts all rows, so that equal users compare equal.
     pub(super) fn sorted(mut self) -> Self {
         self.tasks.sort_unstable_by_key(|task| task.id);
         self.tombstones.sort_unstable_by_key(|(id, ..)| *id);
@@ -45,7 +47,7 @@ impl WholeUser {
         self
     }
 
-    /// Bytes it takes in memory or in a statement, about.
+    /// Approximate bytes in memory or in a statement.
     fn weight(&self) -> usize {
         let tasks = self.tasks.iter().map(weight_of_task);
         let keys = self.keys.iter().map(weight_of_key);
@@ -53,59 +55,56 @@ impl WholeUser {
     }
 }
 
-/// Bytes of a tombstone, about.
+/// Approximate bytes of a tombstone.
 pub(super) const TOMBSTONE: usize = 48;
 
-/// Bytes of a task, about.
+/// Approximate bytes of a task.
 pub(super) fn weight_of_task(task: &Task) -> usize {
     200 + task.content.text_bytes()
 }
 
-/// Bytes of a key and its answer, about.
+/// Approximate bytes of a key and its reply.
 pub(super) fn weight_of_key(record: &KeyRecord) -> usize {
     100 + record.key.len() + record.answer.len()
 }
 
-/// Bytes that are written together, about. More would only take more memory.
+/// Approximate bytes written together. More would only take more memory.
 pub(super) const GROUP: usize = 1 << 20;
 
-/// What moving users asks of a store.
+/// What copying users needs of a store.
 #[async_trait]
 pub trait Transfer: Audit {
-    /// Sees to it that no service works on the store, and goes on seeing to it while it is open.
+    /// Makes sure that no service uses the store, until it is closed. A store that only one process can open has
+    /// nothing to do.
     ///
     /// # Errors
-    /// [`StoreError`] when one does, or the store cannot be asked.
-    async fn alone(&self) -> Result<(), StoreError>;
+    /// [`StoreError`] when a service uses the store, or the store cannot be reached.
+    async fn alone(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
-    /// Reads everything that is kept of a user, as of one instant; `None` for one who has never written.
+    /// Reads everything stored of a user, as of one instant; `None` for a user who has never written.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] when the store cannot be read.
     async fn whole(&self, user: UserId) -> Result<Option<WholeUser>, StoreError>;
 
-    /// Which of these users the store has.
+    /// Inserts users that the store does not have, in one durable transaction: all of them or none.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be asked.
-    async fn present(&self, users: &[UserId]) -> Result<HashSet<UserId>, StoreError>;
-
-    /// Makes users that the store does not have, in one transaction: all of them, durably, or none.
-    ///
-    /// # Errors
-    /// [`StoreError`] when one of them is there already or cannot be kept, or the store cannot be asked. Only a
-    /// connection that broke leaves it open whether they are there.
+    /// [`StoreError`] when a user exists already or cannot be kept, or the store fails. Only after a broken
+    /// connection is it unknown whether they were inserted.
     async fn restore(&self, users: Vec<WholeUser>) -> Result<(), StoreError>;
 }
 
-/// What a copy is at.
+/// A step of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyStep {
-    /// Compares what the target holds already. Nothing is written before that is done.
+    /// Compares the users that the target already has. Nothing is written before that.
     Comparing,
-    /// Writes the users that are not there.
+    /// Writes the users that the target does not have.
     Copying,
-    /// Reads all back from both stores.
+    /// Reads all users from both stores and compares them.
     Verifying,
 }
 
@@ -122,21 +121,21 @@ impl fmt::Display for CopyStep {
 /// What was copied and found to be the same in both stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Users: all that the source has.
+    /// Users: all of the source's.
     pub users: u64,
-    /// Those of them that the target had before.
+    /// Those of them that the target already had.
     pub there: u64,
-    /// Users of the target that the source does not have. They were not touched.
+    /// Users of the target that the source does not have. They are left unchanged.
     pub others: u64,
     /// Tasks.
     pub tasks: u64,
-    /// Remembered deletions.
+    /// Tombstones.
     pub tombstones: u64,
     /// Idempotency keys.
     pub keys: u64,
 }
 
-/// Why a copy was not made, or is not to be trusted. It names no user and no text.
+/// Why a copy was not made, or cannot be trusted. It contains no user's name or text.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CopyError {
     /// The source failed.
@@ -145,7 +144,7 @@ pub enum CopyError {
     /// The target failed.
     #[error("--to: {0}")]
     To(StoreError),
-    /// The target holds something else. Nothing was written.
+    /// The target holds different data. Nothing was written.
     #[error(
         "the target holds {users} whose data differ from the source's ({newer} of them newer than there): \
          nothing was written. Copy to a store of its own, a new file or an empty database"
@@ -153,17 +152,17 @@ pub enum CopyError {
     Differs {
         /// Users that differ.
         users: UserCount,
-        /// Those that have had more changes in the target.
+        /// Those whose seq is higher in the target.
         newer: u64,
     },
-    /// Read back, the two are not the same.
+    /// The two stores differ after the copy.
     #[error(
         "the copy is not to be used: {users} are not the same in both stores. If something wrote to the source \
          meanwhile, stop it, and copy again to a new file or an empty database; if \
          nothing did, `tasklane check` says what is wrong with the source"
     )]
     NotTheSame {
-        /// Users that differ, or are missing in the target.
+        /// Users that differ or are missing in the target.
         users: UserCount,
     },
 }
@@ -179,14 +178,14 @@ impl fmt::Display for UserCount {
     }
 }
 
-/// Copies every user of `from` to `to`, then reads all back from both and compares. Users that `to` holds already
-/// are left as they are, and must be the same. `report` hears how many users a step has done, and of how many.
+/// Copies every user of `from` to `to`, then reads all users from both and compares them. Users that `to` already
+/// has are left unchanged and must be equal. `report` gets each step's progress and total, in users.
 ///
-/// A copy that broke off is taken up by another with the same two stores. One user, or about a megabyte of small
-/// ones, is in memory at a time.
+/// An interrupted copy is continued by running it again with the same two stores. One user, or about a megabyte
+/// of small ones, is in memory at a time.
 ///
 /// # Errors
-/// [`CopyError`] when a store fails, `to` holds users that are not the same, or the two differ in the end.
+/// [`CopyError`] when a store fails, `to` holds users that differ, or the two differ in the end.
 pub async fn copy(
     from: &dyn Transfer,
     to: &dyn Transfer,
@@ -198,7 +197,7 @@ pub async fn copy(
     Ok(copied)
 }
 
-/// Looks at every user that the target holds before anything is written.
+/// Compares every user that the target has, before anything is written.
 async fn compare(
     from: &dyn Transfer,
     to: &dyn Transfer,
@@ -206,22 +205,20 @@ async fn compare(
 ) -> Result<Copied, CopyError> {
     let total = to.count_users().await.map_err(CopyError::To)?;
     let (mut copied, mut done, mut differing, mut newer) = (Copied::default(), 0, 0, 0);
-    let mut walk = Walk::new(to);
-    while let Some(page) = walk.page().await.map_err(CopyError::To)? {
-        for user in page {
-            match from.whole(user).await.map_err(CopyError::From)? {
-                None => copied.others += 1,
-                Some(original) => match to.whole(user).await.map_err(CopyError::To)? {
-                    Some(found) if found == original => copied.there += 1,
-                    found => {
-                        differing += 1;
-                        newer += u64::from(found.is_some_and(|found| found.seq > original.seq));
-                    }
-                },
-            }
-            done += 1;
-            report(CopyStep::Comparing, done, total.max(done));
+    let mut users = pin!(users(to));
+    while let Some(user) = users.try_next().await.map_err(CopyError::To)? {
+        match from.whole(user).await.map_err(CopyError::From)? {
+            None => copied.others += 1,
+            Some(original) => match to.whole(user).await.map_err(CopyError::To)? {
+                Some(found) if found == original => copied.there += 1,
+                found => {
+                    differing += 1;
+                    newer += u64::from(found.is_some_and(|found| found.seq > original.seq));
+                }
+            },
         }
+        done += 1;
+        report(CopyStep::Comparing, done, total.max(done));
     }
     if differing > 0 {
         return Err(CopyError::Differs { users: UserCount(differing), newer });
@@ -237,9 +234,10 @@ async fn write(
 ) -> Result<(), CopyError> {
     let total = from.count_users().await.map_err(CopyError::From)?;
     let (mut group, mut weight, mut done) = (Vec::new(), 0, 0);
-    let mut walk = Walk::new(from);
-    while let Some(page) = walk.page().await.map_err(CopyError::From)? {
-        let present = to.present(&page).await.map_err(CopyError::To)?;
+    let mut pages = pin!(pages(from));
+    while let Some(page) = pages.try_next().await.map_err(CopyError::From)? {
+        let present = to.seqs(&page).await.map_err(CopyError::To)?;
+        let present: HashSet<_> = present.into_iter().map(|(user, _)| user).collect();
         done += present.len() as u64;
         for user in page.into_iter().filter(|user| !present.contains(user)) {
             // Gone since the page was read: no service deletes a user's row, but a person may.
@@ -260,7 +258,7 @@ async fn write(
     Ok(())
 }
 
-/// Reads every user back from both, and counts what is the same.
+/// Reads every user from both stores, and counts those that are equal.
 async fn verify(
     from: &dyn Transfer,
     to: &dyn Transfer,
@@ -269,23 +267,21 @@ async fn verify(
 ) -> Result<(), CopyError> {
     let total = from.count_users().await.map_err(CopyError::From)?;
     let (mut done, mut differing) = (0, 0);
-    let mut walk = Walk::new(from);
-    while let Some(page) = walk.page().await.map_err(CopyError::From)? {
-        for user in page {
-            let (original, found) = join(from.whole(user), to.whole(user)).await;
-            let (original, found) = (original.map_err(CopyError::From)?, found.map_err(CopyError::To)?);
-            match original {
-                Some(user) if found.as_ref() == Some(&user) => {
-                    copied.users += 1;
-                    copied.tasks += user.tasks.len() as u64;
-                    copied.tombstones += user.tombstones.len() as u64;
-                    copied.keys += user.keys.len() as u64;
-                }
-                _ => differing += 1,
+    let mut users = pin!(users(from));
+    while let Some(user) = users.try_next().await.map_err(CopyError::From)? {
+        let (original, found) = join(from.whole(user), to.whole(user)).await;
+        let (original, found) = (original.map_err(CopyError::From)?, found.map_err(CopyError::To)?);
+        match original {
+            Some(user) if found.as_ref() == Some(&user) => {
+                copied.users += 1;
+                copied.tasks += user.tasks.len() as u64;
+                copied.tombstones += user.tombstones.len() as u64;
+                copied.keys += user.keys.len() as u64;
             }
-            done += 1;
-            report(CopyStep::Verifying, done, total.max(done));
+            _ => differing += 1,
         }
+        done += 1;
+        report(CopyStep::Verifying, done, total.max(done));
     }
     if differing > 0 {
         return Err(CopyError::NotTheSame { users: UserCount(differing) });

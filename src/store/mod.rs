@@ -1,11 +1,11 @@
-//! Where tasks are kept: one small trait, two implementations, one conformance suite (`tests/store/`).
+//! Stores users and their tasks: one trait, two implementations, one conformance suite (`tests/store/`).
 //!
-//! - [`contract`]: the trait, and what it tells
-//! - [`batch`]: what is committed
-//! - [`group_commit`]: gathers the batches of all users, and settles what is in doubt
-//! - [`retention`]: forgets old deletions and keys
-//! - [`check`]: looks whether what is stored keeps the rules
-//! - [`copy`]: moves all users from one store to another
+//! - [`contract`]: the trait and its types
+//! - [`batch`]: what is committed, and what became of it
+//! - [`group_commit`]: commits the batches of many users together, and settles those in doubt
+//! - [`retention`]: purges old tombstones and idempotency keys
+//! - [`check`]: checks that the stored data keep the rules
+//! - [`copy`]: copies all users from one store to another
 //! - [`postgres`], [`sqlite`]: the two stores; in each, `task_row` alone knows the columns of a task
 
 mod batch;

@@ -1,6 +1,5 @@
-//! What the service tells of itself: log lines, metrics and, with the feature
-//! `otlp`, traces. Neither ever holds a token, a user's text
-//! or a query string, and no metric has a user id as a label.
+//! Log lines, metrics and, with the feature `otlp`, traces. None of them holds a token, a user's text or a query
+//! string, and no metric has a user id as a label.
 
 mod logs;
 mod metrics;

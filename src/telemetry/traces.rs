@@ -1,7 +1,8 @@
 //! Traces, exported by OTLP over HTTP; compiled with the feature `otlp` only.
 //!
-//! A request is one span, a write's queue and commit are spans below it. They are made when the answer begins, from
-//! times that are measured anyway. Settings are the standard's variables (`OTEL_*`); without an endpoint nothing is made.
+//! A request is one span, a write's queue and commit are spans below it. They are made when the response starts,
+//! from times that are measured anyway. Settings are OpenTelemetry's variables (`OTEL_*`); without an endpoint
+//! no span is made.
 
 use std::borrow::Cow;
 use std::env;
@@ -23,21 +24,21 @@ use tokio::runtime::Handle;
 /// The variables that name the collector; one of them turns traces on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// How long the collector has for an answer.
+/// Time-out of a request to the collector.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Methods by which spans may be named; any other is a client's own word (HTTP's semantic conventions).
+/// Methods that a span's name may hold; any other becomes `_OTHER` (OpenTelemetry's semantic conventions).
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 static TRACES: OnceLock<Traces> = OnceLock::new();
 
-/// Where spans go.
+/// Exports spans.
 pub struct Traces {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
 }
 
-/// The trace that a request says it is a part of.
+/// The trace that a request belongs to, by its `traceparent`.
 #[derive(Clone, Copy, Debug)]
 pub struct Parent {
     /// The trace.
@@ -48,14 +49,14 @@ pub struct Parent {
     pub sampled: bool,
 }
 
-/// A request whose answer begins now.
+/// A request whose response starts now.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     /// The route's pattern, which holds nothing that a user typed.
     pub route: &'static str,
     /// The method.
     pub method: &'a str,
-    /// The answer's status.
+    /// The response's status.
     pub status: u16,
     /// How long it took.
     pub took: Duration,
@@ -86,7 +87,7 @@ pub fn start_traces(runtime: Handle) -> Result<(), String> {
     Ok(())
 }
 
-/// Sends what is still to be sent, within a few seconds. It blocks.
+/// Exports the spans that are left. Blocks for at most [`DEADLINE`].
 pub fn stop_traces() {
     if let Some(traces) = TRACES.get()
         && let Err(error) = traces.provider.shutdown_with_timeout(DEADLINE)
@@ -95,16 +96,16 @@ pub fn stop_traces() {
     }
 }
 
-/// What the standard's variables say of this service; it is called `tasklane` where they do not name it.
+/// This service's attributes, by OpenTelemetry's variables; without a name there it is called `tasklane`.
 fn resource() -> Resource {
-    let said = Resource::builder().build().get(&Key::from_static_str("service.name"));
-    let unnamed = said.is_none_or(|name| name.as_str().starts_with("unknown_service"));
+    let name = Resource::builder().build().get(&Key::from_static_str("service.name"));
+    let unnamed = name.is_none_or(|name| name.as_str().starts_with("unknown_service"));
     let resource =
         Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
     if unnamed { resource.with_service_name("tasklane").build() } else { resource.build() }
 }
 
-/// Notes a request, and says by which trace's id it is known, if it is recorded.
+/// Exports a request's spans; returns the trace's id, if it is recorded.
 pub fn trace(answered: &Answered) -> Option<u128> {
     TRACES.get().and_then(|traces| traces.note(answered))
 }
@@ -140,7 +141,7 @@ impl Traces {
                 let part = self.tracer.span_builder(name).with_start_time(start);
                 part.start_with_context(&self.tracer, &inside).end_with_timestamp(start + took);
             };
-            // The commit's end is the answer's beginning, but for its way home.
+            // The commit ends shortly before the response starts; the difference is neglected.
             let began = start.max(end.checked_sub(queue + commit.unwrap_or_default())?);
             part("queue", began, queue);
             if let Some(commit) = commit {
@@ -160,8 +161,8 @@ impl Parent {
     }
 }
 
-/// Sends what the exporter asks for with the service's own HTTP client, on the service's own threads: the
-/// exporter's thread has no reactor.
+/// Sends the exporter's requests with an HTTP client on the service's own threads: the exporter's thread has no
+/// reactor.
 #[derive(Debug)]
 struct Sender {
     http: reqwest::Client,

@@ -1,4 +1,4 @@
-//! Requests counted, at a few nanoseconds each.
+//! Counters of requests that cost a few nanoseconds each.
 //!
 //! Every worker counts in a [`Stripe`] of its own, so that no two cores fight for a cache line, and a
 //! scrape adds the stripes up. Measured on two cores: 7 ns a request, where the exporter's counter and
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The methods told apart; anything else is counted as the last.
+/// The methods counted separately; any other is counted as the last.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 
-/// The statuses told apart; anything else is counted as the last. 499: the client went away.
+/// The statuses counted separately; any other is counted as the last. 499: the client went away.
 const STATUSES: [u16; 23] = [
     200, 201, 204, 304, 400, 401, 404, 405, 408, 409, 410, 412, 413, 415, 422, 428, 429, 431, 499, 500, 503,
     504, 0,
@@ -49,9 +49,9 @@ pub struct Request<'a> {
     pub route: usize,
     /// Its method.
     pub method: &'a str,
-    /// The answer's status.
+    /// The response's status.
     pub status: u16,
-    /// From the head's arrival to the answer's start.
+    /// From the arrival of the request's head to the start of the response.
     pub took: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Traffic {
         stripe
     }
 
-    /// Requests whose answer has not begun.
+    /// Requests whose response has not started.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         let stripes = self.stripes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,7 +115,7 @@ impl Traffic {
                 }
             }
         }
-        out.push_str("# HELP tasklane_http_request_duration_seconds Time until the answer begins.\n");
+        out.push_str("# HELP tasklane_http_request_duration_seconds Time until the response starts.\n");
         out.push_str("# TYPE tasklane_http_request_duration_seconds histogram\n");
         for (route, cells) in routes() {
             let buckets = &cells[BUCKETS..SUM];
@@ -135,7 +135,7 @@ impl Traffic {
             writeln!(out, "{name}_sum{{route=\"{route}\"}} {sum}")?;
             writeln!(out, "{name}_count{{route=\"{route}\"}} {total}")?;
         }
-        out.push_str("# HELP tasklane_http_requests_in_flight Requests whose answer has not begun.\n");
+        out.push_str("# HELP tasklane_http_requests_in_flight Requests whose response has not started.\n");
         out.push_str("# TYPE tasklane_http_requests_in_flight gauge\n");
         writeln!(out, "tasklane_http_requests_in_flight {}", self.in_flight())
     }

@@ -9,7 +9,8 @@ use tasklane::domain::{Identity, Refusal, Seq};
 use tasklane::error::Error;
 use tasklane::lane::LaneLimits;
 use tasklane::store::Batch;
-use tasklane::store::group_commit::{GroupCommitter, Settled};
+use tasklane::store::Outcome;
+use tasklane::store::group_commit::GroupCommitter;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
 use uuid::Uuid;
@@ -73,12 +74,12 @@ fn a_committer_without_a_place_says_so_and_takes_more_once_it_moves() {
         let first = submit("first".into());
         tokio::time::sleep(Duration::from_secs(1)).await;
         let queued = [submit("second".into()), submit("third".into())];
-        assert!(matches!(submit("fourth".into()).await, Ok(Settled::Unavailable(_))));
+        assert!(matches!(submit("fourth".into()).await, Ok(Outcome::Unavailable(_))));
         world.store.stuck.store(false, Ordering::SeqCst);
         for settled in [first].into_iter().chain(queued) {
-            assert_eq!(settled.await, Ok(Settled::Committed));
+            assert_eq!(settled.await, Ok(Outcome::Committed));
         }
-        assert_eq!(submit("fifth".into()).await, Ok(Settled::Committed));
+        assert_eq!(submit("fifth".into()).await, Ok(Outcome::Committed));
     });
 }
 

@@ -190,7 +190,7 @@ macro_rules! documented {
         documented!(
             $type as $name,
             Documenter::of(Self::read).schema($description, $example)$(.$more($value))?,
-            Documenter::of(Self::read).named()
+            Documenter::of(Self::read).named
         );
     };
     (value $type:ty as $name:literal, $schema:expr, $read:expr) => {

@@ -204,7 +204,7 @@ pub(crate) fn string(raw: &RawValue, otherwise: &'static str) -> Result<String, 
     serde_json::from_str(raw.get()).map_err(|_| wrong.into())
 }
 
-/// What is read from a string.
+/// Reads a string with `parse`; `otherwise` is the fault if it is not valid.
 pub(crate) fn parsed<T>(
     raw: &RawValue,
     otherwise: &'static str,

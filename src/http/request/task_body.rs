@@ -215,11 +215,6 @@ pub(crate) struct TaskList {
     next_cursor: Option<String>,
 }
 
-/// Reads a string with `parse`; `wrong` is the fault otherwise.
-fn parsed<T>(raw: &RawValue, wrong: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, Fault> {
-    parse(&string(raw, wrong)?).ok_or_else(|| wrong.into())
-}
-
 documented!(
     value TaskId as "TaskId",
     text("A task's id.").format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),

@@ -1,8 +1,11 @@
 //! The JSON around a list's tasks.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use super::task_entry::TaskEntry;
 
 /// A list's body in the making: `{"tasks":[…],"count":n,"total":n,"next_cursor":…}`.
 pub(crate) struct ListJson {
@@ -11,6 +14,19 @@ pub(crate) struct ListJson {
 }
 
 impl ListJson {
+    /// The body of a list of these entries; `total` and `next` are as for [`ListJson::close`].
+    pub(crate) fn of<'a>(
+        entries: impl Iterator<Item = &'a Arc<TaskEntry>> + Clone,
+        total: usize,
+        next: Option<&str>,
+    ) -> Bytes {
+        let mut list = Self::new(entries.clone().map(|entry| entry.json.len() + 1).sum());
+        for entry in entries {
+            list.add(|body| body.extend_from_slice(&entry.json));
+        }
+        list.close(total, next)
+    }
+
     /// With room for `size` bytes of tasks.
     pub(crate) fn new(size: usize) -> Self {
         let mut body = Vec::with_capacity(size + 96);

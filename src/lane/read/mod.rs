@@ -2,7 +2,7 @@
 //!
 //! - [`snapshot`]: one committed state, immutable
 //! - [`task_entry`]: a task in it, with its JSON
-//! - [`task_json`]: the one place where a task becomes JSON
+//! - [`task_json`]: a task becomes JSON here and nowhere else
 //! - [`list_json`]: the JSON around a list's tasks
 //! - [`page`]: lists, filtered, sorted and cut into pages
 //! - [`summary`] counts them

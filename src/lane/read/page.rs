@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::list_json::ListJson;
 use super::snapshot::Snapshot;
-use super::task_entry::{Age, TaskEntry};
+use super::task_entry::TaskEntry;
 use crate::domain::{CursorPosition, Filter, Sort, SortKey, TaskId, Timestamp};
 
 /// What is asked of a list.
@@ -48,7 +48,7 @@ impl<'a> Page<'a> {
     /// The cursor of the next page, if there is one.
     #[must_use]
     pub fn next_cursor(&self) -> Option<String> {
-        self.next.as_ref().map(|place| cursor(self.sort, place))
+        self.next.as_ref().map(|next| cursor(self.sort, next))
     }
 
     /// The page as a list's body: `{"tasks":[…],"count":n,"total":n,"next_cursor":…}`.
@@ -57,11 +57,7 @@ impl<'a> Page<'a> {
     /// Never: a cursor is plain text.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        let mut frame = ListJson::new(self.entries.iter().map(|entry| entry.json.len() + 1).sum());
-        for entry in &self.entries {
-            frame.add(|body| body.extend_from_slice(&entry.json));
-        }
-        frame.close(self.total, self.next_cursor().as_deref())
+        ListJson::of(self.entries.iter().copied(), self.total, self.next_cursor().as_deref())
     }
 }
 
@@ -69,38 +65,35 @@ impl Snapshot {
     /// The tasks a query asks for.
     #[must_use]
     pub fn select(&self, query: &Query) -> Page<'_> {
-        select(self, query)
+        let limit = query.limit.unwrap_or(usize::MAX);
+        // The snapshot keeps the usual order: a page of it costs what the page holds, not what the user has.
+        if query.sort == Sort::default() && query.filter.is_open() {
+            let mut entries: Box<dyn Iterator<Item = &Arc<TaskEntry>>> = match &query.after {
+                Some(CursorPosition { key: Some(SortKey::Number(micros)), id }) => {
+                    Box::new(self.older_than((Timestamp::from_micros(*micros), *id)))
+                }
+                _ => Box::new(self.newest_first()),
+            };
+            let page: Vec<_> = entries.by_ref().take(limit).collect();
+            let more = entries.next().is_some();
+            return Page::cut(page, self.len(), query.sort, more);
+        }
+        let matching = self.newest_first().filter(|entry| query.filter.matches(&entry.task));
+        let mut matches: Vec<_> =
+            matching.map(|entry| (query.sort.position_of(&entry.task), entry)).collect();
+        let total = matches.len();
+        if let Some(after) = &query.after {
+            matches.retain(|(at, _)| query.sort.compare(at, after).is_gt());
+        }
+        let more = matches.len() > limit;
+        if more {
+            // Moves the page's tasks before all others, in any order: the others need not be sorted.
+            matches.select_nth_unstable_by(limit, |(one, _), (other, _)| query.sort.compare(one, other));
+            matches.truncate(limit);
+        }
+        matches.sort_unstable_by(|(one, _), (other, _)| query.sort.compare(one, other));
+        Page::cut(matches.into_iter().map(|(_, entry)| entry).collect(), total, query.sort, more)
     }
-}
-
-fn select<'a>(snapshot: &'a Snapshot, query: &Query) -> Page<'a> {
-    let limit = query.limit.unwrap_or(usize::MAX);
-    // The snapshot keeps the usual order: a page of it costs what the page holds, not what the user has.
-    if query.sort == Sort::default() && query.filter.is_open() {
-        let mut entries: Box<dyn Iterator<Item = &Arc<TaskEntry>>> = match &query.after {
-            Some(CursorPosition { key: Some(SortKey::Number(micros)), id }) => {
-                Box::new(snapshot.older_than(Age { created_at: Timestamp::from_micros(*micros), id: *id }))
-            }
-            _ => Box::new(snapshot.newest_first()),
-        };
-        let page: Vec<_> = entries.by_ref().take(limit).collect();
-        let more = entries.next().is_some();
-        return Page::cut(page, snapshot.len(), query.sort, more);
-    }
-    let matching = snapshot.newest_first().filter(|entry| query.filter.matches(&entry.task));
-    let mut placed: Vec<_> = matching.map(|entry| (query.sort.position_of(&entry.task), entry)).collect();
-    let total = placed.len();
-    if let Some(after) = &query.after {
-        placed.retain(|(place, _)| query.sort.compare(place, after).is_gt());
-    }
-    let more = placed.len() > limit;
-    if more {
-        // Moves the page's tasks before all others, in any order: the others need not be sorted.
-        placed.select_nth_unstable_by(limit, |(one, _), (other, _)| query.sort.compare(one, other));
-        placed.truncate(limit);
-    }
-    placed.sort_unstable_by(|(one, _), (other, _)| query.sort.compare(one, other));
-    Page::cut(placed.into_iter().map(|(_, entry)| entry).collect(), total, query.sort, more)
 }
 
 /// A cursor's content. It is opaque to clients: base64url of a JSON list.
@@ -112,13 +105,13 @@ struct Cursor<'a>(Cow<'a, str>, Option<i64>, Option<Cow<'a, str>>, Uuid);
 /// # Panics
 /// Never: a name, a key and an id are always valid JSON.
 #[must_use]
-pub fn cursor(sort: Sort, place: &CursorPosition) -> String {
-    let (number, text) = match &place.key {
+pub fn cursor(sort: Sort, after: &CursorPosition) -> String {
+    let (number, text) = match &after.key {
         None => (None, None),
         Some(SortKey::Number(number)) => (Some(*number), None),
         Some(SortKey::Text(text)) => (None, Some(Cow::from(text))),
     };
-    let cursor = Cursor(sort.to_string().into(), number, text, place.id.as_uuid());
+    let cursor = Cursor(sort.to_string().into(), number, text, after.id.as_uuid());
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).expect("a cursor is always valid JSON"))
 }
 
@@ -145,7 +138,7 @@ mod tests {
 
     fn snapshot(seeds: &[(u8, u8, i64)]) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        for (place, (title, priority, made)) in (1..).zip(seeds) {
+        for (seq, (title, priority, made)) in (1..).zip(seeds) {
             let title = Title::parse(&char::from(b'a' + title % 5).to_string()).unwrap();
             let content = TaskContent {
                 priority: Priority::ALL.get(usize::from(priority % 4)).copied(),
@@ -154,7 +147,7 @@ mod tests {
                 ..TaskContent::titled(title)
             };
             let new = NewTask { id: TaskId::generate(), content };
-            let task = new.make(Timestamp::from_micros(made % 7), Seq::new(place));
+            let task = new.make(Timestamp::from_micros(made % 7), Seq::new(seq));
             snapshot.put(Arc::new(TaskEntry::new(task, "ann")));
         }
         snapshot
@@ -200,9 +193,9 @@ mod tests {
 
     #[test]
     fn a_cursor_of_another_order_is_refused() {
-        let place = CursorPosition { key: Some(SortKey::Number(5)), id: TaskId::generate() };
-        let newest = cursor(Sort::default(), &place);
-        assert_eq!(parse_cursor(Sort::default(), &newest), Some(place));
+        let after = CursorPosition { key: Some(SortKey::Number(5)), id: TaskId::generate() };
+        let newest = cursor(Sort::default(), &after);
+        assert_eq!(parse_cursor(Sort::default(), &newest), Some(after));
         assert_eq!(parse_cursor(Sort { descending: false, ..Sort::default() }, &newest), None);
         assert_eq!(parse_cursor(Sort { field: SortField::Title, descending: true }, &newest), None);
     }

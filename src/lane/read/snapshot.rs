@@ -12,7 +12,7 @@ use imbl::{OrdMap, OrdSet};
 use super::list_json::ListJson;
 use super::task_entry::{Age, ByAge, ById, ByVersion, TaskEntry};
 use super::task_json::render;
-use crate::domain::{Seq, Task, TaskId};
+use crate::domain::{Seq, TaskId};
 use crate::store::StoredUser;
 
 /// One committed state of a user's tasks.
@@ -61,10 +61,27 @@ impl Snapshot {
     pub fn of_stored(stored: Option<StoredUser>, subject: &str, epoch: u64) -> Self {
         let Some(stored) = stored else { return Self { epoch, ..Self::default() } };
         let email = stored.email.map(Into::into);
-        let mut snapshot = Self { epoch, seq: stored.seq, horizon: stored.horizon, email, ..Self::default() };
-        snapshot.fill(stored.tasks, subject);
-        snapshot.deleted = stored.tombstones.into_iter().collect();
-        snapshot
+        let (seq, horizon, deleted) = (stored.seq, stored.horizon, stored.tombstones.into_iter().collect());
+        let mut tasks = stored.tasks;
+        tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
+        // Each task's JSON is rendered into the list's body and is a slice of it, so it is in memory once.
+        let mut list = ListJson::new(tasks.len() * 512);
+        let ranges: Vec<_> = tasks.iter().map(|task| list.add(|json| render(json, task, subject))).collect();
+        let list = list.close(tasks.len(), None);
+        let entry = |(task, range)| Arc::new(TaskEntry { task: Arc::new(task), json: list.slice(range) });
+        let entries: Vec<_> = tasks.into_iter().zip(ranges).map(entry).collect();
+        Self {
+            epoch,
+            seq,
+            horizon,
+            email,
+            deleted,
+            entries_weight: entries.iter().map(|entry| entry.weight()).sum(),
+            by_id: entries.iter().cloned().map(ById).collect(),
+            by_age: entries.into_iter().map(ByAge).collect(),
+            list: OnceLock::from(list),
+            ..Self::default()
+        }
     }
 
     /// This state with the changes that other processes made since. `None` if they do not lead there: the store has
@@ -97,23 +114,6 @@ impl Snapshot {
         Self { timeline, ..self }
     }
 
-    /// Puts the first tasks in. Their JSON is rendered into the list's body, and each task's is a slice of it, so it is
-    /// in memory once.
-    fn fill(&mut self, mut tasks: Vec<Task>, subject: &str) {
-        tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
-        let mut list = ListJson::new(tasks.len() * 512);
-        let places: Vec<_> = tasks.iter().map(|task| list.add(|json| render(json, task, subject))).collect();
-        let list = list.close(tasks.len(), None);
-        let entries = tasks.into_iter().zip(places);
-        let entries: Vec<_> = entries
-            .map(|(task, place)| Arc::new(TaskEntry { task: Arc::new(task), json: list.slice(place) }))
-            .collect();
-        self.entries_weight = entries.iter().map(|entry| entry.weight()).sum();
-        self.by_id = entries.iter().cloned().map(ById).collect();
-        self.by_age = entries.into_iter().map(ByAge).collect();
-        self.list = OnceLock::from(list);
-    }
-
     /// The seq of its newest change.
     #[must_use]
     pub const fn seq(&self) -> Seq {
@@ -136,7 +136,7 @@ impl Snapshot {
         (self.timeline, self.seq)
     }
 
-    /// The e-mail address the store was last told to keep.
+    /// The e-mail address that the store keeps, once this state is committed.
     pub(crate) const fn email(&self) -> Option<&Arc<str>> {
         self.email.as_ref()
     }
@@ -160,7 +160,7 @@ impl Snapshot {
     }
 
     /// Every task, newest first (by `created_at`, then id).
-    pub fn newest_first(&self) -> impl ExactSizeIterator<Item = &Arc<TaskEntry>> {
+    pub fn newest_first(&self) -> impl ExactSizeIterator<Item = &Arc<TaskEntry>> + Clone {
         self.by_age.iter().rev().map(|ByAge(entry)| entry)
     }
 
@@ -171,14 +171,7 @@ impl Snapshot {
 
     /// The body of the whole list; the first reader makes it, then it is kept.
     pub fn list(&self) -> Bytes {
-        let render = || {
-            let mut list = ListJson::new(self.newest_first().map(|entry| entry.json.len() + 1).sum());
-            for entry in self.newest_first() {
-                list.add(|body| body.extend_from_slice(&entry.json));
-            }
-            list.close(self.len(), None)
-        };
-        self.list.get_or_init(render).clone()
+        self.list.get_or_init(|| ListJson::of(self.newest_first(), self.len(), None)).clone()
     }
 
     /// At most `limit` changes after `since`; `None` if they are not known: `since` lies before the horizon, where
@@ -214,7 +207,7 @@ impl Snapshot {
         }
     }
 
-    /// Its bytes in memory, nearly, with the list's body, made or not.
+    /// Its approximate bytes in memory. The list's body counts even while it is not made.
     #[must_use]
     pub fn weight(&self) -> usize {
         const DELETION: usize = size_of::<(Seq, TaskId)>() * 2;
@@ -305,7 +298,7 @@ mod tests {
             let task = NewTask::titled(TaskId::generate(), title);
             Arc::new(TaskEntry::new(task.make(Timestamp::from_micros(1), Seq::new(number)), "ann"))
         };
-        let told = |snapshot: &Snapshot| {
+        let seqs = |snapshot: &Snapshot| {
             let changes = snapshot.changes(Seq::ZERO, 100).unwrap();
             changes.events.into_iter().map(|(seq, _)| seq.get()).collect::<Vec<_>>()
         };
@@ -320,7 +313,7 @@ mod tests {
         derived.advance(Seq::new(41));
         derived.follow(&first);
         assert!(!at_hand(&derived), "nobody has asked");
-        assert_eq!(told(&first), (1..=40).collect::<Vec<_>>());
+        assert_eq!(seqs(&first), (1..=40).collect::<Vec<_>>());
         derived.follow(&first);
         assert!(at_hand(&derived), "somebody asked for the one before");
         let gone = first.newest_first().next().unwrap().task.id;
@@ -330,7 +323,7 @@ mod tests {
         assert!(at_hand(&last), "it is kept up");
         let mut late = Snapshot { by_version: OnceLock::new(), ..last.clone() };
         late.advance(Seq::new(42));
-        assert_eq!(told(&last), told(&late));
-        assert_eq!(told(&last).len(), 41);
+        assert_eq!(seqs(&last), seqs(&late));
+        assert_eq!(seqs(&last).len(), 41);
     }
 }

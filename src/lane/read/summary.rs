@@ -9,7 +9,7 @@ use crate::domain::{Priority, Timestamp};
 use crate::lane::Snapshot;
 
 /// Exact counts of a user's tasks, as of one seq.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Not done.
     pub open: usize,
@@ -45,16 +45,7 @@ impl Snapshot {
     #[must_use]
     pub fn summary<Z: TimeZone>(&self, now: Timestamp, zone: &Z) -> Summary {
         let today = now.to_datetime().with_timezone(zone).date_naive();
-        let by_priority = ByPriority::default();
-        let mut summary = Summary {
-            open: 0,
-            completed: 0,
-            overdue: 0,
-            due_today: 0,
-            by_priority,
-            by_tag: BTreeMap::new(),
-            seq: self.seq().get(),
-        };
+        let mut summary = Summary { seq: self.seq().get(), ..Summary::default() };
         for task in self.newest_first().map(|entry| &entry.task) {
             if task.content.completed {
                 summary.completed += 1;

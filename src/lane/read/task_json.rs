@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::domain::{Description, DueDate, Position, Priority, Task, Timestamp};
 
-/// Writes a task, owned by `subject`, as every answer shows it. The one place that fixes the fields' names and
-/// their order.
+/// Writes a task, owned by `subject`, as every response shows it. Only this function fixes the fields' names
+/// and their order.
 pub(crate) fn render(json: &mut Vec<u8>, task: &Task, subject: &str) {
     json.extend_from_slice(br#"{"id":""#);
     let mut id = Uuid::encode_buffer();
@@ -25,8 +25,8 @@ pub(crate) fn render(json: &mut Vec<u8>, task: &Task, subject: &str) {
     json.extend_from_slice(br#","priority":"#);
     or_null(json, task.content.priority.map(Priority::as_str), text);
     json.extend_from_slice(br#","tags":["#);
-    for (place, tag) in task.content.tags.as_slice().iter().enumerate() {
-        if place > 0 {
+    for (index, tag) in task.content.tags.as_slice().iter().enumerate() {
+        if index > 0 {
             json.push(b',');
         }
         text(json, tag);

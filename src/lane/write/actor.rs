@@ -1,4 +1,4 @@
-//! The actor of one user: the only place where that user's writes are ordered.
+//! The actor of one user: it alone orders that user's writes.
 //!
 //! Its handler is synchronous: it queues the command. While no commit is in flight, the queue is planned, every
 //! command in order on a working copy, and goes out as one batch; what arrives meanwhile forms the next batch.
@@ -15,16 +15,17 @@ use tokio::sync::{Mutex, oneshot};
 use super::cancellation::Cancellation;
 use super::command::{Write, WriteReply};
 use super::idempotency::{KeyState, RecentKeys, replay};
-use super::plan::{Plan, Planned};
+use super::plan::Plan;
 use super::reply_dispatch::ReplyDispatch;
 use crate::domain::{Identity, Seq, Timestamp};
 use crate::error::Error;
 use crate::lane::freshness::Freshness;
+use crate::lane::limits::LaneLimits;
 use crate::lane::permits::WritePermit;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::view::View;
-use crate::store::group_commit::{CommitTiming, GroupCommitter, Settled};
-use crate::store::{Batch, Recalled, Store};
+use crate::store::group_commit::{CommitTiming, GroupCommitter};
+use crate::store::{Batch, Outcome, Recalled, Store};
 use crate::telemetry::metrics;
 
 /// Commands of one batch, at most: it is one row for the fence, but all its tasks have to be sent.
@@ -45,9 +46,7 @@ pub(crate) struct LaneContext {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) committer: GroupCommitter,
     pub(crate) freshness: Freshness,
-    pub(crate) max_tasks: usize,
-    /// Seed for retry jitter; differs per process, so that competing writers do not retry in lockstep.
-    pub(crate) jitter_seed: u64,
+    pub(crate) limits: LaneLimits,
 }
 
 /// A write on its way to the actor.
@@ -112,23 +111,22 @@ impl UserActor {
         view: Arc<View>,
         commit_lock: Arc<Mutex<()>>,
     ) -> Self {
-        let (queue, state) = (VecDeque::new(), State::Idle);
         let known = view.snapshot().moment();
         Self {
             who,
             context,
             view,
             commit_lock,
-            queue,
-            state,
+            queue: VecDeque::new(),
+            state: State::Idle,
             reruns: 0,
             keys: RecentKeys::new(known.1),
             known,
         }
     }
 
-    /// The state to plan on. If it is not the one this actor left, another process has written: perhaps under keys that
-    /// are not known here, and what is known here may have been lost. So all keys are looked up in the store again.
+    /// The state to plan on. If it is not the one this actor left, another process has written, perhaps under keys
+    /// that are not known here, or known keys were lost. So all keys are looked up in the store again.
     fn base(&mut self) -> Arc<Snapshot> {
         let base = self.view.snapshot();
         if base.moment() != self.known {
@@ -150,16 +148,18 @@ impl UserActor {
                 return;
             };
             if let Some(sent) = self.plan(ctx) {
-                let (told, settled) = oneshot::channel();
+                let (sender, settled) = oneshot::channel();
                 let dispatch = ReplyDispatch::of_current_thread();
-                // If this actor dies it hears nothing; its successor reads the store.
-                let tell = move |settled, sending| dispatch.run(move || drop(told.send((settled, sending))));
-                self.context.committer.submit(Arc::clone(&sent.batch), commit_lock, tell);
+                // If this actor dies it is not notified; its successor reads the store.
+                let notify =
+                    move |settled, sending| dispatch.run(move || drop(sender.send((settled, sending))));
+                self.context.committer.submit(Arc::clone(&sent.batch), commit_lock, notify);
                 self.state = State::Committing(Box::new(sent));
                 ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
                     // The committer settles every batch; it is gone only when the process is ending.
-                    let (settled, sending) = settled.unwrap_or((Settled::Unknown, None));
-                    actor.settled(settled, sending, ctx);
+                    let unknown = || (Outcome::Unknown("the process is ending".into()), None);
+                    let (outcome, sending) = settled.unwrap_or_else(|_| unknown());
+                    actor.settled(outcome, sending, ctx);
                 }));
             }
         }
@@ -169,7 +169,12 @@ impl UserActor {
     /// committed, if anything.
     fn plan(&mut self, ctx: &mut Context<Self>) -> Option<InFlight> {
         let base = self.base();
-        let mut plan = Plan::new(self.who.clone(), base, self.context.max_tasks, Timestamp::now());
+        let mut plan = Plan::new(
+            self.who.clone(),
+            base,
+            self.context.limits.config.max_tasks_per_user,
+            Timestamp::now(),
+        );
         let (mut answers, mut unsure) = (Vec::new(), Vec::new());
         for mut submit in self.queue.drain(..self.queue.len().min(BATCH)) {
             if !submit.planned && !submit.cancellation.win() {
@@ -202,7 +207,7 @@ impl UserActor {
         if answers.is_empty() {
             return None;
         }
-        let Planned { batch, next } = plan.finish();
+        let (batch, next) = plan.finish();
         Some(InFlight { batch: Arc::new(batch), next, answers })
     }
 
@@ -211,8 +216,7 @@ impl UserActor {
         let (context, who, view) = (Arc::clone(&self.context), self.who.clone(), Arc::clone(&self.view));
         let key = submit.write.key.as_ref().map(|key| Arc::clone(&key.key)).unwrap_or_default();
         let lookup = async move {
-            let recalled = context.store.recall(who.user(), &key).await;
-            let recalled = recalled.map_err(|error| Error::StoreUnavailable(error.to_string()))?;
+            let recalled = context.store.recall(who.user(), &key).await?;
             if recalled.record.is_some() {
                 context.freshness.reach(&who, &view, recalled.seq).await?;
             }
@@ -237,7 +241,7 @@ impl UserActor {
         }
     }
 
-    fn settled(&mut self, settled: Settled, sending: Option<CommitTiming>, ctx: &mut Context<Self>) {
+    fn settled(&mut self, outcome: Outcome, sending: Option<CommitTiming>, ctx: &mut Context<Self>) {
         let State::Committing(sent) = std::mem::replace(&mut self.state, State::Idle) else {
             return;
         };
@@ -245,8 +249,8 @@ impl UserActor {
         if let Some(sending) = sending {
             sent.answers.iter().for_each(|(submit, _)| submit.cancellation.note_commit(sending));
         }
-        match settled {
-            Settled::Committed => {
+        match outcome {
+            Outcome::Committed => {
                 self.reruns = 0;
                 self.keys.keep(&sent.batch);
                 self.known = sent.next.moment();
@@ -255,10 +259,10 @@ impl UserActor {
                     submit.answer(answer);
                 }
             }
-            Settled::Conflict => {
-                metrics().conflict();
+            Outcome::Conflict => {
+                metrics().conflicts.increment(1);
                 self.reruns += 1;
-                let pause = jitter(self.reruns, (self.context.jitter_seed, self.known.1));
+                let pause = jitter(self.reruns, (self.context.limits.jitter_seed, self.known.1));
                 let submits = submits(sent).map(|submit| Submit { looked_up: None, ..submit });
                 if self.reruns > RERUNS {
                     self.reruns = 0;
@@ -272,11 +276,11 @@ impl UserActor {
                 }
                 self.reload(pause, ctx);
             }
-            Settled::Rejected(reason) => {
+            Outcome::Rejected(reason) => {
                 fail(submits(sent), || Error::Internal(format!("the store rejected a batch: {reason}")));
             }
-            Settled::Unavailable(reason) => fail(submits(sent), || Error::StoreUnavailable(reason.clone())),
-            Settled::Unknown => {
+            Outcome::Unavailable(reason) => fail(submits(sent), || Error::StoreUnavailable(reason.clone())),
+            Outcome::Unknown(_) => {
                 fail(submits(sent), || Error::OutcomeUnknown);
                 self.reload(Duration::ZERO, ctx);
             }

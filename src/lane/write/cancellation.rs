@@ -1,7 +1,7 @@
 //! What a write's caller and the actor share: who decides over the write, and how long it took.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,15 +25,14 @@ pub(crate) struct Cancellation(Arc<CancellationState>);
 struct CancellationState {
     taken: AtomicBool,
     made: Instant,
-    /// Microseconds: upper half, from `made` until the batch was sent; lower half, from then until it was settled.
-    /// 0: not sent.
-    sent: AtomicU64,
+    /// The last batch that was sent.
+    sent: Mutex<Option<CommitTiming>>,
 }
 
 impl Cancellation {
     /// For a write that comes now.
     pub(crate) fn new() -> Self {
-        let (taken, made, sent) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
+        let (taken, made, sent) = (AtomicBool::new(false), Instant::now(), Mutex::default());
         Self(Arc::new(CancellationState { taken, made, sent }))
     }
 
@@ -49,25 +48,13 @@ impl Cancellation {
 
     /// Notes how long the batch took, for the caller.
     pub(crate) fn note_commit(&self, sending: CommitTiming) {
-        let queue = sending.at.saturating_duration_since(self.0.made);
-        // At least one: 0 stands for a batch that was not sent.
-        let took = micros(sending.took).max(1);
-        self.0.sent.store(u64::from(micros(queue)) << 32 | u64::from(took), Ordering::Relaxed);
+        *self.0.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(sending);
     }
 
     /// How long the write took. To be called once it is answered.
     pub(crate) fn timing(&self) -> Timing {
-        match self.0.sent.load(Ordering::Relaxed) {
-            0 => Timing { queue: self.0.made.elapsed(), commit: None },
-            sent => Timing {
-                queue: Duration::from_micros(sent >> 32),
-                commit: Some(Duration::from_micros(sent & u64::from(u32::MAX))),
-            },
-        }
+        let sent = *self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = sent.map_or_else(Instant::now, |sent| sent.at);
+        Timing { queue: end.saturating_duration_since(self.0.made), commit: sent.map(|sent| sent.took) }
     }
-}
-
-/// Saturates after an hour; no write takes that long.
-fn micros(time: Duration) -> u32 {
-    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{Command, Operation, Seq};
 use crate::lane::read::task_entry::ShownTask;
 
@@ -43,8 +45,9 @@ pub struct WriteReply {
     pub replayed: bool,
 }
 
-/// What an operation did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an operation did. An idempotency key's record keeps it in this form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// The task is new.
     Created(ShownTask),

@@ -1,15 +1,17 @@
 //! Idempotency: a write that is sent again under the same key is carried out once and gets the first reply.
 //!
 //! A key is looked up in the store before its write is queued. What this lane commits between that look-up and
-//! the plan is found in [`RecentKeys`]; a key that [`RecentKeys`] has forgotten is looked up once more. What a
-//! batch decides is kept in [`BatchKeys`], and goes to the store with the batch.
+//! the plan is found in [`RecentKeys`]; a key that [`RecentKeys`] has forgotten is looked up once more. The replies
+//! of a batch go to the store with the batch.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -96,36 +98,9 @@ pub(crate) enum KeyState {
     Unsure,
 }
 
-/// The keys of a batch that is being planned.
-#[derive(Default)]
-pub(crate) struct BatchKeys(HashMap<Arc<str>, (KeyRecord, WriteReply)>);
-
-impl BatchKeys {
-    /// The reply to a write whose key an earlier write of the batch had.
-    pub(crate) fn replay(&self, key: &IdempotencyKey, seq: Seq) -> Option<Result<WriteReply, Error>> {
-        let (record, reply) = self.0.get(&key.key)?;
-        Some(same_request(record, key, seq).map(|()| WriteReply { replayed: true, ..reply.clone() }))
-    }
-
-    /// Keeps a reply under its key.
-    pub(crate) fn keep(&mut self, key: &IdempotencyKey, reply: &WriteReply, at: Timestamp) {
-        let (name, fingerprint) = (Arc::clone(&key.key), key.fingerprint);
-        let record = KeyRecord { key: Arc::clone(&name), fingerprint, answer: reply.to_record(), at };
-        self.0.insert(name, (record, reply.clone()));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// What goes to the store.
-    pub(crate) fn into_records(self) -> Vec<KeyRecord> {
-        self.0.into_values().map(|(record, _)| record).collect()
-    }
+/// What the store keeps under a write's key.
+pub(crate) fn record(key: &IdempotencyKey, reply: &WriteReply, at: Timestamp) -> KeyRecord {
+    KeyRecord { key: Arc::clone(&key.key), fingerprint: key.fingerprint, answer: reply.to_record(), at }
 }
 
 /// The reply to a write that was carried out before under the same key.
@@ -133,38 +108,38 @@ impl BatchKeys {
 /// # Errors
 /// [`Error::KeyReused`] if that was another request; [`Error::Internal`] if the record cannot be read.
 pub(crate) fn replay(record: &KeyRecord, key: &IdempotencyKey, seq: Seq) -> Result<WriteReply, Error> {
-    same_request(record, key, seq)?;
+    if record.fingerprint != key.fingerprint {
+        return Err(Error::KeyReused { seq });
+    }
     let unreadable = || Error::Internal("the reply kept under an idempotency key cannot be read".into());
     WriteReply::from_record(&record.answer).ok_or_else(unreadable)
-}
-
-fn same_request(record: &KeyRecord, key: &IdempotencyKey, seq: Seq) -> Result<(), Error> {
-    if record.fingerprint == key.fingerprint { Ok(()) } else { Err(Error::KeyReused { seq }) }
 }
 
 /// A reply as the store keeps it under an idempotency key.
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
     seq: i64,
-    #[serde(borrow)]
-    effects: Vec<EffectRecord<'a>>,
+    effects: Cow<'a, [Effect]>,
 }
 
+/// A task in a [`Record`]: `[id, version, JSON]`.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum EffectRecord<'a> {
-    #[serde(borrow)]
-    Created(ShownTaskRecord<'a>),
-    Imported,
-    #[serde(borrow)]
-    Exists(ShownTaskRecord<'a>),
-    #[serde(borrow)]
-    Updated(ShownTaskRecord<'a>),
-    Deleted,
+struct TaskRecord<'a>(Uuid, i64, #[serde(borrow)] &'a RawValue);
+
+impl Serialize for ShownTask {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = serde_json::from_slice(&self.json).map_err(S::Error::custom)?;
+        TaskRecord(self.id.as_uuid(), self.version.get(), json).serialize(serializer)
+    }
 }
 
-#[derive(Serialize, Deserialize)]
-struct ShownTaskRecord<'a>(Uuid, i64, #[serde(borrow)] &'a RawValue);
+impl<'de> Deserialize<'de> for ShownTask {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let TaskRecord(id, version, json) = TaskRecord::deserialize(deserializer)?;
+        let json = Bytes::copy_from_slice(json.get().as_bytes());
+        Ok(Self { id: TaskId::from_uuid(id), version: Seq::new(version), json })
+    }
+}
 
 impl WriteReply {
     /// The reply as the store keeps it.
@@ -173,37 +148,15 @@ impl WriteReply {
     /// Never: ids, numbers and a task's JSON are valid JSON.
     #[must_use]
     fn to_record(&self) -> Bytes {
-        fn shown(shown: &ShownTask) -> ShownTaskRecord<'_> {
-            let json = serde_json::from_slice(&shown.json).expect("a task's JSON is JSON");
-            ShownTaskRecord(shown.id.as_uuid(), shown.version.get(), json)
-        }
-        let effects = self.effects.iter().map(|effect| match effect {
-            Effect::Created(task) => EffectRecord::Created(shown(task)),
-            Effect::Imported => EffectRecord::Imported,
-            Effect::Exists(task) => EffectRecord::Exists(shown(task)),
-            Effect::Updated(task) => EffectRecord::Updated(shown(task)),
-            Effect::Deleted => EffectRecord::Deleted,
-        });
-        let record = Record { seq: self.seq.get(), effects: effects.collect() };
+        let record = Record { seq: self.seq.get(), effects: Cow::Borrowed(&self.effects) };
         serde_json::to_vec(&record).expect("a record is always valid JSON").into()
     }
 
     /// A reply that the store kept; `None` if it cannot be read.
     #[must_use]
     fn from_record(record: &[u8]) -> Option<Self> {
-        fn shown(ShownTaskRecord(id, version, json): ShownTaskRecord<'_>) -> ShownTask {
-            let json = Bytes::copy_from_slice(json.get().as_bytes());
-            ShownTask { id: TaskId::from_uuid(id), version: Seq::new(version), json }
-        }
-        let record: Record<'_> = serde_json::from_slice(record).ok()?;
-        let effects = record.effects.into_iter().map(|effect| match effect {
-            EffectRecord::Created(task) => Effect::Created(shown(task)),
-            EffectRecord::Imported => Effect::Imported,
-            EffectRecord::Exists(task) => Effect::Exists(shown(task)),
-            EffectRecord::Updated(task) => Effect::Updated(shown(task)),
-            EffectRecord::Deleted => Effect::Deleted,
-        });
-        Some(Self { seq: Seq::new(record.seq), effects: effects.collect(), replayed: true })
+        let Record { seq, effects } = serde_json::from_slice(record).ok()?;
+        Some(Self { seq: Seq::new(seq), effects: effects.into_owned(), replayed: true })
     }
 }
 
@@ -214,7 +167,7 @@ mod tests {
     use super::*;
     use crate::domain::{Timestamp, UserId};
 
-    /// A batch of `count` keys, each with an answer of so many bytes.
+    /// A batch of `count` keys, each with an answer of `bytes` bytes.
     fn batch(seq: i64, count: usize, bytes: usize) -> Batch {
         let record = |number| KeyRecord {
             key: format!("{seq}/{number}").into(),
@@ -263,7 +216,7 @@ mod tests {
                 );
                 assert!(keys.get(&format!("{seq}/0")).is_some(), "the newest is always here");
                 asked_again += usize::from(!keys.covers(Some(Seq::new(seq - 1))));
-                // Whatever is forgotten makes those be asked for anew that were looked up before it was stored.
+                // A key looked up before a forgotten one was stored has to be looked up again.
                 for old in 1..seq {
                     let forgotten = keys.get(&format!("{old}/0")).is_none();
                     assert!(!forgotten || !keys.covers(Some(Seq::new(old - 1))), "{old} at {seq}");
@@ -276,10 +229,16 @@ mod tests {
     #[test]
     fn an_answer_comes_back_from_its_record_letter_by_letter() {
         let json = Bytes::from_static(br#"{"title":"\u00e4 \"x\"","version":7}"#);
-        let shown = ShownTask { id: TaskId::generate(), version: Seq::new(7), json };
+        let id = TaskId::generate();
+        let shown = ShownTask { id, version: Seq::new(7), json };
         let effects =
             vec![Effect::Created(shown.clone()), Effect::Imported, Effect::Deleted, Effect::Updated(shown)];
         let answer = WriteReply { seq: Seq::new(9), effects, replayed: false };
+        let task = format!(r#"["{id}",7,{{"title":"\u00e4 \"x\"","version":7}}]"#);
+        let kept = format!(
+            r#"{{"seq":9,"effects":[{{"created":{task}}},"imported","deleted",{{"updated":{task}}}]}}"#
+        );
+        assert_eq!(answer.to_record(), kept);
         assert_eq!(
             WriteReply::from_record(&answer.to_record()),
             Some(WriteReply { replayed: true, ..answer })

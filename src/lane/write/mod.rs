@@ -1,7 +1,7 @@
 //! The way of a write: a command is queued with its user's actor, planned, committed and answered.
 //!
-//! - [`command`]: what a client asks for, and what it is told
-//! - [`actor`]: the one place where a user's writes are ordered
+//! - [`command`]: a write, and the reply to it
+//! - [`actor`]: it alone orders a user's writes
 //! - [`plan`]: what queued writes do to a working copy, pure
 //! - [`idempotency`]: writes that are sent again under the same key
 //! - [`cancellation`]: a caller gives up or the actor plans: the first one wins

@@ -1,19 +1,19 @@
 //! Planning: queued writes run, in order, on a working copy of the user's state. Pure: it neither waits nor sends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::command::{Effect, Work, Write, WriteReply};
-use super::idempotency::BatchKeys;
+use super::idempotency::{record, replay};
 use crate::domain::{
     Change, Command, Decision, DecisionContext, Identity, Operation, Seq, Task, TaskId, Timestamp,
 };
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::TaskEntry;
-use crate::store::Batch;
+use crate::store::{Batch, KeyRecord};
 
 /// A working copy of a user's state, and how it differs from the committed one.
 pub(crate) struct Plan {
@@ -23,23 +23,16 @@ pub(crate) struct Plan {
     base: Arc<Snapshot>,
     next: Snapshot,
     changes: BTreeMap<TaskId, Change<Arc<Task>>>,
-    keys: BatchKeys,
+    /// The replies to writes of this batch that have a key, by the key.
+    keys: HashMap<Arc<str>, KeyRecord>,
     email: Option<Arc<str>>,
     erase: bool,
-}
-
-/// A plan made ready to be committed.
-pub(crate) struct Planned {
-    /// What the store is to do.
-    pub(crate) batch: Batch,
-    /// The state once it has been done.
-    pub(crate) next: Snapshot,
 }
 
 impl Plan {
     pub(crate) fn new(who: Identity, base: Arc<Snapshot>, max_tasks: usize, now: Timestamp) -> Self {
         let next = (*base).clone();
-        let (changes, keys) = (BTreeMap::new(), BatchKeys::default());
+        let (changes, keys) = (BTreeMap::new(), HashMap::new());
         Self { who, max_tasks, now, base, next, changes, keys, email: None, erase: false }
     }
 
@@ -55,9 +48,10 @@ impl Plan {
 
     /// Runs one write, wholly or not at all. `email` is the address in the writer's token.
     pub(crate) fn run(&mut self, write: &Write, email: Option<&Arc<str>>) -> Result<WriteReply, Error> {
-        let replayed = write.key.as_ref().and_then(|key| self.keys.replay(key, self.next.seq()));
-        if let Some(reply) = replayed {
-            return reply;
+        if let Some(key) = &write.key
+            && let Some(record) = self.keys.get(&key.key)
+        {
+            return replay(record, key, self.next.seq());
         }
         let before = self.next.seq();
         let effects = match &write.work {
@@ -70,7 +64,7 @@ impl Plan {
         let answer = WriteReply { seq: self.next.seq(), effects, replayed: false };
         // Also for a create that found its task: run again after the task was deleted, it would bring it back.
         if let Some(key) = &write.key {
-            self.keys.keep(key, &answer, self.now);
+            self.keys.insert(Arc::clone(&key.key), record(key, &answer, self.now));
         }
         if answer.seq != before && !self.erase && email.is_some() && email != self.next.email() {
             self.email = email.cloned();
@@ -85,7 +79,7 @@ impl Plan {
         let mut effects = Vec::with_capacity(operations.len());
         // A copy costs a few pointers; a single operation needs none, since it decides before it changes anything.
         let undo = (operations.len() > 1).then(|| self.next.clone());
-        for (place, operation) in operations.iter().enumerate() {
+        for (index, operation) in operations.iter().enumerate() {
             match self.operate_one(operation, &mut changes) {
                 Ok(effect) => effects.push(effect),
                 Err(error) => {
@@ -96,7 +90,7 @@ impl Plan {
                         // The reply must not show what the operations before it would have done.
                         Error::Refused { refusal, .. } => {
                             let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
-                            Error::Refused { refusal, seq: self.next.seq(), current, operation: place }
+                            Error::Refused { refusal, seq: self.next.seq(), current, operation: index }
                         }
                         other => other,
                     });
@@ -152,7 +146,7 @@ impl Plan {
     }
 
     /// What goes to the store, and the state once it is there.
-    pub(crate) fn finish(self) -> Planned {
+    pub(crate) fn finish(self) -> (Batch, Snapshot) {
         let batch = Batch {
             id: Uuid::now_v7(),
             user: self.who.user(),
@@ -163,8 +157,8 @@ impl Plan {
             reached: self.next.seq(),
             erase: self.erase,
             changes: self.changes.into_values().collect(),
-            keys: self.keys.into_records(),
+            keys: self.keys.into_values().collect(),
         };
-        Planned { batch, next: self.next }
+        (batch, self.next)
     }
 }

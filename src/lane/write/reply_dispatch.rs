@@ -61,7 +61,7 @@ mod tests {
 
     use super::*;
 
-    /// Has another thread send deliveries here; they tell their number and where they were run.
+    /// Has another thread send deliveries here; they note their number and the thread that ran them.
     fn send(dispatch: &ReplyDispatch, count: usize) -> UnboundedReceiver<(usize, thread::ThreadId)> {
         let (note, noted) = unbounded_channel();
         let dispatch = dispatch.clone();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn errands_are_run_at_home_in_their_order_and_those_for_a_thread_that_ended_where_they_are() {
+    fn deliveries_run_on_their_thread_in_order_and_those_for_a_thread_that_ended_at_once() {
         let dispatch = actix::System::new().block_on(async {
             let dispatch = ReplyDispatch::of_current_thread();
             let mut noted = send(&dispatch, 3 * AT_ONCE + 1);
@@ -87,13 +87,13 @@ mod tests {
             dispatch
         });
         let mut noted = send(&dispatch, 1);
-        let (number, place) = noted.try_recv().unwrap();
+        let (number, thread_id) = noted.try_recv().unwrap();
         assert_eq!(number, 0);
-        assert_ne!(place, thread::current().id());
+        assert_ne!(thread_id, thread::current().id());
     }
 
     #[test]
-    fn without_an_arbiter_an_errand_is_run_at_once() {
+    fn without_an_arbiter_a_delivery_is_run_at_once() {
         let mut noted = send(&ReplyDispatch::of_current_thread(), 2);
         assert_eq!([noted.try_recv().unwrap().0, noted.try_recv().unwrap().0], [0, 1]);
     }

@@ -1,4 +1,4 @@
-//! What an audit asks of the database.
+//! What an audit reads from the database.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -8,8 +8,14 @@ use crate::domain::UserId;
 use crate::store::StoreError;
 use crate::store::check::Audit;
 
-/// Tables whose rows belong to a user.
-const OWNED: [&str; 3] = ["tasks", "tombstones", "idempotency_keys"];
+/// Counts the rows without a user, for each table whose rows belong to one.
+const ORPHANS: &str = "
+    SELECT 'tasks', count(*) FROM tasks WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+    UNION ALL
+    SELECT 'tombstones', count(*) FROM tombstones WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+    UNION ALL
+    SELECT 'idempotency_keys', count(*) FROM idempotency_keys
+    WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)";
 
 impl PostgresStore {
     async fn number(&self, sql: &'static str) -> Result<i64, StoreError> {
@@ -20,16 +26,13 @@ impl PostgresStore {
 
 #[async_trait]
 impl Audit for PostgresStore {
-    async fn users(&self, after: Option<UserId>, most: usize) -> Result<Vec<UserId>, StoreError> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = match after {
-            Some(user) => {
-                let sql = "SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT $2";
-                self.ask(sql, vec![Box::new(user.as_uuid()), Box::new(most)]).await?
-            }
-            None => self.ask("SELECT id FROM users ORDER BY id LIMIT $1", vec![Box::new(most)]).await?,
-        };
-        Ok(rows.iter().map(|row| UserId::from_uuid(row.get::<_, Uuid>(0))).collect())
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError> {
+        let sql = "SELECT id FROM users WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT $3";
+        // From the first id that there can be, or from `after`, which is skipped.
+        let first = after.map_or(Uuid::nil(), UserId::as_uuid);
+        let (skipped, limit) = (i64::from(after.is_some()), i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = self.ask(sql, vec![Box::new(first), Box::new(skipped), Box::new(limit)]).await?;
+        Ok(rows.iter().map(|row| UserId::from_uuid(row.get(0))).collect())
     }
 
     async fn count_users(&self) -> Result<u64, StoreError> {
@@ -41,19 +44,9 @@ impl Audit for PostgresStore {
     }
 
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
-        let counts = [
-            "SELECT count(*) FROM tasks WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)",
-            "SELECT count(*) FROM tombstones WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)",
-            "SELECT count(*) FROM idempotency_keys
-             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)",
-        ];
-        let mut damage = Vec::new();
-        for (table, sql) in OWNED.iter().zip(counts) {
-            let orphans = self.number(sql).await?;
-            if orphans > 0 {
-                damage.push(format!("{orphans} rows of {table} have no user"));
-            }
-        }
-        Ok(damage)
+        let rows = self.ask(ORPHANS, Vec::new()).await?;
+        let orphans = rows.iter().map(|row| (row.get::<_, &str>(0), row.get::<_, i64>(1)));
+        let orphans = orphans.filter(|(_, count)| *count > 0);
+        Ok(orphans.map(|(table, count)| format!("{count} rows of {table} have no user")).collect())
     }
 }

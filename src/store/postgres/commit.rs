@@ -1,4 +1,4 @@
-//! Group commit: one statement for all batches, and what its answer means for each.
+//! Commits a group of batches by one statement, and derives each batch's outcome from its answer.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::connection::connect::Connector;
-use super::connection::error::{Kind, PostgresError};
+use super::connection::error::{Kind, PostgresError, within};
 use super::rows::{KeyColumns, TombstoneColumns};
 use super::task_row::{self, TaskColumns};
 use crate::domain::Change;
 use crate::store::{Batch, Outcome};
 
-/// Where the tasks' columns begin among the parameters: after those of batches, deletions and keys.
+/// The number of the first parameter with task columns: after those of batches, deletions and keys.
 const FIRST_TASK_PARAM: usize = 16;
 
 /// Commits batches that do not erase.
@@ -33,7 +33,7 @@ pub(super) static ADVANCE: LazyLock<String> = LazyLock::new(|| {
     task_row::fill(sql, FIRST_TASK_PARAM)
 });
 
-/// Commits batches that erase. It does the same, and more: the usual ones are spared that.
+/// Commits batches that erase. A statement of its own, so that other batches do not pay for the erasure.
 pub(super) static ERASE: LazyLock<String> = LazyLock::new(|| {
     let sql = concat!(
         include_str!("sql/fence.sql"),
@@ -45,19 +45,19 @@ pub(super) static ERASE: LazyLock<String> = LazyLock::new(|| {
     task_row::fill(sql, FIRST_TASK_PARAM)
 });
 
-/// Which batches were applied earlier.
+/// Finds the batches that were applied earlier.
 pub(super) const KNOWN: &str = include_str!("sql/known.sql");
 
-/// A seq that no user has: what expects it is not applied, and known again if it was.
+/// A seq that no user has: a batch that expects it is not applied, but recognised if it was applied earlier.
 const NEVER: i64 = -1;
 
-/// Commits, on a connection of its own: a commit never waits behind reads for one.
+/// Commits on a connection of its own, so that commits never wait for reads.
 pub(super) struct CommitConnection {
     connector: Connector,
     answer_timeout: Duration,
-    /// Kept between commits and dropped at any error: a new connection has no past.
+    /// Kept between commits, and dropped after any error.
     kept: Mutex<Option<Link>>,
-    /// Set once, under the lock of `kept`: from then on no connection is made.
+    /// Set once, under the lock of `kept`: no connection is opened after that.
     closed: AtomicBool,
 }
 
@@ -68,11 +68,11 @@ struct Link {
     known: Statement,
 }
 
-/// What a statement that went through has done.
+/// What a successful statement has done.
 struct Applied {
     /// The users who passed the fence.
     passed: HashSet<Uuid>,
-    /// Of the others, which batch made their seq.
+    /// For the other users, the batch that made their seq.
     known: Result<HashMap<Uuid, Option<Uuid>>, PostgresError>,
 }
 
@@ -83,7 +83,7 @@ impl Applied {
             return Outcome::Committed;
         }
         match &self.known {
-            // Sent again: what the row holds is this very batch.
+            // A retry: this very batch was applied earlier.
             Ok(known) if known.get(&user) == Some(&Some(batch.id)) => Outcome::Committed,
             Ok(_) => Outcome::Conflict,
             Err(fault) => Outcome::Unknown(format!("PostgreSQL: {fault}")),
@@ -91,25 +91,17 @@ impl Applied {
     }
 }
 
-/// Why a statement did not go through.
-enum Failure {
-    /// It was never sent.
-    NotSent(PostgresError),
-    /// It was sent; the fault's kind says what is left open.
-    Sent(PostgresError),
-}
-
 impl CommitConnection {
     pub(super) fn new(connector: Connector, answer_timeout: Duration) -> Self {
         Self { connector, answer_timeout, kept: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
-    /// Whether it has a connection, and whether that is at work.
+    /// Whether it has a connection, and whether that is in use.
     pub(super) fn connection(&self) -> (bool, bool) {
         self.kept.try_lock().map_or((true, true), |kept| (kept.is_some(), false))
     }
 
-    /// Lets go of the connection, for good.
+    /// Closes the connection for good.
     pub(super) async fn close(&self) {
         let mut kept = self.kept.lock().await;
         self.closed.store(true, Ordering::Relaxed);
@@ -129,8 +121,8 @@ impl CommitConnection {
         batches.iter().filter_map(outcome).collect()
     }
 
-    /// Applies batches that all erase, or none of which does: all at once and, where one of them spoils
-    /// that, one by one.
+    /// Applies batches of which all erase, or none. They are sent together, and one by one if one of them makes the
+    /// whole group fail.
     async fn commit_group(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         if batches.is_empty() {
             return Vec::new();
@@ -138,16 +130,16 @@ impl CommitConnection {
         let started = Instant::now();
         match self.send(kept, batches).await {
             Ok(applied) => batches.iter().map(|batch| applied.outcome(batch)).collect(),
-            Err(Failure::Sent(fault)) if batches.len() > 1 && may_be_one_batch_only(fault.kind) => {
+            Err(fault) if batches.len() > 1 && may_be_one_batch_only(fault.kind) => {
                 tracing::info!(reason = %fault, batches = batches.len(), "a group is committed one by one");
                 self.one_by_one(kept, batches, started + self.answer_timeout).await
             }
-            Err(failure) => vec![failed(failure); batches.len()],
+            Err(fault) => vec![failed(&fault); batches.len()],
         }
     }
 
-    /// Commits each batch on its own. What does not get its turn before the deadline, or after the
-    /// connection broke, is not sent at all.
+    /// Commits each batch on its own. After the deadline, or once the connection broke, the remaining batches are
+    /// not sent.
     async fn one_by_one(
         &self,
         kept: &mut Option<Link>,
@@ -167,34 +159,32 @@ impl CommitConnection {
                     broken = applied.known.as_ref().is_err_and(|fault| fault.kind == Kind::Broken);
                     applied.outcome(batch)
                 }
-                Err(failure) => {
-                    broken = matches!(&failure, Failure::NotSent(_))
-                        || matches!(&failure, Failure::Sent(fault) if fault.kind == Kind::Broken);
-                    failed(failure)
+                Err(fault) => {
+                    broken = matches!(fault.kind, Kind::Broken | Kind::NotYet);
+                    failed(&fault)
                 }
             });
         }
         outcomes
     }
 
-    /// Sends the statement for `batches`, and asks about those that did not pass.
-    async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<Applied, Failure> {
-        let failover = self.connector.failover();
+    /// Sends the statement for `batches`, then looks up those that did not pass. The error's kind is
+    /// [`Kind::NotYet`] if nothing was sent.
+    async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<Applied, PostgresError> {
+        let failover = &self.connector.failover;
         let usable = |link: &Link| !link.client.is_closed() && !failover.is_outdated(link.made);
         let link = match kept.take().filter(usable) {
             Some(link) => link,
-            None => self.open().await.map_err(Failure::NotSent)?,
+            None => self.open().await.map_err(PostgresError::not_sent)?,
         };
         let group = Group::of(batches, failover.epoch());
-        let erase = if batches[0].erase {
-            Some(self.prepare(&link.client, &ERASE).await.map_err(Failure::NotSent)?)
+        let statement = if batches[0].erase {
+            self.prepare(&link.client, &ERASE).await.map_err(PostgresError::not_sent)?
         } else {
-            None
+            link.advance.clone()
         };
-        let statement = erase.as_ref().unwrap_or(&link.advance);
-        let rows = self.ask(&link, statement, &group.params()).await.map_err(Failure::Sent)?;
-        let passed = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<_>, _>>();
-        let passed = passed.map_err(|error| Failure::Sent(PostgresError::of(&error)))?;
+        let rows = self.ask(&link, &statement, &group.params()).await?;
+        let passed: HashSet<_> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let known = if passed.len() < batches.len() {
             let users = group.users.into_iter().filter(|user| !passed.contains(user)).collect();
             self.known(&link, users).await
@@ -207,15 +197,14 @@ impl CommitConnection {
         Ok(Applied { passed, known })
     }
 
-    /// Which batch made each user's seq.
+    /// Looks up the batch that made each user's seq.
     async fn known(
         &self,
         link: &Link,
         users: Vec<Uuid>,
     ) -> Result<HashMap<Uuid, Option<Uuid>>, PostgresError> {
         let rows = self.ask(link, &link.known, &[&users]).await?;
-        let known = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        known.collect::<Result<_, _>>().map_err(|error| PostgresError::of(&error))
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     async fn ask(
@@ -224,16 +213,13 @@ impl CommitConnection {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, PostgresError> {
-        // A commit is never cancelled: giving up on the answer drops the connection, no more.
-        let answer = tokio::select! {
+        // A commit is never cancelled: giving up on the answer only drops the connection.
+        tokio::select! {
             biased;
-            // The answer of a server that was left behind would be worth nothing.
-            () = self.connector.failover().outdated(link.made) => return Err(PostgresError::left_behind()),
-            answer = timeout(self.answer_timeout, link.client.query(statement, params)) => answer,
-        };
-        answer
-            .map_err(|_| PostgresError::no_answer(self.answer_timeout))?
-            .map_err(|error| PostgresError::of(&error))
+            // The answer of a server that was left behind would be worthless.
+            () = self.connector.failover.outdated(link.made) => Err(PostgresError::left_behind()),
+            rows = within(self.answer_timeout, link.client.query(statement, params)) => rows,
+        }
     }
 
     async fn open(&self) -> Result<Link, PostgresError> {
@@ -241,8 +227,8 @@ impl CommitConnection {
             return Err(PostgresError::unfit("the store is closed".to_owned()));
         }
         let (mut made, mut client) = (std::time::Instant::now(), self.connector.open().await?);
-        if self.connector.failover().is_outdated(made) {
-            // It was the first to tell of another server, or came too early for that one.
+        if self.connector.failover.is_outdated(made) {
+            // This connection revealed a fail-over, or was opened before one was detected.
             (made, client) = (std::time::Instant::now(), self.connector.open().await?);
         }
         let advance = self.prepare(&client, &ADVANCE).await?;
@@ -250,37 +236,30 @@ impl CommitConnection {
         Ok(Link { client, made, advance, known })
     }
 
-    /// Has the server prepare a statement, once for each connection.
+    /// Prepares a statement, once per connection.
     async fn prepare(&self, client: &ClientWrapper, sql: &str) -> Result<Statement, PostgresError> {
-        timeout(self.answer_timeout, client.prepare_cached(sql))
-            .await
-            .map_err(|_| PostgresError::no_answer(self.answer_timeout))?
-            .map_err(|error| PostgresError::of(&error))
+        within(self.answer_timeout, client.prepare_cached(sql)).await
     }
 }
 
-/// Whether a group's failure may be one batch's doing.
+/// Whether a single batch may have made the group fail.
 const fn may_be_one_batch_only(kind: Kind) -> bool {
     matches!(kind, Kind::Data | Kind::Taken | Kind::Contention)
 }
 
 /// The outcome of a batch that failed alone, or together with all others.
-fn failed(failure: Failure) -> Outcome {
-    match failure {
-        Failure::NotSent(fault) => Outcome::Unavailable(format!("PostgreSQL: {fault}")),
-        Failure::Sent(fault) => match fault.kind {
-            Kind::Broken => Outcome::Unknown(format!("PostgreSQL: {fault}")),
-            Kind::Data => Outcome::Rejected(format!("PostgreSQL: {fault}")),
-            // The lane loads the user again and runs its commands anew, and meets what was taken.
-            Kind::Taken => Outcome::Conflict,
-            Kind::Contention | Kind::Refusal | Kind::NotYet => {
-                Outcome::Unavailable(format!("PostgreSQL: {fault}"))
-            }
-        },
+fn failed(fault: &PostgresError) -> Outcome {
+    let reason = format!("PostgreSQL: {fault}");
+    match fault.kind {
+        Kind::Broken => Outcome::Unknown(reason),
+        Kind::Data => Outcome::Rejected(reason),
+        // The lane reloads the user, runs its commands again, and finds what was taken.
+        Kind::Taken => Outcome::Conflict,
+        Kind::Contention | Kind::Refusal | Kind::NotYet => Outcome::Unavailable(reason),
     }
 }
 
-/// A group's batches as the columns of the statement.
+/// A group's batches as columns of parameters.
 #[derive(Default)]
 struct Group<'a> {
     users: Vec<Uuid>,
@@ -302,7 +281,7 @@ impl<'a> Group<'a> {
             let user = batch.user.as_uuid();
             group.users.push(user);
             group.subjects.push(&batch.subject);
-            // Of two users with one address the first of the group keeps it.
+            // Of two users with the same address, the first in the group keeps it.
             group.emails.push(batch.storable_email().filter(|email| emails.insert(*email)));
             group.expected.push(if batch.epoch == epoch { batch.expected.get() } else { NEVER });
             group.reached.push(batch.reached.get());

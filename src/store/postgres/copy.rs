@@ -1,6 +1,5 @@
-//! Reads users whole from the database, and makes them in it.
+//! Reads and writes whole users, for a copy.
 
-use std::collections::HashSet;
 use std::future::pending;
 use std::sync::{Arc, LazyLock};
 
@@ -21,7 +20,7 @@ use crate::domain::{Seq, TaskId, UserId};
 use crate::store::copy::{GROUP, TOMBSTONE, Transfer, WholeUser, weight_of_key, weight_of_task};
 use crate::store::{KeyRecord, StoreError};
 
-/// Reads a user whole.
+/// Reads a whole user.
 static WHOLE: LazyLock<String> = LazyLock::new(|| task_row::fill(include_str!("sql/whole.sql"), 1));
 
 /// Its columns after the horizon.
@@ -29,16 +28,16 @@ const KIND: usize = AFTER + 1;
 const LAST_BATCH: usize = AFTER + 2;
 const FINGERPRINT: usize = AFTER + 3;
 
-const MAKE_USERS: &str = "INSERT INTO users (id, subject, email, seq, horizon, last_batch, created_at)
+const INSERT_USERS: &str = "INSERT INTO users (id, subject, email, seq, horizon, last_batch, created_at)
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::uuid[],
         $7::timestamptz[])";
 
-static MAKE_TASKS: LazyLock<String> = LazyLock::new(|| task_row::fill("{insert_tasks}", 1));
+static INSERT_TASKS: LazyLock<String> = LazyLock::new(|| task_row::fill("{insert_tasks}", 1));
 
-const MAKE_TOMBSTONES: &str = "INSERT INTO tombstones (user_id, id, seq, deleted_at)
+const INSERT_TOMBSTONES: &str = "INSERT INTO tombstones (user_id, id, seq, deleted_at)
      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[])";
 
-const MAKE_KEYS: &str = "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
+const INSERT_KEYS: &str = "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[])";
 
 #[async_trait]
@@ -46,8 +45,7 @@ impl Transfer for PostgresStore {
     async fn alone(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.inner);
         let taken = on(&self.runtime, async move { peers::take(&inner.connector).await }).await?;
-        let link = taken.map_err(|fault| StoreError(format!("PostgreSQL: {fault}")))?;
-        let Some(link) = link else {
+        let Some(client) = taken? else {
             return Err(StoreError(
                 "PostgreSQL: a service works on this database: stop it first, and start none before this has ended"
                     .to_owned(),
@@ -55,7 +53,7 @@ impl Transfer for PostgresStore {
         };
         // The lock lasts as long as its connection.
         self.run(async move {
-            let _held = link;
+            let _held = client;
             pending::<()>().await;
         });
         Ok(())
@@ -66,18 +64,11 @@ impl Transfer for PostgresStore {
         Ok(whole_user(user, &rows)?)
     }
 
-    async fn present(&self, users: &[UserId]) -> Result<HashSet<UserId>, StoreError> {
-        let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
-        let rows =
-            self.ask("SELECT id FROM users WHERE id = ANY ($1::uuid[])", vec![Box::new(users)]).await?;
-        Ok(rows.iter().map(|row| UserId::from_uuid(row.get(0))).collect())
-    }
-
     async fn restore(&self, users: Vec<WholeUser>) -> Result<(), StoreError> {
         let pool = Arc::clone(&self.inner.pool);
         on(&self.runtime, async move {
             let mut client = pool.get().await?;
-            make(&mut client, &users).await.map_err(|error| {
+            insert(&mut client, &users).await.map_err(|error| {
                 drop(Object::take(client));
                 StoreError::from(PostgresError::of(&error))
             })
@@ -86,10 +77,10 @@ impl Transfer for PostgresStore {
     }
 }
 
-/// Makes the users in one transaction, which is rolled back when a statement fails or this is dropped.
-async fn make(client: &mut Object, users: &[WholeUser]) -> Result<(), tokio_postgres::Error> {
+/// Inserts the users in one transaction, which is rolled back if a statement fails or the future is dropped.
+async fn insert(client: &mut Object, users: &[WholeUser]) -> Result<(), tokio_postgres::Error> {
     let transaction = client.transaction().await?;
-    make_users(&transaction, users).await?;
+    insert_users(&transaction, users).await?;
     let mut rows = Rows::default();
     for user in users {
         let id = user.id.as_uuid();
@@ -110,7 +101,10 @@ async fn make(client: &mut Object, users: &[WholeUser]) -> Result<(), tokio_post
     transaction.commit().await
 }
 
-async fn make_users(transaction: &Transaction<'_>, users: &[WholeUser]) -> Result<(), tokio_postgres::Error> {
+async fn insert_users(
+    transaction: &Transaction<'_>,
+    users: &[WholeUser],
+) -> Result<(), tokio_postgres::Error> {
     let ids: Vec<Uuid> = users.iter().map(|user| user.id.as_uuid()).collect();
     let subjects: Vec<&str> = users.iter().map(|user| user.subject.as_str()).collect();
     let emails: Vec<Option<&str>> = users.iter().map(|user| user.email.as_deref()).collect();
@@ -119,10 +113,10 @@ async fn make_users(transaction: &Transaction<'_>, users: &[WholeUser]) -> Resul
     let batches: Vec<Option<Uuid>> = users.iter().map(|user| user.last_batch).collect();
     let created: Vec<DateTime<Utc>> = users.iter().map(|user| user.created_at.to_datetime()).collect();
     let params: [&(dyn ToSql + Sync); 7] = [&ids, &subjects, &emails, &seqs, &horizons, &batches, &created];
-    run(transaction, MAKE_USERS, &params).await
+    run(transaction, INSERT_USERS, &params).await
 }
 
-/// Rows that wait to be written together.
+/// Rows waiting to be written together.
 #[derive(Default)]
 struct Rows<'a> {
     tasks: TaskColumns<'a>,
@@ -132,7 +126,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Counts one more row in, and writes all where that is enough for one message.
+    /// Counts one more row, and writes all of them once that is enough for one message.
     async fn grow(&mut self, transaction: &Transaction<'_>, by: usize) -> Result<(), tokio_postgres::Error> {
         self.weight += by;
         if self.weight >= GROUP { self.flush(transaction).await } else { Ok(()) }
@@ -140,9 +134,9 @@ impl Rows<'_> {
 
     async fn flush(&mut self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
         let rows = std::mem::take(self);
-        run(transaction, &MAKE_TASKS, &rows.tasks.params()).await?;
-        run(transaction, MAKE_TOMBSTONES, &rows.tombstones.params()).await?;
-        run(transaction, MAKE_KEYS, &rows.keys.params()).await
+        run(transaction, &INSERT_TASKS, &rows.tasks.params()).await?;
+        run(transaction, INSERT_TOMBSTONES, &rows.tombstones.params()).await?;
+        run(transaction, INSERT_KEYS, &rows.keys.params()).await
     }
 }
 

@@ -1,6 +1,7 @@
-//! Brings the tables up to date, once however many processes start at the same time.
+//! Migrates the tables, once, even if several processes start at the same time.
 
 use std::error::Error;
+use std::iter::successors;
 use std::time::Duration;
 
 use refinery::Migration;
@@ -15,30 +16,30 @@ mod embedded {
     refinery::embed_migrations!("migrations/postgres");
 }
 
-/// The advisory lock of Tasklane's migrations: an arbitrary number, the same in every version.
+/// The number of the advisory lock for migrations: arbitrary, and the same in every version.
 const LOCK: i64 = 0x7461_736b_6c61_6e65;
 
-/// Pause between two tries at a server that is still starting.
+/// Pause between two attempts to reach a server that is still starting.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Migrates the database, trying for `patience` to reach a server that is not up yet. One that loses
-/// commits when its machine crashes is taken only where that is allowed.
+/// Migrates the database, trying for `patience` to reach a server that is not up yet. A server that loses commits when
+/// its machine crashes is accepted only with `allow_unsafe`.
 pub(super) async fn migrate(
     connector: &Connector,
     patience: Duration,
     allow_unsafe: bool,
 ) -> Result<(), PostgresError> {
     let deadline = Instant::now() + patience;
-    let mut told = false;
+    let mut logged = false;
     loop {
         match migrate_once(connector, allow_unsafe).await {
-            // A connection that broke left nothing half done: each migration is one transaction.
+            // Safe to retry after a broken connection: each migration is one transaction.
             Err(fault)
                 if matches!(fault.kind, Kind::NotYet | Kind::Broken) && Instant::now() + PAUSE < deadline =>
             {
-                if !told {
+                if !logged {
                     tracing::info!(reason = %fault, hosts = connector.hosts(), "waiting for PostgreSQL");
-                    told = true;
+                    logged = true;
                 }
                 sleep(PAUSE).await;
             }
@@ -50,12 +51,9 @@ pub(super) async fn migrate(
 async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), PostgresError> {
     let mut client = connector.open().await?;
     inspect(&client, allow_unsafe).await?;
-    // refinery takes no lock of its own. This one belongs to the connection: it goes with it, however it
-    // ends. A migration may take longer than a request's statement.
-    client
-        .batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'")
-        .await
-        .map_err(|error| PostgresError::of(&error))?;
+    // refinery takes no lock. This one is released with the connection, however that ends. A migration may take
+    // longer than a request's statement.
+    client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'").await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(|error| {
         if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
             return PostgresError::unfit(
@@ -64,7 +62,7 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), P
         }
         PostgresError::of(&error)
     })?;
-    // A process of this version may start again while the next one is brought in: that has only added to the tables
+    // A process of this version may restart while the next version is rolled out, which has only added to the tables
     // (CONTRIBUTING.md: expand, then contract).
     let runner = embedded::migrations::runner().set_abort_missing(false);
     let newest = runner.get_migrations().iter().map(Migration::version).max();
@@ -75,18 +73,15 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), P
         tracing::warn!(applied = applied.version(), known = newest, "a later version has changed the tables");
     }
     runner.run_async(&mut *client).await.map_err(|error| of_migration(&error))?;
-    client
-        .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
-        .await
-        .map_err(|error| PostgresError::of(&error))?;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
     Ok(())
 }
 
-/// Settings of the server that must be on for a commit to survive a crash of its machine.
-/// `synchronous_commit` is one as well; each connection turns it on for itself.
+/// Settings that must be on for commits to survive a crash of the server's machine. So must `synchronous_commit`,
+/// which each connection turns on for itself.
 const SAFE: [&str; 2] = ["fsync", "full_page_writes"];
 
-/// Looks for what would make the service wrong or unsafe on this server.
+/// Checks that the service can run on this server, and safely.
 async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), PostgresError> {
     let row = client
         .query_one(
@@ -94,8 +89,7 @@ async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), PostgresErro
                 current_setting($1), current_setting($2)",
             &[&SAFE[0], &SAFE[1]],
         )
-        .await
-        .map_err(|error| PostgresError::of(&error))?;
+        .await?;
     let (version, encoding): (i32, &str) = (row.get(0), row.get(1));
     if version < 130_000 {
         return Err(PostgresError::unfit(format!(
@@ -106,7 +100,7 @@ async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), PostgresErro
     if encoding != "UTF8" {
         return Err(PostgresError::unfit(format!("the database's encoding must be UTF8, it is {encoding}")));
     }
-    let off = SAFE.iter().enumerate().filter(|(place, _)| row.get::<_, &str>(2 + place) == "off");
+    let off = SAFE.iter().enumerate().filter(|(index, _)| row.get::<_, &str>(2 + index) == "off");
     let off: Vec<_> = off.map(|(_, name)| format!("{name} = off")).collect();
     if off.is_empty() {
         return Ok(());
@@ -114,7 +108,7 @@ async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), PostgresErro
     let off = off.join(", ");
     let danger = format!("it runs with {off}: a crash of its machine loses acknowledged writes");
     if !allow_unsafe {
-        let remedy = "turn it on, or set ALLOW_UNSAFE_STORE=true if losing them is no matter";
+        let remedy = "turn it on, or set ALLOW_UNSAFE_STORE=true if losing them is acceptable";
         return Err(PostgresError::unfit(format!("{danger}; {remedy}")));
     }
     tracing::warn!(off, "PostgreSQL: a crash of its machine loses acknowledged writes");
@@ -122,12 +116,8 @@ async fn inspect(client: &Client, allow_unsafe: bool) -> Result<(), PostgresErro
 }
 
 fn of_migration(error: &refinery::Error) -> PostgresError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-            return PostgresError::of(error);
-        }
-        cause = error.source();
-    }
-    PostgresError::unfit(error.to_string())
+    let mut causes = successors(Some(error as &(dyn Error + 'static)), |&cause| cause.source());
+    causes
+        .find_map(|cause| cause.downcast_ref())
+        .map_or_else(|| PostgresError::unfit(error.to_string()), PostgresError::of)
 }

@@ -1,13 +1,13 @@
-//! The store in PostgreSQL: the production store.
+//! The store in PostgreSQL, for production.
 //!
-//! - [`store`]: the store itself, and which connection serves which call
-//! - [`options`]: how the database is reached
-//! - [`migrate`]: brings its tables up to date
-//! - [`commit`], [`read`], [`retention`]: what is asked of it; the longer statements stand in `sql/`
+//! - [`store`]: the store itself, its background tasks, and which connection serves which call
+//! - [`options`]: how to reach the database, and time-outs
+//! - [`migrate`]: migrates its tables
+//! - [`commit`], [`read`], [`retention`]: the service's writes and reads; longer statements are in `sql/`
 //! - [`task_row`]: the columns of a task, the only place that knows them
-//! - [`check`], [`copy`]: for whoever keeps the service
-//! - [`connection`]: how connections come about, and what their errors mean
-//! - [`cluster`]: several servers, several processes
+//! - [`check`], [`copy`]: the operator's commands
+//! - [`connection`]: how connections are opened and pooled, and what their errors mean
+//! - [`cluster`]: several servers, and several processes
 
 mod check;
 mod cluster;

@@ -1,4 +1,4 @@
-//! How a database is reached.
+//! How to reach the database, and time-outs.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,34 +7,34 @@ use crate::config::StoreConfig;
 
 /// How to reach the server, and how long to wait for it.
 ///
-/// Each time-out contains the one before it: a lock wait ends before its statement does, a statement
-/// before its caller gives up, so that the server's clear answer comes first where there is one.
+/// Each time-out is longer than the one before it: a lock wait ends before its statement, and the statement before its
+/// caller gives up. So the server's own clear error comes first, if there is one.
 #[derive(Clone)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host[:port][,host…]/database[?parameters]`; see `connection/tls.rs` for
     /// `sslmode` and `sslrootcert`.
     pub url: String,
-    /// Connections, the committer's included; at least two are used. Too few: cold users wait for one
-    /// another. Too many: the server's `max_connections` is used up by the first few processes.
+    /// Connections, the committer's included; at least two are used. Too few: cold users wait for each other. Too
+    /// many: a few processes use up the server's `max_connections`.
     pub pool_size: usize,
     /// For each host to accept a connection.
     pub connect_timeout: Duration,
-    /// For a pooled connection to come free.
+    /// For a pooled connection to become free.
     pub wait_timeout: Duration,
-    /// For a row lock somebody else holds. While it lasts, all commits of this process wait.
+    /// For a row lock held by another transaction. Meanwhile all commits of this process wait.
     pub lock_timeout: Duration,
     /// For one statement, on the server.
     pub statement_timeout: Duration,
-    /// For the answer to one statement. A connection without one is given up.
+    /// For the answer to one statement. A connection that gives none is dropped.
     pub answer_timeout: Duration,
     /// For a server that is still starting, at the start of the store.
     pub startup_patience: Duration,
-    /// Whether a server whose settings lose commits at a crash of its machine will do, with a warning.
+    /// Whether to accept, with a warning, a server whose settings lose commits when its machine crashes.
     pub allow_unsafe: bool,
 }
 
 impl PostgresOptions {
-    /// The usual time-outs, and a server that loses nothing.
+    /// The usual time-outs, and no unsafe server.
     #[must_use]
     pub const fn new(url: String, pool_size: usize) -> Self {
         Self {
@@ -50,14 +50,14 @@ impl PostgresOptions {
         }
     }
 
-    /// What the settings say, for the database at `url`.
+    /// The options from the settings, for the database at `url`.
     #[must_use]
     pub fn configured(url: &str, config: &StoreConfig) -> Self {
         Self { allow_unsafe: config.allow_unsafe_store, ..Self::new(url.to_owned(), config.db_pool_size) }
     }
 
-    /// The same for whoever keeps the store: no statement is too long, and a lock may be waited for. Only a
-    /// server that is gone ends the waiting, which the connection finds out.
+    /// The same options for the operator's commands: no statement is too long, and locks are waited for. Only the
+    /// loss of the server, which the connection detects, ends a statement.
     #[must_use]
     pub fn patient(self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The reads, each of them one statement and so as of one instant.
+//! The reads, each in one statement and so as of one instant.
 
 use std::sync::LazyLock;
 
@@ -10,24 +10,24 @@ use super::task_row::{self, AFTER, DESCRIPTION, ID, TITLE, VERSION};
 use crate::domain::{Seq, TaskId, UserId};
 use crate::store::{Recalled, StoredUser};
 
-/// Reads a user, or what changed since a seq.
+/// Reads a user, or the changes since a seq.
 pub(super) static LOAD: LazyLock<String> = LazyLock::new(|| task_row::fill(include_str!("sql/load.sql"), 1));
 
-/// Looks a key up.
+/// Looks up a key.
 pub(super) const RECALL: &str = "SELECT u.seq, k.fingerprint, k.answer, k.kept_at FROM users u
     LEFT JOIN idempotency_keys k ON k.user_id = u.id AND k.key = $2
     WHERE u.id = $1";
 
-/// Reads how far users have come.
+/// Reads the newest seq of users.
 pub(super) const SEQS: &str = include_str!("sql/seqs.sql");
 
-/// How far users have come, by [`SEQS`].
+/// Decodes the rows of [`SEQS`].
 pub(super) fn seqs(rows: &[Row]) -> Result<Vec<(UserId, Seq)>, Unreadable> {
     let seq = |row: &Row| Ok((UserId::from_uuid(row.try_get(0)?), Seq::new(row.try_get(1)?)));
     rows.iter().map(seq).collect()
 }
 
-/// A user whose rows these are, by [`LOAD`].
+/// Decodes the rows of [`LOAD`].
 pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable> {
     let mut stored = None;
     let mut tasks = Vec::with_capacity(rows.len());
@@ -50,7 +50,7 @@ pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable
     Ok(stored.map(user))
 }
 
-/// What is known of a key, by [`RECALL`].
+/// Decodes the row of [`RECALL`].
 pub(super) fn recalled(rows: &[Row], key: &str) -> Result<Recalled, Unreadable> {
     let Some(row) = rows.first() else { return Ok(Recalled { seq: Seq::ZERO, record: None }) };
     let record = |fingerprint| key_record(key, fingerprint, row.try_get(2)?, instant(row, 3)?);

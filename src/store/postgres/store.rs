@@ -1,9 +1,9 @@
-//! The store: what goes on beside the calls, and which connection serves which call.
+//! The store: its background tasks, and which connection serves which call.
 //!
-//! Connections, tasks and queries live on one runtime of the store's own: a connection's task dies
-//! with the runtime it was spawned on, and an HTTP worker's may go at any time. Callers of any runtime
-//! await a task there, so that dropping a call never stops a commit. Only reads of threads that are attached
-//! may be done on these threads themselves (`connection/thread_connections.rs`).
+//! Connections, tasks and queries run on one runtime of the store's own, because a connection's task ends with the
+//! runtime it was spawned on, and an HTTP worker's runtime may end at any time. Callers on any runtime await a task
+//! there, so dropping a call never stops a commit. Only attached threads may read on their own
+//! (`connection/thread_connections.rs`).
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -34,28 +34,28 @@ pub struct PostgresStore {
 
 pub(super) struct PostgresInner {
     pub(super) pool: Arc<ReadPool>,
-    own: Arc<ThreadConnections>,
+    thread_connections: Arc<ThreadConnections>,
     committer: CommitConnection,
     pub(super) connector: Connector,
     answer_timeout: Duration,
-    /// What other processes are to be told; set where there are any.
+    /// Hints for other processes; set if there are any.
     hints: OnceLock<Hints>,
-    /// What goes on beside the calls, until the store is closed.
+    /// Background tasks, until the store is closed.
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// Rows up to which a user is read where its caller waits; more are taken apart aside.
+/// Up to this many rows are decoded on the caller's thread; more on the store's runtime.
 const MANY: usize = 2_000;
 
-/// Hints that may wait to be taken.
+/// Received hints that may wait to be read.
 const HINTS: usize = 4_096;
 
 impl PostgresStore {
-    /// Reaches the server and brings its tables up to date. The work of the store is done on
-    /// `runtime`, which needs timers and I/O; only attached threads read for themselves.
+    /// Connects to the server and migrates its tables. The store works on `runtime`, which needs timers and I/O; only
+    /// attached threads read on their own.
     ///
     /// # Errors
-    /// [`StoreError`] when the connection string is wrong, the server cannot be reached within
+    /// [`StoreError`] when the connection string is invalid, the server cannot be reached within
     /// [`PostgresOptions::startup_patience`], or the tables cannot be migrated.
     pub async fn connect(options: PostgresOptions, runtime: Handle) -> Result<Self, StoreError> {
         let connector =
@@ -73,24 +73,23 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// From now on other processes on this database are told of this one's commits, and what they tell comes
-    /// out here. It takes two connections beside the pool's.
+    /// Starts to send hints of commits to other processes on this database, and returns the hints received. It uses
+    /// two connections in addition to the pool's.
     #[must_use]
     pub fn exchange_hints(&self) -> mpsc::Receiver<Hint> {
-        let (heard, hints) = mpsc::channel(HINTS);
+        let (received, hints) = mpsc::channel(HINTS);
         let inner = Arc::clone(&self.inner);
         self.run(async move {
             inner.hints.get_or_init(Hints::default).send(&inner.connector, inner.answer_timeout).await;
         });
         let connector = self.inner.connector.clone();
-        self.run(async move { notify::listen(&connector, &heard).await });
+        self.run(async move { notify::listen(&connector, &received).await });
         self.inner.hints.get_or_init(Hints::default);
         hints
     }
 
-    /// From now on it is told in the log, and by a metric, when a process works on this database that is not
-    /// expected to: any other one, or, of those that share it, one that does not. It takes one connection
-    /// beside the pool's.
+    /// Starts to report unexpected peers, in the log and by a metric. If the database is `shared`, that is a process
+    /// that expects none; otherwise it is any other process. It uses one connection in addition to the pool's.
     pub fn watch_for_others(&self, shared: bool) {
         let connector = self.inner.connector.clone();
         self.run(async move { peers::watch(&connector, shared).await });
@@ -103,34 +102,35 @@ impl PostgresStore {
         [&commit::ADVANCE, &commit::ERASE, &read::LOAD, read::SEQS, commit::KNOWN]
     }
 
-    /// Does work beside the calls, until the store is closed.
+    /// Runs a background task, until the store is closed.
     pub(super) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn_on(work, &self.runtime);
     }
 
-    /// Runs one reading statement by the pool, on the store's runtime.
+    /// Runs one read through the pool, on the store's runtime.
     pub(super) async fn ask(&self, sql: &'static str, params: Params) -> Result<Vec<Row>, StoreError> {
         let pool = Arc::clone(&self.inner.pool);
         on(&self.runtime, async move { pool.query(sql, &by_reference(&params)).await }).await?
     }
 
-    /// The same, by a connection of the present thread's own if one is free.
+    /// The same, on a connection of the current thread's own if one is free.
     async fn ask_here(&self, sql: &'static str, params: Params) -> Result<Vec<Row>, StoreError> {
-        self.inner.own.query(&self.runtime, sql, params).await
+        self.inner.thread_connections.query(&self.runtime, sql, params).await
     }
 }
 
 impl PostgresInner {
     fn new(connector: Connector, options: &PostgresOptions) -> Result<Self, StoreError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        // The committer has one; of the others half may be threads' own, if two are left for everybody.
+        // The committer has one. Half of the others may belong to threads, if two are left for everybody.
         let readers = options.pool_size.saturating_sub(1).max(1);
-        let own = readers.saturating_sub(2).min(readers / 2);
-        let pool = Arc::new(ReadPool::new(&connector, readers - own, options)?);
+        let thread_owned = readers.saturating_sub(2).min(readers / 2);
+        let pool = Arc::new(ReadPool::new(&connector, readers - thread_owned, options)?);
         let (answer_timeout, hints, tasks) = (options.answer_timeout, OnceLock::new(), Mutex::default());
         let committer = CommitConnection::new(connector.clone(), answer_timeout);
-        let own = ThreadConnections::new(connector.clone(), Arc::clone(&pool), own, threads);
-        Ok(Self { pool, own, committer, connector, answer_timeout, hints, tasks })
+        let thread_connections =
+            ThreadConnections::new(connector.clone(), Arc::clone(&pool), thread_owned, threads);
+        Ok(Self { pool, thread_connections, committer, connector, answer_timeout, hints, tasks })
     }
 }
 
@@ -185,17 +185,17 @@ impl Store for PostgresStore {
     }
 
     fn attach_thread(&self) {
-        self.inner.own.attach();
+        self.inner.thread_connections.attach();
     }
 
     fn epoch(&self) -> u64 {
-        self.inner.connector.failover().epoch()
+        self.inner.connector.failover.epoch()
     }
 
     fn pool(&self) -> PoolState {
         let (size, idle, waiting) = self.inner.pool.count();
         let (connected, busy) = self.inner.committer.connection();
-        let (own, own_idle) = self.inner.own.count();
+        let (own, own_idle) = self.inner.thread_connections.count();
         PoolState {
             size: size + own + usize::from(connected),
             idle: idle + own_idle + usize::from(connected && !busy),
@@ -206,7 +206,7 @@ impl Store for PostgresStore {
     async fn close(&self) {
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.inner.pool.close();
-        self.inner.own.close();
+        self.inner.thread_connections.close();
         self.inner.committer.close().await;
     }
 }

@@ -11,8 +11,7 @@ use crate::domain::{
 };
 use crate::store::tags::{json_of_tags, tags_of_json};
 
-/// The columns beside the user's, in the order of all that follows: name, type as it is sent and read, type as it
-/// is kept.
+/// The columns after the user's, in the order used everywhere below: name, type as sent and read, type as stored.
 const COLUMNS: [(&str, &str, &str); 12] = [
     ("id", "uuid", "uuid"),
     ("title", "text", "text"),
@@ -28,8 +27,8 @@ const COLUMNS: [(&str, &str, &str); 12] = [
     ("position", "text", "text"),
 ];
 
-/// Where rows of other tables, read by one statement with those of tasks, have their values: the user's subject in
-/// the place of a title, and so on. What no task has comes after a task's columns.
+/// Column indexes for rows of other tables that one statement reads together with tasks: the user's subject is in the
+/// title's column, and so on. Values that fit no column of a task come after them.
 pub(super) const ID: usize = 0;
 pub(super) const TITLE: usize = 1;
 pub(super) const DESCRIPTION: usize = 2;
@@ -37,11 +36,11 @@ pub(super) const CREATED_AT: usize = 4;
 pub(super) const VERSION: usize = 6;
 pub(super) const AFTER: usize = COLUMNS.len();
 
-/// Puts the columns where a statement has:
-/// - `{insert_tasks}`: the insertion of the tasks that [`TaskColumns::params`] sends, from parameter `first` on
-/// - `{replace_tasks}`: what becomes of those that are there already
-/// - `{task}`: the columns to be read by [`task`]
-/// - `{unset}`: as many NULLs as there are columns after the version
+/// Replaces the words in braces in a statement:
+/// - `{insert_tasks}`: inserts the tasks of [`TaskColumns::params`], from parameter `first` on
+/// - `{replace_tasks}`: replaces those that exist already
+/// - `{task}`: the columns that [`task`] reads
+/// - `{unset}`: NULLs for the columns after the version
 pub(super) fn fill(sql: &str, first: usize) -> String {
     let each = |column: fn(&(&str, &str, &str)) -> String| COLUMNS.iter().map(column).collect::<Vec<_>>();
     let names = each(|(name, ..)| (*name).to_owned()).join(", ");
@@ -70,7 +69,7 @@ pub(super) fn fill(sql: &str, first: usize) -> String {
         .replace("{unset}", &unset[VERSION + 1..].join(", "))
 }
 
-/// Tasks as the columns that a statement takes apart with unnest.
+/// Tasks as one array per column.
 #[derive(Default)]
 pub(super) struct TaskColumns<'a> {
     users: Vec<Uuid>,
@@ -126,7 +125,7 @@ impl<'a> TaskColumns<'a> {
     }
 }
 
-/// Reads a task; `None` if the row has no title: it is a deletion's.
+/// Reads a task; `None` if the row has no title and so is a tombstone.
 pub(super) fn task(row: &Row) -> Result<Option<Task>, Unreadable> {
     let row = &mut PostgresRowReader { row, column: 0 };
     let id = TaskId::from_uuid(row.next()?);
@@ -142,12 +141,12 @@ pub(super) fn task(row: &Row) -> Result<Option<Task>, Unreadable> {
     let completed_at = row.next::<Option<DateTime<Utc>>>()?.map(Timestamp::from);
     let position = row.parsed(Position::parse)?;
     let content = TaskContent { title, description, completed, priority, tags, due_date, position };
-    // A process of the first version, beside this one, changes `completed` alone.
+    // A process of the first version, running beside this one, only sets `completed`.
     let completed_at = completed.then(|| completed_at.unwrap_or(updated_at));
     Ok(Some(Task { id, content, completed_at, created_at, updated_at, version }))
 }
 
-/// Takes a row's values, one after the other.
+/// Reads a row's values in order.
 struct PostgresRowReader<'r> {
     row: &'r Row,
     column: usize,
@@ -159,7 +158,7 @@ impl<'r> PostgresRowReader<'r> {
         Ok(self.row.try_get(self.column - 1)?)
     }
 
-    /// A text that only has a meaning when it is read again.
+    /// A value stored as text.
     fn parsed<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Unreadable> {
         let column = self.column;
         let text: Option<&str> = self.next()?;

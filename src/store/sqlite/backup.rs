@@ -1,4 +1,4 @@
-//! A copy of the file as of one instant, made while a service writes to it.
+//! Copies the file as of one instant, while a service may be writing to it.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -12,23 +12,23 @@ use rusqlite::{Connection, OpenFlags};
 use super::open::BUSY_TIMEOUT;
 use crate::store::StoreError;
 
-/// Pages copied between two reports: about a megabyte.
+/// Pages copied between two reports: a mebibyte.
 const STEP: i32 = 256;
 
-/// Pause before a step that met a lock is tried again.
+/// Pause before a step that met a lock is retried.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Steps that may meet a lock, one after the other.
-const TRIES: u32 = 200;
+/// At most this many steps in a row may meet a lock.
+const RETRIES: u32 = 200;
 
-/// Copies the database at `from` to a new file `to`, and checks the copy. `report` hears how many pages are
-/// copied, and of how many. Gives the copy's bytes. Blocks on the disk.
+/// Copies the database at `from` to a new file `to`, and checks the copy. `report` gets the pages copied and their
+/// total. Returns the copy's size in bytes. Blocks on the disk.
 ///
-/// All of it is as of the instant it began (one read transaction, SQLite's online backup): a service may go on
-/// writing to the file. `to` is there only once it is whole.
+/// The copy shows the instant at which it began (one read transaction, SQLite's online backup): a service may keep
+/// writing to the file. `to` appears only once it is complete.
 ///
 /// # Errors
-/// [`StoreError`] when `to` exists already, or either file cannot be used; no `to` is left behind then.
+/// [`StoreError`] when `to` exists already, or either file cannot be used. Then no new `to` is left behind.
 pub fn backup(from: &Path, to: &Path, report: impl FnMut(u64, u64)) -> Result<u64, StoreError> {
     let mut name = to.as_os_str().to_owned();
     name.push(".partial");
@@ -51,7 +51,7 @@ fn copy(
     }
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     source.busy_timeout(BUSY_TIMEOUT)?;
-    // The first read fixes the instant. Without the transaction each commit would start the copy over.
+    // The first read fixes the instant. Without the transaction every commit would restart the copy.
     source.execute_batch("BEGIN")?;
     source.query_row("SELECT count(*) FROM users WHERE seq < 0", [], |_| Ok(()))?;
     if partial.try_exists()? {
@@ -64,7 +64,7 @@ fn copy(
         match steps.step(STEP)? {
             StepResult::Done => break,
             StepResult::More => locked = 0,
-            _ if locked == TRIES => return Err("another tool keeps the file locked".into()),
+            _ if locked == RETRIES => return Err("another program keeps the file locked".into()),
             _ => {
                 locked += 1;
                 sleep(PAUSE);
@@ -84,7 +84,7 @@ fn copy(
     target.close().map_err(|(_, error)| error)?;
     let file = File::open(partial)?;
     file.sync_all()?;
-    // A link, unlike a renaming, never replaces a file that somebody else has made meanwhile.
+    // Unlike a rename, a link never replaces a file that was created meanwhile.
     fs::hard_link(partial, to)?;
     fs::remove_file(partial)?;
     if let Some(folder) = to.parent() {

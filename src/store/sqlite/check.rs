@@ -1,4 +1,4 @@
-//! What an audit asks of the file.
+//! What an audit reads from the file.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, Result, params};
@@ -11,37 +11,44 @@ use crate::store::check::Audit;
 
 #[async_trait]
 impl Audit for SqliteStore {
-    async fn users(&self, after: Option<UserId>, most: usize) -> Result<Vec<UserId>, StoreError> {
-        self.read(move |connection| {
-            // The empty blob comes before every id.
-            let after = after.map_or_else(Vec::new, |user| user.as_uuid().into_bytes().to_vec());
-            connection
-                .prepare("SELECT id FROM users WHERE id > ?1 ORDER BY id LIMIT ?2")?
-                .query_map(params![after, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
-                    Ok(UserId::from_uuid(Uuid::from_bytes(row.get(0)?)))
-                })?
-                .collect()
-        })
-        .await
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError> {
+        self.reader
+            .query(move |connection| {
+                // The empty blob sorts before every id.
+                let after = after.map_or_else(Vec::new, |user| user.as_uuid().into_bytes().to_vec());
+                connection
+                    .prepare("SELECT id FROM users WHERE id > ?1 ORDER BY id LIMIT ?2")?
+                    .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                        Ok(UserId::from_uuid(Uuid::from_bytes(row.get(0)?)))
+                    })?
+                    .collect()
+            })
+            .await
     }
 
     async fn count_users(&self) -> Result<u64, StoreError> {
-        self.read(|connection| number(connection, "SELECT count(*) FROM users")).await.map(i64::unsigned_abs)
+        self.reader
+            .query(|connection| number(connection, "SELECT count(*) FROM users"))
+            .await
+            .map(i64::unsigned_abs)
     }
 
     async fn schema_version(&self) -> Result<i64, StoreError> {
-        self.read(|connection| number(connection, "SELECT max(version) FROM refinery_schema_history")).await
+        self.reader
+            .query(|connection| number(connection, "SELECT max(version) FROM refinery_schema_history"))
+            .await
     }
 
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
-        self.read(|connection| match damage(connection) {
-            // So damaged that not even looking goes to its end.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-                Ok(vec![error.to_string()])
-            }
-            other => other,
-        })
-        .await
+        self.reader
+            .query(|connection| match damage(connection) {
+                // So damaged that the check itself breaks off.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                    Ok(vec![error.to_string()])
+                }
+                other => other,
+            })
+            .await
     }
 }
 
@@ -50,7 +57,7 @@ fn damage(connection: &Connection) -> Result<Vec<String>> {
         .prepare("PRAGMA integrity_check")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_>>()?;
-    // What is wrong with the file itself comes as one text under a headline.
+    // Faults of the file itself come as one text under a headline.
     let lines = found.iter().flat_map(|text| text.lines());
     let damage: Vec<String> =
         lines.filter(|line| *line != "ok" && !line.starts_with("***")).map(str::to_owned).collect();

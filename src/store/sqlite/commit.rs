@@ -1,5 +1,5 @@
-//! Applies a group of batches: one transaction for all. Only where a batch spoils that, each gets a
-//! savepoint of its own; one that meets a damaged page is left out.
+//! Applies a group of batches in one transaction. Only if a batch makes that fail does each get a savepoint of its
+//! own. A batch that needs a damaged page is left out.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use super::task_row::put;
 use crate::domain::{Change, Seq, TaskId, Timestamp, UserId};
 use crate::store::{Batch, KeyRecord, Outcome};
 
-/// Applies the batches and says what became of each, in the order given.
+/// Applies the batches and returns their outcomes in the same order.
 pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
     let mut damaged: Vec<Option<Outcome>> = vec![None; batches.len()];
     let mut step: ApplyBatch = |transaction, batch| apply(transaction, batch);
     let mut alone = false;
-    // Each turn but the last takes one batch out, or is the one after which each has a savepoint.
+    // Every attempt but the last either excludes one batch or turns savepoints on.
     let applied = loop {
         match apply_all(connection, batches, &damaged, step) {
-            // Others' rows are on other pages. No savepoint helps: SQLite fails whatever comes after it.
-            Err((Some(place), error)) if is_damage(&error) => damaged[place] = Some(unavailable(&error)),
+            // Other users' rows are on other pages. A savepoint does not help: SQLite fails everything after it.
+            Err((Some(index), error)) if is_damage(&error) => damaged[index] = Some(unavailable(&error)),
             Err((_, error)) if !alone && (is_about_the_data(&error) || is_taken(&error)) => {
                 (alone, step) = (true, apply_alone);
             }
@@ -27,13 +27,13 @@ pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Out
     };
     let (transaction, outcomes) = match applied {
         Ok(applied) => applied,
-        // The file or the disk is ill, not the batches.
+        // The fault is the file's or the disk's, not a batch's.
         Err((_, error)) => return vec![unavailable(&error); batches.len()],
     };
     match transaction.commit() {
         Ok(()) => outcomes,
-        // A transaction that failed to commit is rolled back when dropped; only after a failed write or
-        // sync can its last record be in the log all the same, where a restart would find it.
+        // A transaction that failed to commit is rolled back when dropped. Only after a failed write or sync may
+        // its last record be in the log anyway, where a restart would find it.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
             let unknown = |outcome| match outcome {
                 Outcome::Committed => Outcome::Unknown(format!("SQLite: the commit failed: {error}")),
@@ -45,11 +45,16 @@ pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Out
     }
 }
 
+/// Inserts a user.
+pub(super) const INSERT_USER: &str =
+    "INSERT INTO users (id, subject, email, seq, last_batch, created_at, horizon)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
 /// How one batch is applied.
 type ApplyBatch = fn(&mut Transaction<'_>, &Batch) -> Result<Outcome>;
 
-/// Applies by `step` the batches that have no outcome yet, not committed yet. An error, with the place of the batch
-/// that met it, rolls all of them back.
+/// Applies, by `step`, the batches without a known outcome, and leaves the transaction open. An error, with the
+/// index of the batch that met it, rolls all of them back.
 fn apply_all<'c>(
     connection: &'c Connection,
     batches: &[Arc<Batch>],
@@ -59,10 +64,10 @@ fn apply_all<'c>(
     let mut transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
         .map_err(|error| (None, error))?;
     let mut outcomes = Vec::with_capacity(batches.len());
-    for (place, (batch, known)) in batches.iter().zip(known).enumerate() {
+    for (index, (batch, known)) in batches.iter().zip(known).enumerate() {
         outcomes.push(match known {
             Some(outcome) => outcome.clone(),
-            None => step(&mut transaction, batch).map_err(|error| (Some(place), error))?,
+            None => step(&mut transaction, batch).map_err(|error| (Some(index), error))?,
         });
     }
     Ok((transaction, outcomes))
@@ -71,12 +76,11 @@ fn apply_all<'c>(
 /// Applies one batch, or leaves no trace of it.
 ///
 /// # Errors
-/// Whatever is not the batch's own fault.
+/// Errors that are not the batch's own fault.
 fn apply_alone(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Outcome> {
     let savepoint = transaction.savepoint()?;
     match apply(&savepoint, batch) {
         Ok(outcome) => savepoint.commit().map(|()| outcome),
-        // What it began is undone.
         Err(error) if is_taken(&error) => savepoint.finish().map(|()| Outcome::Conflict),
         Err(error) if is_about_the_data(&error) => {
             // SQLite's messages name constraints and columns, never values.
@@ -90,7 +94,7 @@ fn unavailable(error: &rusqlite::Error) -> Outcome {
     Outcome::Unavailable(format!("SQLite: {error}, nothing was written"))
 }
 
-/// Whether a page that was needed is damaged.
+/// Whether a page is damaged.
 fn is_damage(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
@@ -118,7 +122,7 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
         }
     }
     for key in &batch.keys {
-        keep(connection, batch.user, key)?;
+        put_key(connection, batch.user, key)?;
     }
     for change in &batch.changes {
         match change {
@@ -127,15 +131,15 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
                 connection
                     .prepare_cached("DELETE FROM tasks WHERE user_id = ?1 AND id = ?2")?
                     .execute(params![user, id.as_uuid().into_bytes()])?;
-                bury(connection, batch.user, *id, *seq, *at)?;
+                put_tombstone(connection, batch.user, *id, *seq, *at)?;
             }
         }
     }
     Ok(Outcome::Committed)
 }
 
-/// Keeps an answer under its key.
-pub(super) fn keep(connection: &Connection, user: UserId, record: &KeyRecord) -> Result<()> {
+/// Stores a reply under its key.
+pub(super) fn put_key(connection: &Connection, user: UserId, record: &KeyRecord) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
@@ -151,8 +155,14 @@ pub(super) fn keep(connection: &Connection, user: UserId, record: &KeyRecord) ->
         .map(drop)
 }
 
-/// Remembers a deletion.
-pub(super) fn bury(connection: &Connection, user: UserId, id: TaskId, seq: Seq, at: Timestamp) -> Result<()> {
+/// Stores a tombstone.
+pub(super) fn put_tombstone(
+    connection: &Connection,
+    user: UserId,
+    id: TaskId,
+    seq: Seq,
+    at: Timestamp,
+) -> Result<()> {
     let (user, id) = (user.as_uuid().into_bytes(), id.as_uuid().into_bytes());
     connection
         .prepare_cached(
@@ -164,7 +174,7 @@ pub(super) fn bury(connection: &Connection, user: UserId, id: TaskId, seq: Seq, 
         .map(drop)
 }
 
-/// Moves the user's seq from the expected to the reached one; the outcome if that is not to be done.
+/// Moves the user's seq from the expected to the reached one; if the fence refuses that, returns the outcome.
 fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>> {
     let user = batch.user.as_uuid().into_bytes();
     let batch_id = batch.id.into_bytes();
@@ -196,19 +206,14 @@ fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>>
         None if batch.expected.get() == 0 => {}
         _ => return Ok(Some(Outcome::Conflict)),
     }
-    connection
-        .prepare_cached(
-            "INSERT INTO users (id, subject, email, seq, last_batch, created_at, horizon)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
-            user,
-            &*batch.subject,
-            email,
-            batch.reached.get(),
-            batch_id,
-            Timestamp::now().as_micros(),
-            if batch.erase { batch.reached.get() } else { 0 },
-        ])?;
+    connection.prepare_cached(INSERT_USER)?.execute(params![
+        user,
+        &*batch.subject,
+        email,
+        batch.reached.get(),
+        batch_id,
+        Timestamp::now().as_micros(),
+        if batch.erase { batch.reached.get() } else { 0 },
+    ])?;
     Ok(None)
 }

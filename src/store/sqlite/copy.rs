@@ -1,46 +1,25 @@
-//! Reads users whole from the file, and makes them in it.
-
-use std::collections::HashSet;
+//! Reads and writes whole users, for a copy.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, params};
 use uuid::Uuid;
 
-use super::commit::{bury, keep};
+use super::commit::{INSERT_USER, put_key, put_tombstone};
+use super::read::key_record;
 use super::store::SqliteStore;
 use super::task_row::{put, task_id, tasks};
 use crate::domain::{Seq, Timestamp, UserId};
+use crate::store::StoreError;
 use crate::store::copy::{Transfer, WholeUser};
-use crate::store::{KeyRecord, StoreError};
 
 #[async_trait]
 impl Transfer for SqliteStore {
-    /// Its file is locked as long as it is open.
-    async fn alone(&self) -> std::result::Result<(), StoreError> {
-        Ok(())
-    }
-
     async fn whole(&self, user: UserId) -> std::result::Result<Option<WholeUser>, StoreError> {
-        self.read(move |connection| whole(connection, user)).await
-    }
-
-    async fn present(&self, users: &[UserId]) -> std::result::Result<HashSet<UserId>, StoreError> {
-        let users = users.to_vec();
-        self.read(move |connection| {
-            let mut known = connection.prepare_cached("SELECT 1 FROM users WHERE id = ?1")?;
-            let mut present = HashSet::new();
-            for user in users {
-                if known.exists(params![user.as_uuid().into_bytes()])? {
-                    present.insert(user);
-                }
-            }
-            Ok(present)
-        })
-        .await
+        self.reader.query(move |connection| whole(connection, user)).await
     }
 
     async fn restore(&self, users: Vec<WholeUser>) -> std::result::Result<(), StoreError> {
-        self.write(move |connection| restore(connection, &users)).await
+        self.writer.query(move |connection| restore(connection, &users)).await
     }
 }
 
@@ -74,43 +53,35 @@ fn whole(connection: &mut Connection, user: UserId) -> Result<Option<WholeUser>>
             Ok((task_id(row)?, Seq::new(row.get(1)?), Timestamp::from_micros(row.get(2)?)))
         })?
         .collect::<Result<_>>()?;
-    found.keys = transaction
+    let keys: Vec<_> = transaction
         .prepare_cached("SELECT key, fingerprint, answer, kept_at FROM idempotency_keys WHERE user_id = ?1")?
-        .query_map(params![key], |row| {
-            let (key, answer) = (row.get::<_, String>(0)?.into(), row.get::<_, String>(2)?.into());
-            let (fingerprint, at) = (row.get(1)?, Timestamp::from_micros(row.get(3)?));
-            Ok(KeyRecord { key, fingerprint, answer, at })
-        })?
+        .query_map(params![key], |row| key_record(row.get::<_, String>(0)?.into(), row))?
         .collect::<Result<_>>()?;
+    found.keys = keys.into_iter().flatten().collect();
     Ok(Some(found.sorted()))
 }
 
 fn restore(connection: &mut Connection, users: &[WholeUser]) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for user in users {
-        // Without a rule for a conflict: a user that is there already fails the whole.
-        transaction
-            .prepare_cached(
-                "INSERT INTO users (id, subject, email, seq, horizon, last_batch, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                user.id.as_uuid().into_bytes(),
-                user.subject,
-                user.email,
-                user.seq.get(),
-                user.horizon.get(),
-                user.last_batch.map(Uuid::into_bytes),
-                user.created_at.as_micros(),
-            ])?;
+        // Fails, and so undoes everything, if the user exists.
+        transaction.prepare_cached(INSERT_USER)?.execute(params![
+            user.id.as_uuid().into_bytes(),
+            user.subject,
+            user.email,
+            user.seq.get(),
+            user.last_batch.map(Uuid::into_bytes),
+            user.created_at.as_micros(),
+            user.horizon.get(),
+        ])?;
         for task in &user.tasks {
             put(&transaction, user.id, task)?;
         }
         for (id, seq, at) in &user.tombstones {
-            bury(&transaction, user.id, *id, *seq, *at)?;
+            put_tombstone(&transaction, user.id, *id, *seq, *at)?;
         }
         for record in &user.keys {
-            keep(&transaction, user.id, record)?;
+            put_key(&transaction, user.id, record)?;
         }
     }
     transaction.commit()

@@ -1,11 +1,11 @@
 //! The store in one SQLite file: nothing to install, durable, one process at a time.
 //!
 //! - [`store`]: the store itself, and which thread does what
-//! - [`worker`]: a thread with a connection
-//! - [`open`]: opens the file, makes it, brings its tables up to date
-//! - [`commit`], [`read`], [`retention`]: what is asked of it
+//! - [`worker`]: a thread that owns a connection
+//! - [`open`]: opens, creates and migrates the file
+//! - [`commit`], [`read`], [`retention`]: the service's writes and reads
 //! - [`task_row`]: the columns of a task, the only place that knows them
-//! - [`check`], [`copy`], [`backup()`]: for whoever keeps the service
+//! - [`check`], [`copy`], [`backup()`]: the operator's commands
 
 mod backup;
 mod check;

@@ -1,7 +1,7 @@
 //! Opens the file, or says in one sentence what is wrong with it and what to do.
 //!
-//! Nothing in a file is changed before it is known to be ours. A new one is made under another name and renamed once
-//! it is whole: whenever the first start is killed, the next one finds a store or none, never the beginnings of one.
+//! A file is not changed until it is known to be a Tasklane database. A new file is created under another name and
+//! renamed once it is complete: if the first start is killed, the next one finds a store or none, never half of one.
 
 use std::fmt::Display;
 use std::fs::{self, File, TryLockError};
@@ -18,43 +18,43 @@ mod migrations {
     refinery::embed_migrations!("migrations/sqlite");
 }
 
-/// How long a statement waits for a lock of a foreign tool (a backup, the command-line shell).
+/// How long a statement waits for another program's lock (a backup, the command-line shell).
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to do about a file that cannot be used as it is.
-const RESTORE: &str = "move it away with what is beside it, and put a backup in its place (docs/backup.md)";
+const RESTORE: &str = "move it away with the files beside it, and put a backup in its place (docs/backup.md)";
 
-/// KiB of pages that each of the two connections keeps at the most.
+/// Each of the two connections caches at most this many KiB of pages.
 const PAGE_CACHE: i64 = 16 * 1024;
 
-/// Pages of the write-ahead log after which it is copied into the file: 32 MiB.
+/// Size in pages at which the write-ahead log is copied into the file: 32 MiB.
 const CHECKPOINT: i64 = 8 * 1024;
 
 /// The file, opened.
 pub(super) struct Opened {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
-    /// The system gives it back when the process ends, however it ends.
+    /// The system releases it when the process ends, even if it is killed.
     pub(super) lock: File,
 }
 
-/// Opens the file at `path`, making it and its folder where missing, and brings its tables up to date.
+/// Opens the file at `path`, creating it and its folder if missing, and migrates it.
 ///
 /// # Errors
-/// [`StoreError`] when another process has it open, or when it cannot be made, read or migrated.
+/// [`StoreError`] when another process has the file open, or it cannot be created, read or migrated.
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| failed(path, "cannot make its folder", error))?;
-    // Two names of one file (a link) must meet at one lock, and a link may be there before its file.
+    // Two names of one file (a link) must share one lock; a link may exist before its file does.
     let target = path.canonicalize().or_else(|_| path.read_link().map(|target| folder.join(target)));
     let path = &target.unwrap_or_else(|_| path.to_owned());
     let lock = take_lock(path)?;
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => {
-            return Err(failed(path, "it is empty, and never was before", RESTORE));
+            return Err(failed(path, "the file is empty; a Tasklane database never is", RESTORE));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
-        // What else is wrong shows below.
+        // Other faults show below.
         _ => {}
     }
     let mut writer = connect(path)?;
@@ -72,13 +72,13 @@ fn failed(path: &Path, what: &str, why: impl Display) -> StoreError {
     StoreError(format!("SQLite file {}: {what}: {why}", path.display()))
 }
 
-/// A sentence on what SQLite says of the file.
+/// Turns SQLite's error into a sentence that says what to do.
 fn trouble(path: &Path, error: &rusqlite::Error) -> StoreError {
     let remedy = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => RESTORE,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "end the program that has it open first",
         Some(ErrorCode::DiskFull) => "make room on its disk",
-        _ => "look whether it and its folder may be written to, and whether its disk has room",
+        _ => "check that it and its folder are writable, and that its disk has room",
     };
     failed(path, "cannot be used", format_args!("{error}; {remedy}"))
 }
@@ -89,11 +89,11 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes a new file, with all tables, as one step.
+/// Creates a new file with all tables, in one step.
 fn make(path: &Path) -> Result<(), StoreError> {
     let log = beside(path, "-wal");
     if log.exists() {
-        // SQLite would write the log of the one that is missing into the new one.
+        // SQLite would apply the missing file's log to the new one.
         let why = format!(
             "its write-ahead log {} is still there; put both back, or move the log away",
             log.display()
@@ -117,21 +117,21 @@ fn make(path: &Path) -> Result<(), StoreError> {
 }
 
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
-    // Grouped: else refinery commits a migration before the note that it was applied, and a process killed
-    // between the two leaves a file that no start can open.
+    // Grouped, because otherwise refinery commits a migration before it records it: a process killed between the
+    // two would leave a file that no start can open.
     let migrated = migrations::migrations::runner().set_grouped(true).run(connection);
     migrated.map(drop).map_err(|error| {
-        // Its other lines are the statement.
+        // The lines after the first are the statement.
         let error = error.to_string();
         failed(path, "cannot bring its tables up to date", error.lines().next().unwrap_or_default())
     })
 }
 
-/// Opens one connection, set so that what is committed survives a power loss.
+/// Opens a connection whose commits survive a power loss.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let opened = Connection::open(path).and_then(|connection| {
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        // Closing it writes nothing into a file that turns out to be unusable.
+        // Closing the connection must not write to a file that turns out to be unusable.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let ours = "SELECT count(*) FROM sqlite_schema WHERE name = 'refinery_schema_history'";
         let ours = connection.query_row(ours, [], |row| row.get::<_, i64>(0))?;
@@ -145,13 +145,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.set_prepared_statement_cache_capacity(32);
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-        // NORMAL would lose the newest commits at a power loss.
+        // NORMAL would lose the newest commits in a power loss.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        // Without these two macOS acknowledges before the disk has written; elsewhere they do nothing.
+        // Without these two, macOS acknowledges before the disk has written; elsewhere they have no effect.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        // SQLite's own 2 MiB and 1,000 pages make a busy writer read pages anew and copy them from the log
+        // With SQLite's defaults (2 MiB, 1,000 pages) a busy writer rereads pages, and copies them from the log,
         // every few commits. A negative size is in KiB.
         connection.pragma_update(None, "cache_size", -PAGE_CACHE)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
@@ -164,8 +164,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// Takes the lock that keeps a second process out: its commits would pass this one's cache by. The
-/// lock file holds the owner's process id, for the message.
+/// Takes the lock that keeps a second process out, whose commits this one's cache would miss. The lock file holds
+/// the owner's process id, for the message.
 fn take_lock(path: &Path) -> Result<File, StoreError> {
     let name = beside(path, ".lock");
     let failed = |error: io::Error| StoreError(format!("lock file {}: {error}", name.display()));

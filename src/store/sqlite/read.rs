@@ -1,6 +1,8 @@
-//! The reads, each within one transaction and so as of one instant.
+//! The reads, each in one transaction and so as of one instant.
 
-use rusqlite::{Connection, Error, OptionalExtension, Result, params};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::task_row::{task_id, tasks};
 use crate::domain::{Seq, Timestamp, UserId};
@@ -46,13 +48,15 @@ pub(super) fn recall(connection: &mut Connection, user: UserId, key: &str) -> Re
              WHERE u.id = ?1",
         )?
         .query_row(params![user.as_uuid().into_bytes(), key], |row| {
-            let record = |fingerprint| {
-                let (answer, at) = (row.get::<_, String>(2)?, Timestamp::from_micros(row.get(3)?));
-                Ok::<_, Error>(KeyRecord { key: key.into(), fingerprint, answer: answer.into(), at })
-            };
-            let record = row.get::<_, Option<[u8; 32]>>(1)?.map(record).transpose()?;
-            Ok(Recalled { seq: Seq::new(row.get(0)?), record })
+            Ok(Recalled { seq: Seq::new(row.get(0)?), record: key_record(key.into(), row)? })
         })
         .optional()?;
     Ok(found.unwrap_or(Recalled { seq: Seq::ZERO, record: None }))
+}
+
+/// Reads fingerprint, reply and time from columns 1 to 3; `None` if they are NULL.
+pub(super) fn key_record(key: Arc<str>, row: &Row<'_>) -> Result<Option<KeyRecord>> {
+    let Some(fingerprint) = row.get(1)? else { return Ok(None) };
+    let (answer, at) = (row.get::<_, String>(2)?.into(), Timestamp::from_micros(row.get(3)?));
+    Ok(Some(KeyRecord { key, fingerprint, answer, at }))
 }

@@ -1,21 +1,21 @@
-//! Forgetting what is old, a bounded part in each transaction.
+//! Purges old tombstones and keys, a bounded number in each transaction.
 
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
 use crate::domain::Timestamp;
 
-/// Rows of one transaction: a commit waits for no more than these.
-pub(super) const CHUNK: u32 = 500;
+/// Rows in one transaction: a commit waits for at most these.
+const CHUNK: u32 = 500;
 
-/// Forgets up to [`CHUNK`] tombstones made before `before` and moves the horizons past them. Says how
-/// many went.
+/// Purges at most [`CHUNK`] tombstones made before `before`, and moves the horizons past them. Returns how many
+/// were removed.
 pub(super) fn tombstones(connection: &mut Connection, before: Timestamp) -> Result<u64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let old: Vec<([u8; 16], [u8; 16], i64)> = transaction
         .prepare_cached(
             "SELECT user_id, id, seq FROM tombstones WHERE deleted_at < ?1 ORDER BY deleted_at LIMIT ?2",
         )?
-        .query_map(params![before.as_micros(), CHUNK], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map(params![before.as_micros(), CHUNK], |row| row.try_into())?
         .collect::<Result<_>>()?;
     for (user, id, seq) in &old {
         transaction
@@ -28,7 +28,7 @@ pub(super) fn tombstones(connection: &mut Connection, before: Timestamp) -> Resu
     transaction.commit().map(|()| old.len() as u64)
 }
 
-/// Forgets up to [`CHUNK`] keys kept before `before`. Says how many went.
+/// Purges at most [`CHUNK`] keys stored before `before`. Returns how many were removed.
 pub(super) fn keys(connection: &mut Connection, before: Timestamp) -> Result<u64> {
     connection
         .prepare_cached(
@@ -36,5 +36,5 @@ pub(super) fn keys(connection: &mut Connection, before: Timestamp) -> Result<u64
                 (SELECT user_id, key FROM idempotency_keys WHERE kept_at < ?1 ORDER BY kept_at LIMIT ?2)",
         )?
         .execute(params![before.as_micros(), CHUNK])
-        .map(|gone| gone as u64)
+        .map(|removed| removed as u64)
 }

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::store::tags::{json_of_tags, tags_of_json};
 
-/// The columns beside the user's, in the order in which [`put`] writes and [`task`] reads them.
+/// The columns after the user's, in the order in which [`put`] writes and [`task`] reads them.
 const COLUMNS: [&str; 12] = [
     "id",
     "title",
@@ -31,7 +31,7 @@ const COLUMNS: [&str; 12] = [
 static READ: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {} FROM tasks WHERE user_id = ?1", COLUMNS.join(", ")));
 
-/// Makes a task, or gives it a new state.
+/// Inserts or replaces a task.
 pub(super) static PUT: LazyLock<String> = LazyLock::new(|| {
     let numbers: Vec<_> = (1..=COLUMNS.len() + 1).map(|number| format!("?{number}")).collect();
     let new: Vec<_> = COLUMNS[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
@@ -43,7 +43,7 @@ pub(super) static PUT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Keeps a task's new state.
+/// Stores a task's new state.
 pub(super) fn put(connection: &Connection, user: UserId, task: &Task) -> Result<()> {
     let content = &task.content;
     connection
@@ -89,12 +89,12 @@ fn task(row: &Row<'_>) -> Result<Task> {
     Ok(Task { id, content, completed_at, created_at, updated_at, version })
 }
 
-/// The id of a task, in the first column.
+/// A task's id, from the first column.
 pub(super) fn task_id(row: &Row<'_>) -> Result<TaskId> {
     row.get(0).map(|id| TaskId::from_uuid(Uuid::from_bytes(id)))
 }
 
-/// Takes a row's values, one after the other.
+/// Reads a row's values in order.
 struct SqliteRowReader<'r, 's> {
     row: &'r Row<'s>,
     column: usize,
@@ -106,7 +106,7 @@ impl SqliteRowReader<'_, '_> {
         self.row.get(self.column - 1)
     }
 
-    /// A text that only has a meaning when it is read again.
+    /// A value stored as text.
     fn parsed<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
         let (row, column) = (self.row, self.column);
         self.column += 1;

@@ -1,4 +1,4 @@
-//! What only the inside can provoke or see: panics, a full disk, the settings in force.
+//! Tests that need the store's internals: panics, a full disk, the settings in force.
 
 use std::sync::Arc;
 

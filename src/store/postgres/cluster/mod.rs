@@ -1,8 +1,8 @@
-//! Several servers behind one address, several processes on one database.
+//! Several servers behind one URL, and several processes on one database.
 //!
-//! - [`hosts`]: asks the servers in `DATABASE_URL` which of them is the primary
-//! - [`notify`]: tells other processes of commits
-//! - [`peers`]: finds out whether other processes use this database
+//! - [`hosts`]: finds the primary among the servers in `DATABASE_URL`
+//! - [`notify`]: hints to other processes that users have changed
+//! - [`peers`]: detects other processes on this database
 
 pub(crate) mod hosts;
 pub(crate) mod notify;

@@ -1,6 +1,6 @@
-//! Hints between processes that share a database: which users have come how far, by NOTIFY. A hint that is lost
-//! costs time and nothing else, so they are sent after the write and beside it, on a connection of their own,
-//! many in one; where too many gather, or the connection is away, they are dropped.
+//! Hints between processes that share a database: which seq each user has reached, sent by NOTIFY. A lost hint costs
+//! only time. So hints are sent after the write, on a connection of their own, many in one notification. They are
+//! dropped if too many are waiting or the connection is down.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,51 +17,51 @@ use crate::store::postgres::connection::connect::Connector;
 use crate::store::postgres::connection::error::PostgresError;
 use crate::telemetry::metrics;
 
-/// What they are told by.
+/// The channel of the notifications.
 const CHANNEL: &str = "tasklane";
 
-/// Users that may gather.
-const GATHERED: usize = 4_096;
+/// At most this many users wait to be sent.
+const WAITING: usize = 4_096;
 
-/// Users of one notification: of 52 bytes each at the most, and PostgreSQL takes less than 8000.
-const TOLD: usize = 140;
+/// Users in one notification: at most 52 bytes each, and PostgreSQL allows fewer than 8000.
+const USERS: usize = 140;
 
-/// The pause before a broken connection is made anew; doubled each time up to the second.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a broken connection is replaced; it doubles each time, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The hints that wait to be sent, the newest of each user.
+/// The hints waiting to be sent, the newest of each user.
 #[derive(Default)]
 pub(crate) struct Hints {
-    gathered: Mutex<HashMap<UserId, Seq>>,
+    waiting: Mutex<HashMap<UserId, Seq>>,
     wake: Notify,
 }
 
 impl Hints {
-    /// Adds a hint, and waits for nothing.
+    /// Adds a hint, without waiting.
     pub(crate) fn add(&self, user: UserId, seq: Seq) {
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        if gathered.len() < GATHERED || gathered.contains_key(&user) {
-            let newest = gathered.entry(user).or_insert(seq);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < WAITING || waiting.contains_key(&user) {
+            let newest = waiting.entry(user).or_insert(seq);
             *newest = seq.max(*newest);
             self.wake.notify_one();
         }
     }
 
-    /// Takes what one notification can carry.
+    /// Takes as many hints as fit in one notification.
     fn take(&self) -> Vec<Hint> {
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        let users: Vec<_> = gathered.keys().take(TOLD).copied().collect();
-        users.into_iter().filter_map(|user| Some(Hint { user, seq: gathered.remove(&user)? })).collect()
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let users: Vec<_> = waiting.keys().take(USERS).copied().collect();
+        users.into_iter().filter_map(|user| Some(Hint { user, seq: waiting.remove(&user)? })).collect()
     }
 
     fn clear(&self) {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Sends what gathers, one notification at a time, for ever.
-    pub(crate) async fn send(&self, connector: &Connector, within: Duration) {
-        let (mut link, mut pause) = (None, PAUSE);
+    /// Sends waiting hints, one notification at a time. It never returns.
+    pub(crate) async fn send(&self, connector: &Connector, limit: Duration) {
+        let (mut client, mut pause) = (None, FIRST_PAUSE);
         loop {
             self.wake.notified().await;
             loop {
@@ -69,15 +69,15 @@ impl Hints {
                 if hints.is_empty() {
                     break;
                 }
-                let sent = timeout(within, notify(connector, &mut link, &payload(&hints))).await;
-                match sent.unwrap_or_else(|_| Err(PostgresError::no_answer(within))) {
+                let sent = timeout(limit, notify(connector, &mut client, &payload(&hints))).await;
+                match sent.unwrap_or_else(|_| Err(PostgresError::no_answer(limit))) {
                     Ok(()) => {
-                        metrics().hints_sent(hints.len());
-                        pause = PAUSE;
+                        metrics().hints_sent.increment(hints.len() as u64);
+                        pause = FIRST_PAUSE;
                     }
                     Err(fault) => {
-                        tracing::info!(reason = %fault, "other processes cannot be told of changes for now");
-                        link = None;
+                        tracing::info!(reason = %fault, "cannot send hints to other processes at present");
+                        client = None;
                         sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                         self.clear();
@@ -93,42 +93,38 @@ async fn notify(
     kept: &mut Option<ClientWrapper>,
     payload: &str,
 ) -> Result<(), PostgresError> {
-    let link = if let Some(link) = kept.take().filter(|link| !link.is_closed()) {
-        link
+    let client = if let Some(client) = kept.take().filter(|client| !client.is_closed()) {
+        client
     } else {
-        let link = connector.open().await?;
-        // A notification writes to the log; nobody needs it after a crash.
-        let relax = link.batch_execute("SET synchronous_commit = off").await;
-        relax.map_err(|error| PostgresError::of(&error))?;
-        link
+        let client = connector.open().await?;
+        // A notification is written to the log, where nobody needs it after a crash.
+        client.batch_execute("SET synchronous_commit = off").await?;
+        client
     };
-    let told = async {
-        let statement = link.prepare_cached("SELECT pg_notify($1, $2)").await?;
-        link.execute(&statement, &[&CHANNEL, &payload]).await
-    };
-    told.await.map_err(|error| PostgresError::of(&error))?;
-    *kept = Some(link);
+    let statement = client.prepare_cached("SELECT pg_notify($1, $2)").await?;
+    client.execute(&statement, &[&CHANNEL, &payload]).await?;
+    *kept = Some(client);
     Ok(())
 }
 
-/// Passes on what other processes tell, and this one itself, for ever. Hints that nobody takes are dropped.
-pub(crate) async fn listen(connector: &Connector, heard: &mpsc::Sender<Hint>) {
-    let mut pause = PAUSE;
+/// Receives the hints of all processes, this one included. It never returns. Hints that find `received` full are dropped.
+pub(crate) async fn listen(connector: &Connector, received: &mpsc::Sender<Hint>) {
+    let mut pause = FIRST_PAUSE;
     loop {
         match connector.listen(CHANNEL).await {
-            Ok((_link, mut payloads)) => {
-                metrics().listening(true);
-                pause = PAUSE;
+            Ok((_client, mut payloads)) => {
+                metrics().listening.set(1.0);
+                pause = FIRST_PAUSE;
                 while let Some(payload) = payloads.recv().await {
                     for hint in parse(&payload) {
-                        metrics().hint_received();
-                        let _ = heard.try_send(hint);
+                        metrics().hints_received.increment(1);
+                        let _ = received.try_send(hint);
                     }
                 }
-                metrics().listening(false);
+                metrics().listening.set(0.0);
             }
             Err(fault) => {
-                tracing::info!(reason = %fault, "changes of other processes are not heard of for now");
+                tracing::info!(reason = %fault, "cannot receive hints from other processes at present");
             }
         }
         sleep(pause).await;
@@ -137,14 +133,14 @@ pub(crate) async fn listen(connector: &Connector, heard: &mpsc::Sender<Hint>) {
 }
 
 fn payload(hints: &[Hint]) -> String {
-    let told = hints.iter().map(|hint| format!("{}:{}", hint.user.as_uuid().simple(), hint.seq));
-    told.collect::<Vec<_>>().join(" ")
+    let hints = hints.iter().map(|hint| format!("{}:{}", hint.user.as_uuid().simple(), hint.seq));
+    hints.collect::<Vec<_>>().join(" ")
 }
 
-/// Reads a payload; what is no hint is passed over.
+/// Parses a payload; anything that is not a hint is skipped.
 fn parse(payload: &str) -> impl Iterator<Item = Hint> {
-    payload.split(' ').filter_map(|told| {
-        let (user, seq) = told.split_once(':')?;
+    payload.split(' ').filter_map(|hint| {
+        let (user, seq) = hint.split_once(':')?;
         let user = UserId::from_uuid(Uuid::try_parse(user).ok()?);
         Some(Hint { user, seq: Seq::new(seq.parse().ok()?) })
     })
@@ -155,15 +151,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hints_of_one_user_become_one_and_a_full_notification_is_one_that_postgresql_takes() {
+    fn hints_of_one_user_become_one_and_a_full_notification_fits_postgresqls_limit() {
         let hints = Hints::default();
-        let users: Vec<_> = (0..GATHERED + 10).map(|_| UserId::from_uuid(Uuid::new_v4())).collect();
+        let users: Vec<_> = (0..WAITING + 10).map(|_| UserId::from_uuid(Uuid::new_v4())).collect();
         for user in &users {
             hints.add(*user, Seq::new(i64::MAX - 1));
             hints.add(*user, Seq::new(i64::MAX));
             hints.add(*user, Seq::new(3));
         }
-        let mut told = HashMap::new();
+        let mut sent = HashMap::new();
         loop {
             let taken = hints.take();
             if taken.is_empty() {
@@ -172,13 +168,13 @@ mod tests {
             let payload = payload(&taken);
             assert!(payload.len() < 8000, "{}", payload.len());
             assert_eq!(parse(&payload).collect::<Vec<_>>(), taken);
-            told.extend(taken.into_iter().map(|hint| (hint.user, hint.seq)));
+            sent.extend(taken.into_iter().map(|hint| (hint.user, hint.seq)));
         }
-        assert_eq!(told, users[..GATHERED].iter().map(|user| (*user, Seq::new(i64::MAX))).collect());
+        assert_eq!(sent, users[..WAITING].iter().map(|user| (*user, Seq::new(i64::MAX))).collect());
     }
 
     #[test]
-    fn what_is_no_hint_is_passed_over() {
+    fn anything_that_is_not_a_hint_is_skipped() {
         let user = Uuid::new_v4();
         let payload = format!("x  {user}:7 {user} {user}: {user}:x :1 a:1");
         assert_eq!(

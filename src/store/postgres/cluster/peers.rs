@@ -1,5 +1,5 @@
-//! Which other processes work on the database: each holds an advisory lock as long as it runs, shared where it
-//! expects others, alone where it does not. Who does not get it has company that it, or they, do not expect.
+//! Detects peers, the other processes on this database. Each process holds an advisory lock while it runs: shared if
+//! it expects peers, exclusive if not. A process that cannot take the lock shares the database with an unexpected peer.
 
 use std::time::Duration;
 
@@ -10,92 +10,80 @@ use crate::store::postgres::connection::connect::Connector;
 use crate::store::postgres::connection::error::PostgresError;
 use crate::telemetry::metrics;
 
-/// The lock: an arbitrary number, the same in every version. It is the database's own.
+/// The lock's number, one per database: arbitrary, and the same in every version.
 const LOCK: i64 = 0x7461_736b_6c61_6e65 + 1;
 
-/// How often the lock is tried for before it counts as held by others: a process that was killed may hold it
-/// for a moment.
-const PATIENCE: u32 = 8;
-const MOMENT: Duration = Duration::from_millis(250);
+/// Attempts before the lock counts as held by a peer: a process that was killed may hold it a little longer.
+const ATTEMPTS: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How often it is tried for after that, and how often its connection is looked at.
+/// Time between later attempts, and between two checks of the connection.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Takes the lock alone, once, for whoever must not have company; `None` if others hold it.
+/// Takes the exclusive lock, for a process that must have no peers; `None` if a peer holds it.
 pub(crate) async fn take(connector: &Connector) -> Result<Option<ClientWrapper>, PostgresError> {
-    let link = connector.open().await?;
-    for _ in 0..PATIENCE {
-        if try_lock(&link, false).await? {
-            return Ok(Some(link));
+    let client = connector.open().await?;
+    for _ in 0..ATTEMPTS {
+        if try_lock(&client, false).await? {
+            return Ok(Some(client));
         }
-        sleep(MOMENT).await;
+        sleep(FIRST_PAUSE).await;
     }
     Ok(None)
 }
 
-/// Asks for the lock, shared or alone, and waits for nobody.
-async fn try_lock(link: &ClientWrapper, shared: bool) -> Result<bool, PostgresError> {
+/// Tries once to take the lock, without waiting.
+async fn try_lock(client: &ClientWrapper, shared: bool) -> Result<bool, PostgresError> {
     let take = if shared { "pg_try_advisory_lock_shared" } else { "pg_try_advisory_lock" };
-    let row = link.query_one(&format!("SELECT {take}($1)"), &[&LOCK]).await;
-    row.map(|row| row.get(0)).map_err(|error| PostgresError::of(&error))
+    Ok(client.query_one(&format!("SELECT {take}($1)"), &[&LOCK]).await?.get(0))
 }
 
-/// Holds the lock, or tries to, for ever.
+/// Holds the lock, or keeps trying to, and reports unexpected peers. It never returns.
 pub(crate) async fn watch(connector: &Connector, shared: bool) {
-    let mut company = Company { shared, refusals: 0 };
+    let mut refusals = 0;
     loop {
-        // What goes wrong here is told where it matters: by reads and writes.
-        let fault = match connector.open().await {
-            Ok(link) => company.hold(&link).await.err(),
-            Err(fault) => Some(fault),
-        };
-        if let Some(fault) = fault {
-            tracing::debug!(reason = %fault, "whether others work on the database cannot be told for now");
+        // At debug level: reads and writes report the same trouble.
+        if let Err(fault) = hold(connector, shared, &mut refusals).await {
+            tracing::debug!(reason = %fault, "cannot check at present whether other processes use the database");
         }
         sleep(EVERY).await;
     }
 }
 
-struct Company {
-    shared: bool,
-    /// How often in a row the lock was not to be had.
-    refusals: u32,
+/// Takes the lock as soon as it is free, and holds it until the connection breaks. `refusals` counts the failed
+/// attempts in a row.
+async fn hold(connector: &Connector, shared: bool, refusals: &mut u32) -> Result<(), PostgresError> {
+    let client = connector.open().await?;
+    while !try_lock(&client, shared).await? {
+        *refusals += 1;
+        if *refusals == ATTEMPTS {
+            report(shared);
+        }
+        sleep(if *refusals < ATTEMPTS { FIRST_PAUSE } else { EVERY }).await;
+    }
+    if *refusals >= ATTEMPTS {
+        tracing::info!("the other process on this database is gone");
+    }
+    *refusals = 0;
+    metrics().unexpected_peer.set(0.0);
+    while !client.is_closed() {
+        sleep(EVERY).await;
+    }
+    Ok(())
 }
 
-impl Company {
-    /// Takes the lock, when it is to be had, and keeps it until the connection breaks.
-    async fn hold(&mut self, link: &ClientWrapper) -> Result<(), PostgresError> {
-        while !try_lock(link, self.shared).await? {
-            self.refused();
-            sleep(if self.refusals < PATIENCE { MOMENT } else { EVERY }).await;
-        }
-        if self.refusals >= PATIENCE {
-            tracing::info!("the other process on this database is gone");
-        }
-        self.refusals = 0;
-        metrics().company(false);
-        while !link.is_closed() {
-            sleep(EVERY).await;
-        }
-        Ok(())
-    }
-
-    fn refused(&mut self) {
-        self.refusals += 1;
-        if self.refusals != PATIENCE {
-            return;
-        }
-        metrics().company(true);
-        if self.shared {
-            tracing::warn!(
-                "a process with MODE=sole works on this database, too: what it reads may be old; no write is lost; \
-                 give it MODE=cluster, or stop it"
-            );
-        } else {
-            tracing::warn!(
-                "another process works on this database, and this one runs with MODE=sole: what it reads may be \
-                 old; no write is lost; give both MODE=cluster, or stop one"
-            );
-        }
+/// Reports an unexpected peer.
+fn report(shared: bool) {
+    metrics().unexpected_peer.set(1.0);
+    if shared {
+        tracing::warn!(
+            "a process with MODE=sole works on this database, too: it may serve old data; no write is lost; give it \
+             MODE=cluster, or stop it"
+        );
+    } else {
+        tracing::warn!(
+            "another process works on this database, and this one runs with MODE=sole, so that it may serve old \
+             data; no write is lost; give both MODE=cluster, or stop one"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! The connection string, and the one way a connection comes about.
+//! The connection string, and the one way to open a connection.
 
 use std::borrow::Cow;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,189 +13,153 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, Socket};
 
 use super::error::{PostgresError, describe};
 use super::failover::FailoverDetector;
 use super::tls::{Tls, tls};
 use crate::store::postgres::options::PostgresOptions;
 
-/// How long what was sent may stay unacknowledged by the server's machine, however patient the caller.
+/// How long sent bytes may stay unacknowledged by the server's machine, however long the caller waits.
 const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
 
-/// Notifications that may wait to be taken.
-const TOLD: usize = 256;
+/// Notifications that may wait to be read.
+const NOTIFICATIONS: usize = 256;
 
-/// Makes connections, each set up the same way.
+/// A connection, and the task that moves its bytes.
+type Opened = Result<(Client, JoinHandle<()>), Error>;
+
+/// Opens connections, each set up the same way.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    config: Config,
-    /// Each of several servers alone, whatever it is.
-    each: Vec<Config>,
+    pub(crate) config: Config,
+    /// If there are several servers, each alone, whether or not it takes writes.
+    pub(crate) single_hosts: Vec<Config>,
     tls: Tls,
-    /// Whether a connection is to lead to the server that takes writes, which is so unless the URL says otherwise.
+    /// Whether connections must lead to the server that takes writes: true unless the URL says otherwise.
     wants_primary: bool,
     setup: String,
-    create_timeout: Duration,
-    failover: Arc<FailoverDetector>,
+    /// How long opening a connection may take.
+    pub(crate) create_timeout: Duration,
+    pub(crate) failover: Arc<FailoverDetector>,
 }
 
 impl Connector {
-    /// Reads the connection string.
+    /// Parses the connection string.
     ///
     /// # Errors
-    /// One line without any part of the string that could be a password.
+    /// One line, without any part of the string that could be a password.
     pub(crate) fn new(options: &PostgresOptions) -> Result<Self, String> {
         let url = Url::split(&options.url)?;
         let tls = tls(url.sslmode.as_deref(), url.sslrootcert.as_deref())?;
         let mut config = configure(&url.rest, options, &tls)?;
-        // Of several hosts, or behind one name that moves, only the one that takes writes will do.
+        // Of several hosts, or behind a name that moves, only the server that takes writes is wanted.
         if !url.names_target {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let each = url.each.iter().map(|one| configure(one, options, &tls));
-        let each = each.map(|config| {
-            config.map(|mut config| config.target_session_attrs(TargetSessionAttrs::Any).clone())
-        });
-        let each = each.collect::<Result<Vec<_>, _>>()?;
+        let single = |url: &String| {
+            Ok(configure(url, options, &tls)?.target_session_attrs(TargetSessionAttrs::Any).clone())
+        };
+        let single_hosts = url.single_hosts.iter().map(single).collect::<Result<_, String>>()?;
         let wants_primary = config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
         Ok(Self {
             config,
-            each,
+            single_hosts,
             tls,
             wants_primary,
             setup: setup(options),
             failover: Arc::default(),
-            // Every host gets its turn, then there is time to shake hands.
+            // Time for every host to be tried, and then for the handshake.
             create_timeout: options.connect_timeout.saturating_mul(hosts.saturating_add(1)),
         })
-    }
-
-    /// What tokio-postgres is told.
-    pub(crate) const fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Each of several servers; none where there is one.
-    pub(crate) fn each(&self) -> &[Config] {
-        &self.each
-    }
-
-    /// What is known of the server that connections lead to.
-    pub(crate) const fn failover(&self) -> &Arc<FailoverDetector> {
-        &self.failover
-    }
-
-    /// How long a connection may take to come about.
-    pub(crate) const fn create_timeout(&self) -> Duration {
-        self.create_timeout
     }
 
     /// The server's addresses, for messages.
     pub(crate) fn hosts(&self) -> String {
         let ports = self.config.get_ports();
-        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-        let host = |(at, host): (usize, &Host)| match host {
-            Host::Tcp(name) => format!("{name}:{}", port(at)),
-            Host::Unix(path) => format!("{}:{}", path.display(), port(at)),
+        let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let host = |(index, host): (usize, &Host)| match host {
+            Host::Tcp(name) => format!("{name}:{}", port(index)),
+            Host::Unix(path) => format!("{}:{}", path.display(), port(index)),
         };
         let hosts: Vec<String> = self.config.get_hosts().iter().enumerate().map(host).collect();
         hosts.join(",")
     }
 
-    /// Makes a connection outside the pool. Its task is spawned on the present runtime, and ends with it.
+    /// Opens a connection outside the pool. Its task is spawned on the current runtime, and ends with it.
     pub(crate) async fn open(&self) -> Result<ClientWrapper, PostgresError> {
-        self.open_for(None).await
+        self.in_time(self.dial(None)).await
     }
 
-    /// Makes a connection to one of several servers, whether or not it takes writes.
-    pub(crate) async fn open_at(&self, place: usize) -> Result<ClientWrapper, PostgresError> {
-        match timeout(self.create_timeout, self.dial_at(&self.each[place], None)).await {
+    /// Opens a connection to one of several servers, whether or not it takes writes.
+    pub(crate) async fn open_at(&self, host: usize) -> Result<ClientWrapper, PostgresError> {
+        self.in_time(self.dial_at(&self.single_hosts[host], None)).await
+    }
+
+    async fn in_time(&self, dial: impl Future<Output = Opened>) -> Result<ClientWrapper, PostgresError> {
+        match timeout(self.create_timeout, dial).await {
             Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
             Ok(Err(error)) => Err(PostgresError::of_connecting(&error)),
             Err(_) => Err(PostgresError::no_connection(self.create_timeout)),
         }
     }
 
-    async fn open_for(&self, told: Option<mpsc::Sender<String>>) -> Result<ClientWrapper, PostgresError> {
-        match timeout(self.create_timeout, self.dial(told)).await {
-            Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
-            Ok(Err(error)) => Err(PostgresError::of_connecting(&error)),
-            Err(_) => Err(PostgresError::no_connection(self.create_timeout)),
-        }
-    }
-
-    /// Makes a connection that passes on what is told by a channel, until it ends.
+    /// Opens a connection that receives a channel's notifications until it ends.
     pub(crate) async fn listen(
         &self,
         channel: &str,
     ) -> Result<(ClientWrapper, mpsc::Receiver<String>), PostgresError> {
-        let (told, payloads) = mpsc::channel(TOLD);
-        let link = self.open_for(Some(told)).await?;
-        let listening = link.batch_execute(&format!("LISTEN {channel}")).await;
-        listening.map_err(|error| PostgresError::of(&error))?;
-        Ok((link, payloads))
+        let (sender, payloads) = mpsc::channel(NOTIFICATIONS);
+        let client = self.in_time(self.dial(Some(sender))).await?;
+        client.batch_execute(&format!("LISTEN {channel}")).await?;
+        Ok((client, payloads))
     }
 
-    async fn dial(&self, told: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Error> {
-        let known = self.failover.primary().filter(|_| self.wants_primary).map(|place| &self.each[place]);
-        // It may be gone by now; then any that takes writes.
+    async fn dial(&self, payloads: Option<mpsc::Sender<String>>) -> Opened {
+        let known = self.failover.primary().filter(|_| self.wants_primary);
         let first = match known {
-            Some(config) => self.dial_at(config, told.clone()).await.ok(),
+            Some(host) => self.dial_at(&self.single_hosts[host], payloads.clone()).await.ok(),
             None => None,
         };
         let (client, task) = match first {
-            Some(made) => made,
-            None => self.dial_at(&self.config, told).await?,
+            Some(opened) => opened,
+            // The known primary may be gone: any server that takes writes.
+            None => self.dial_at(&self.config, payloads).await?,
         };
         client.batch_execute(&self.setup).await?;
-        self.failover.ask(&client).await?;
-        // Ends the work of a client that is gone. Servers before 14 and some systems do not know it.
+        self.failover.identify(&client).await?;
+        // Ends the statements of a client that is gone. Servers before 14 and some systems do not support it.
         match client.batch_execute("SET client_connection_check_interval = '5s'").await {
             Err(error) if client.is_closed() => Err(error),
             _ => Ok((client, task)),
         }
     }
 
-    async fn dial_at(
-        &self,
-        config: &Config,
-        told: Option<mpsc::Sender<String>>,
-    ) -> Result<(Client, JoinHandle<()>), Error> {
-        Ok(match &self.tls.connector {
-            None => {
-                let (client, connection) = config.connect(NoTls).await?;
-                (client, tokio::spawn(drive(connection, told)))
-            }
-            Some(tls) => {
-                let (client, connection) = config.connect(tls.clone()).await?;
-                (client, tokio::spawn(drive(connection, told)))
-            }
-        })
+    async fn dial_at(&self, config: &Config, payloads: Option<mpsc::Sender<String>>) -> Opened {
+        let (client, connection) = config.connect(self.tls.connector.clone()).await?;
+        Ok((client, tokio::spawn(drive(connection, payloads))))
     }
 }
 
 impl Connect for Connector {
-    fn connect(
-        &self,
-        _: &Config,
-    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+    fn connect(&self, _: &Config) -> Pin<Box<dyn Future<Output = Opened> + Send + '_>> {
         Box::pin(self.dial(None))
     }
 }
 
-/// Moves the bytes of a connection until it ends, and passes on what it is told.
+/// Moves the bytes of a connection until it ends, and passes on the payloads of notifications.
 async fn drive<S: TlsStream + Unpin>(
     mut connection: Connection<Socket, S>,
-    told: Option<mpsc::Sender<String>>,
+    payloads: Option<mpsc::Sender<String>>,
 ) {
     while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
         match message {
-            // Whoever does not keep up misses some.
+            // A receiver that does not keep up misses some.
             Ok(AsyncMessage::Notification(notification)) => {
-                let _ = told.as_ref().map(|told| told.try_send(notification.payload().to_owned()));
+                let _ =
+                    payloads.as_ref().map(|payloads| payloads.try_send(notification.payload().to_owned()));
             }
             Ok(_) => {}
             Err(error) => {
@@ -206,7 +170,7 @@ async fn drive<S: TlsStream + Unpin>(
     }
 }
 
-/// What tokio-postgres is told of a connection string; what that sets itself stays.
+/// Parses a connection string for tokio-postgres, and adds our defaults to what it does not set.
 fn configure(url: &str, options: &PostgresOptions, tls: &Tls) -> Result<Config, String> {
     let mut config: Config =
         url.parse().map_err(|error| format!("the connection string cannot be read: {}", describe(&error)))?;
@@ -231,10 +195,10 @@ fn configure(url: &str, options: &PostgresOptions, tls: &Tls) -> Result<Config, 
     Ok(config)
 }
 
-/// The settings of a connection, as statements: a pooler between may refuse them as start-up options.
+/// The settings of a connection, as statements: a pooler may refuse them as start-up options.
 ///
-/// Every statement of ours goes by key. A plan made while the tables are small would scan them, and
-/// outlive that; hence no sequential scans, one generic plan, and no compiling of it.
+/// Every statement of ours uses an index. A plan made while the tables are small would scan them, and stay in use
+/// when they have grown; hence no sequential scans, one generic plan, and no JIT compilation.
 fn setup(options: &PostgresOptions) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {};
@@ -247,12 +211,12 @@ fn setup(options: &PostgresOptions) -> String {
     )
 }
 
-/// A connection string, and the parameters in it that tokio-postgres does not know as libpq does.
+/// A connection string, without the parameters that tokio-postgres does not treat as libpq does.
 #[derive(Debug, Default)]
 struct Url {
     rest: String,
-    /// Where the address names several hosts: the same, for each alone.
-    each: Vec<String>,
+    /// If the address names several hosts: the same string for each host alone.
+    single_hosts: Vec<String>,
     sslmode: Option<String>,
     sslrootcert: Option<String>,
     names_target: bool,
@@ -289,9 +253,8 @@ impl Url {
         found.rest = format!("postgres://{credentials}{at}{address}?{rest}");
         let (hosts, path) = address.split_at(address.find('/').unwrap_or(address.len()));
         if hosts.contains(',') {
-            let each =
-                hosts.split(',').map(|host| format!("postgres://{credentials}{at}{host}{path}?{rest}"));
-            found.each = each.collect();
+            let single = |host| format!("postgres://{credentials}{at}{host}{path}?{rest}");
+            found.single_hosts = hosts.split(',').map(single).collect();
         }
         Ok(found)
     }
@@ -322,15 +285,15 @@ mod tests {
         assert_eq!(both.hosts(), "db1:1,db2:2");
         assert_eq!(both.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         let each: Vec<_> =
-            both.each().iter().map(|one| (one.get_hosts()[0].clone(), one.get_ports()[0])).collect();
+            both.single_hosts.iter().map(|one| (one.get_hosts()[0].clone(), one.get_ports()[0])).collect();
         assert_eq!(each, [(Host::Tcp("db1".to_owned()), 1), (Host::Tcp("db2".to_owned()), 2)]);
-        assert!(connector("postgres://me@db/x").unwrap().each().is_empty());
+        assert!(connector("postgres://me@db/x").unwrap().single_hosts.is_empty());
         let any = connector("postgres://me@db/x?target_session_attrs=any").unwrap();
         assert_eq!(any.config.get_target_session_attrs(), TargetSessionAttrs::Any);
     }
 
     #[test]
-    fn whoever_keeps_the_store_has_no_statement_cut_short() {
+    fn an_operators_statements_are_never_cut_short() {
         let usual = PostgresOptions::new("postgres://me@db/x".to_owned(), 2);
         assert!(setup(&usual).contains("statement_timeout = 10000;"));
         assert!(setup(&usual.patient()).contains("statement_timeout = 0;"));

@@ -1,81 +1,88 @@
-//! What an error of PostgreSQL means for a write, and what of it may be told.
+//! What an error of PostgreSQL means for a write, and what of it may be logged.
 
 use std::error::Error as _;
-use std::fmt::{self, Write};
 use std::io;
+use std::iter::successors;
+use std::time::Duration;
 
 use deadpool_postgres::PoolError;
+use tokio::time::timeout;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::StoreError;
 
-/// An error, classed by what it says of the statement that met it.
-#[derive(Clone, Debug)]
+/// An error, with its meaning for the statement that met it. Its text is one line for the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
 pub(crate) struct PostgresError {
     pub(crate) kind: Kind,
     text: String,
 }
 
-/// What an error says of the statement that met it.
+/// What an error means for the statement that met it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Not applied: the server cannot keep these values, now or ever.
     Data,
-    /// Not applied: two users want one e-mail address, or two processes carry out one key, at the same instant. The
-    /// next try sees who won.
+    /// Not applied: at the same time another batch took the e-mail address, or stored the key. A retry sees the winner.
     Taken,
-    /// Not applied: somebody else's lock, or time ran out on the server. Other users may fare better.
+    /// Not applied: another transaction's lock, or the server's time-out. Batches of other users may still succeed.
     Contention,
-    /// Not applied, nor would another batch be: no room, read-only, shutting down, a defect.
+    /// Not applied, and no other batch would be: no space, read-only, shutting down, a defect.
     Refusal,
-    /// The server is not there to take a statement, and may be in a moment. Only before sending.
+    /// Not sent: the server cannot be reached, or not in time. It may be later.
     NotYet,
-    /// The connection broke: whatever was sent may or may not be applied.
+    /// The connection broke: what was sent may or may not be applied.
     Broken,
 }
 
 impl PostgresError {
-    /// An answer that did not come in time; the server may still be at it.
-    pub(crate) fn no_answer(within: std::time::Duration) -> Self {
-        Self { kind: Kind::Broken, text: format!("no answer within {within:?}") }
+    /// No answer came in time; the server may still be working on it.
+    pub(crate) fn no_answer(limit: Duration) -> Self {
+        Self { kind: Kind::Broken, text: format!("no answer within {limit:?}") }
     }
 
-    /// An answer that was not waited for, as another server has taken over.
+    /// The answer was not awaited, because another server has taken over.
     pub(crate) fn left_behind() -> Self {
         Self { kind: Kind::Broken, text: "another server was promoted".to_owned() }
     }
 
-    /// A connection that did not come about in time.
-    pub(crate) fn no_connection(within: std::time::Duration) -> Self {
-        Self { kind: Kind::NotYet, text: format!("no connection within {within:?}") }
+    /// No connection was made in time.
+    pub(crate) fn no_connection(limit: Duration) -> Self {
+        Self { kind: Kind::NotYet, text: format!("no connection within {limit:?}") }
     }
 
-    /// Something about the database itself that has to be put right first.
+    /// A fault of the database that has to be fixed first.
     pub(crate) const fn unfit(text: String) -> Self {
         Self { kind: Kind::Refusal, text }
     }
 
-    /// What an error says of a statement that was sent.
+    /// The same error, for a statement that was never sent.
+    pub(crate) fn not_sent(self) -> Self {
+        Self { kind: Kind::NotYet, ..self }
+    }
+
+    /// An error of a statement that was sent.
     pub(crate) fn of(error: &Error) -> Self {
         let kind = error.as_db_error().map_or(Kind::Broken, kind_of);
         Self { kind, text: describe(error) }
     }
 
-    /// What an error says that came up while connecting: nothing of ours was sent yet.
+    /// An error while connecting: no statement was sent yet.
     pub(crate) fn of_connecting(error: &Error) -> Self {
         let kind = match error.as_db_error() {
-            // Starting up, or all slots taken: worth another try. A wrong password is not.
+            // Starting up, or all slots taken: worth a retry. A wrong password is not.
             Some(db) if is_class(db, "57") || is_class(db, "53") || is_class(db, "08") => Kind::NotYet,
             Some(_) => Kind::Refusal,
-            // A certificate that will not do will not do later either.
+            // A certificate that is refused now will be refused later.
             None if is_about_tls(error) => Kind::Refusal,
             None => Kind::NotYet,
         };
         Self { kind, text: describe(error) }
     }
 
-    /// What went wrong on the way to a pooled connection.
+    /// An error while getting a connection from the pool.
     pub(crate) fn of_pool(error: &PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::of_connecting(error),
@@ -89,25 +96,27 @@ impl PostgresError {
     }
 }
 
-impl fmt::Display for PostgresError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+impl From<Error> for PostgresError {
+    fn from(error: Error) -> Self {
+        Self::of(&error)
     }
 }
 
-/// An error's SQLSTATE and primary message; a server's DETAIL and CONTEXT can hold users' texts.
+/// Awaits the answer to a statement, for at most `limit`.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, PostgresError> {
+    Ok(timeout(limit, answer).await.map_err(|_| PostgresError::no_answer(limit))??)
+}
+
+/// An error's SQLSTATE and primary message. The server's DETAIL and CONTEXT are left out: they can contain user text.
 pub(crate) fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("SQLSTATE {}: {}", db.code().code(), db.message());
     }
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing into a String cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
+    let causes = successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn is_about_tls(error: &Error) -> bool {
@@ -120,11 +129,11 @@ fn is_class(error: &DbError, class: &str) -> bool {
     error.code().code().starts_with(class)
 }
 
-/// Classes of SQLSTATE: PostgreSQL's documentation, appendix A.
+/// Classifies a server's error by its SQLSTATE (PostgreSQL's documentation, appendix A).
 fn kind_of(error: &DbError) -> Kind {
     let code = error.code();
-    // An ERROR ends a statement's transaction with nothing applied, unless it comes from a proxy in
-    // between that lost the server (class 08) or says itself that it does not know.
+    // After an ERROR nothing is applied, unless it comes from a proxy that lost the server (class 08), or says that
+    // the outcome is unknown.
     let definite = error.parsed_severity() == Some(Severity::Error)
         && !is_class(error, "08")
         && *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN

@@ -1,10 +1,10 @@
 //! Connections to PostgreSQL.
 //!
-//! - [`connect`]: how one is opened, and what is set on it
+//! - [`connect`]: how a connection is opened and set up
 //! - [`failover`]: detects fail-over and restore: a new timeline or system identifier starts a new epoch
-//! - [`tls`]: its encryption
-//! - [`read_pool`]: those that all reads share
-//! - [`thread_connections`]: those of the HTTP workers' own threads
+//! - [`tls`]: encryption and certificate checks
+//! - [`read_pool`]: the connections that all reads share
+//! - [`thread_connections`]: the connections of the HTTP workers' threads
 //! - [`error`]: what the driver's errors mean
 
 pub(crate) mod connect;

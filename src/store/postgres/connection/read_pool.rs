@@ -1,4 +1,4 @@
-//! The connections that all reads share, and how a read goes by one.
+//! The connections that all reads share, and how a read uses one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::error::{Kind, PostgresError};
 use crate::store::StoreError;
 use crate::store::postgres::options::PostgresOptions;
 
-/// The parameters of a statement that is sent from another task.
+/// The parameters of a statement that another task sends.
 pub(crate) type Params = Vec<Box<dyn ToSql + Sync + Send>>;
 
 /// Connections that all reads share.
@@ -26,21 +26,21 @@ pub(crate) struct ReadPool {
 }
 
 impl ReadPool {
-    /// At most so many connections.
+    /// A pool of at most `limit` connections.
     pub(crate) fn new(
         connector: &Connector,
-        most: usize,
+        limit: usize,
         options: &PostgresOptions,
     ) -> Result<Self, StoreError> {
-        // Fast looks whether the connection is closed and asks no question; a read that meets one that
-        // closed just then is tried again.
+        // Fast only checks that the connection is open, without a query. A read that meets one that has just closed
+        // is retried.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let config = connector.config().clone();
-        let failover = Arc::clone(connector.failover());
+        let config = connector.config.clone();
+        let failover = Arc::clone(&connector.failover);
         let pool = Pool::builder(Manager::from_connect(config, connector.clone(), recycling))
-            .max_size(most)
+            .max_size(limit)
             .wait_timeout(Some(options.wait_timeout))
-            .create_timeout(Some(connector.create_timeout()))
+            .create_timeout(Some(connector.create_timeout))
             .recycle_timeout(Some(options.wait_timeout))
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
@@ -56,24 +56,24 @@ impl ReadPool {
         Ok(Self { pool, answer_timeout: options.answer_timeout })
     }
 
-    /// A connection, for as long as it is held.
+    /// Takes a connection from the pool, until it is dropped.
     pub(crate) async fn get(&self) -> Result<Object, PostgresError> {
         self.pool.get().await.map_err(|error| PostgresError::of_pool(&error))
     }
 
-    /// How many there are, how many of them are idle, and how many callers wait.
+    /// The number of connections, of idle ones, and of waiting callers.
     pub(crate) fn count(&self) -> (usize, usize, usize) {
         let status = self.pool.status();
         (status.size, status.available, status.waiting)
     }
 
-    /// Lets go of all of them, for good.
+    /// Closes all connections for good.
     pub(crate) fn close(&self) {
         self.pool.close();
     }
 
-    /// Runs one reading statement by the pool. A connection that turns out to be closed is replaced once; one
-    /// that failed in whatever way is not used again.
+    /// Runs one read. If the connection turns out to be closed, the read is retried once on another. A connection
+    /// that failed in any way is not used again.
     pub(crate) async fn query(
         &self,
         sql: &str,
@@ -94,7 +94,7 @@ impl ReadPool {
         }
     }
 
-    /// Sends one reading statement.
+    /// Sends one read.
     pub(super) async fn send(
         &self,
         client: &ClientWrapper,
@@ -121,16 +121,16 @@ impl ReadPool {
 /// Why a read has no answer.
 pub(super) struct Unanswered {
     pub(super) fault: PostgresError,
-    /// Whether the connection turned out to be closed: another one may do.
+    /// Whether the connection turned out to be closed: a retry on another one may succeed.
     pub(super) was_closed: bool,
 }
 
-/// References to parameters, as the driver takes them.
+/// Parameters as the driver expects them.
 pub(crate) fn by_reference(params: &Params) -> Vec<&(dyn ToSql + Sync)> {
     params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect()
 }
 
-/// Does `work` on the store's runtime, whether or not its caller stays to see the end.
+/// Runs `work` on `runtime`. It continues if the caller stops waiting.
 pub(crate) async fn on<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,

@@ -1,9 +1,9 @@
-//! Connections of the threads that read much.
+//! Connections that belong to the threads that read most: the HTTP workers.
 //!
-//! By way of the pool, a read is passed on to a thread of the store's, from there to the connection's task, and
-//! all the way back: on a machine with nothing else to do, these threads take longer to wake than the server to
-//! answer. A thread that is attached has connections whose tasks run on the thread itself. Each serves one read at
-//! a time; what comes while none is free, or none is there yet, goes by the pool, so that nothing waits for them.
+//! A read through the pool wakes a thread of the store, then the connection's task, and then the caller's thread again.
+//! On an idle machine these wake-ups take longer than the server's answer. An attached thread has connections whose
+//! tasks run on the thread itself. Each serves one read at a time. While none is free or open, reads go through the
+//! pool, so no read waits for one of these.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,138 +18,139 @@ use super::connect::Connector;
 use super::read_pool::{Params, ReadPool, by_reference, on};
 use crate::store::StoreError;
 
-/// How long a thread does without after it has lost a connection, or got none: the pool meets the same trouble.
+/// How long a thread opens no new connection after it has lost one, or failed to open one.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The connections of attached threads.
 pub(crate) struct ThreadConnections {
     connector: Connector,
-    /// For all others.
+    /// For reads that find no free connection here.
     pool: Arc<ReadPool>,
-    /// How many there may be in all, and of one thread.
-    most: usize,
-    most_of_thread: usize,
+    /// At most this many connections in all, and per thread.
+    limit: usize,
+    limit_per_thread: usize,
     /// `None` once closed.
     threads: Mutex<Option<HashMap<ThreadId, Thread>>>,
 }
 
-/// What one thread has.
+/// One thread's connections.
 #[derive(Default)]
 struct Thread {
-    idle: Vec<Own>,
-    /// Those that are at work, or being opened: as many as there are loans.
+    idle: Vec<ThreadConnection>,
+    /// The number in use or being opened: one for each [`Loan`].
     busy: usize,
-    /// When the last one was lost.
+    /// When a connection was lost, unless one has been returned since.
     lost: Option<Instant>,
 }
 
 impl Thread {
-    fn all(&self) -> usize {
+    fn size(&self) -> usize {
         self.idle.len() + self.busy
     }
 }
 
-/// A connection, and when it was made.
-struct Own {
+/// A connection, and when it was opened.
+struct ThreadConnection {
     client: ClientWrapper,
     made: Instant,
 }
 
-/// A thread's connection at work, or the place of one that is being opened. It goes back when this is dropped.
+/// A thread's connection in use, or the slot of one that is being opened. Dropping it returns the connection.
 struct Loan {
-    of: Arc<ThreadConnections>,
+    owner: Arc<ThreadConnections>,
     thread: ThreadId,
-    /// `None`: there is none yet, or none any more.
-    own: Option<Own>,
+    /// `None` if it is not open yet, or was lost.
+    connection: Option<ThreadConnection>,
 }
 
 impl Loan {
-    /// Ends it: what there is now goes back.
-    fn give_back(mut self, own: Option<Own>) {
-        self.own = own;
+    /// Ends the loan, and returns the connection if there is one.
+    fn give_back(mut self, connection: Option<ThreadConnection>) {
+        self.connection = connection;
     }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        let mut threads = self.of.threads();
+        let mut threads = self.owner.threads();
         if let Some(thread) = threads.as_mut().and_then(|threads| threads.get_mut(&self.thread)) {
             thread.busy -= 1;
-            thread.lost = if self.own.is_none() { Some(Instant::now()) } else { None };
-            thread.idle.extend(self.own.take());
+            thread.lost = self.connection.is_none().then(Instant::now);
+            thread.idle.extend(self.connection.take());
         }
     }
 }
 
 impl ThreadConnections {
-    /// So many in all at the most, for about so many threads.
-    pub(crate) fn new(connector: Connector, pool: Arc<ReadPool>, most: usize, threads: usize) -> Arc<Self> {
-        let most_of_thread = most.div_ceil(threads);
-        Arc::new(Self { connector, pool, most, most_of_thread, threads: Mutex::new(Some(HashMap::new())) })
+    /// At most `limit` connections, shared by about so many threads.
+    pub(crate) fn new(connector: Connector, pool: Arc<ReadPool>, limit: usize, threads: usize) -> Arc<Self> {
+        let limit_per_thread = limit.div_ceil(threads);
+        let threads = Mutex::new(Some(HashMap::new()));
+        Arc::new(Self { connector, pool, limit, limit_per_thread, threads })
     }
 
-    /// How many there are, and how many of them are idle.
+    /// The number of connections, and of idle ones.
     pub(crate) fn count(&self) -> (usize, usize) {
         let threads = self.threads();
         let threads = || threads.iter().flat_map(HashMap::values);
-        (threads().map(Thread::all).sum(), threads().map(|thread| thread.idle.len()).sum())
+        (threads().map(Thread::size).sum(), threads().map(|thread| thread.idle.len()).sum())
     }
 
-    /// Lets go of all of them, for good.
+    /// Closes all connections for good.
     pub(crate) fn close(&self) {
         drop(self.threads().take());
     }
 
-    /// From now on the present thread has connections of its own, as far as there is a place for any.
+    /// From now on the current thread has connections of its own, within the limits.
     pub(crate) fn attach(self: &Arc<Self>) {
         if let Some(threads) = &mut *self.threads() {
             threads.entry(thread::current().id()).or_default();
         }
-        if let Some(loan) = self.lend().filter(|loan| loan.own.is_none()) {
+        if let Some(loan) = self.lend().filter(|loan| loan.connection.is_none()) {
             self.open(loan);
         }
     }
 
-    /// One of the present thread's that is free, or the place for one that is to be opened.
+    /// A free connection of the current thread, or the slot for one to be opened.
     fn lend(self: &Arc<Self>) -> Option<Loan> {
-        let failover = self.connector.failover();
+        let failover = &self.connector.failover;
         let (here, mut threads) = (thread::current().id(), self.threads());
         let threads = threads.as_mut()?;
-        // Of all threads, since one that has ended leaves its own behind.
+        // For all threads, because one that has ended leaves closed connections behind.
         for thread in threads.values_mut() {
-            thread.idle.retain(|own| !own.client.is_closed() && !failover.is_outdated(own.made));
+            thread.idle.retain(|one| !one.client.is_closed() && !failover.is_outdated(one.made));
         }
-        let of_all: usize = threads.values().map(Thread::all).sum();
+        let size: usize = threads.values().map(Thread::size).sum();
         let thread = threads.get_mut(&here)?;
-        let own = thread.idle.pop();
-        if own.is_none() {
-            let full = of_all >= self.most || thread.all() >= self.most_of_thread;
+        let connection = thread.idle.pop();
+        if connection.is_none() {
+            let full = size >= self.limit || thread.size() >= self.limit_per_thread;
             if full || thread.lost.is_some_and(|lost| lost.elapsed() < PAUSE) {
                 return None;
             }
         }
         thread.busy += 1;
-        Some(Loan { of: Arc::clone(self), thread: here, own })
+        Some(Loan { owner: Arc::clone(self), thread: here, connection })
     }
 
     fn threads(&self) -> MutexGuard<'_, Option<HashMap<ThreadId, Thread>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Opens the connection of which this is the place. Its task runs on the present thread.
-    fn open(&self, place: Loan) {
+
+    /// Opens the connection for this slot. Its task runs on the current thread.
+    fn open(&self, slot: Loan) {
         let connector = self.connector.clone();
         tokio::spawn(async move {
             let made = Instant::now();
             match connector.open().await {
-                Ok(client) => place.give_back(Some(Own { client, made })),
-                // The pool meets the same, and says so to whoever waits.
-                Err(fault) => tracing::debug!(%fault, "a thread has no connection of its own"),
+                Ok(client) => slot.give_back(Some(ThreadConnection { client, made })),
+                // At debug level: reads through the pool report the same trouble.
+                Err(fault) => tracing::debug!(%fault, "cannot open a thread's own connection"),
             }
         });
     }
 
-    /// Runs one reading statement: on the present thread, if that has a connection that is free, else by the pool, on
-    /// `runtime`.
+    /// Runs one read: on the current thread if it has a free connection, otherwise through the pool, on `runtime`.
     pub(crate) async fn query(
         self: &Arc<Self>,
         runtime: &Handle,
@@ -158,13 +159,13 @@ impl ThreadConnections {
     ) -> Result<Vec<Row>, StoreError> {
         let params = Arc::new(params);
         match self.lend() {
-            Some(mut loan) if loan.own.is_some() => {
+            Some(mut loan) if loan.connection.is_some() => {
                 let (pool, params) = (Arc::clone(&self.pool), Arc::clone(&params));
                 let asked = async move {
-                    let own = loan.own.take()?;
-                    let rows = pool.send(&own.client, sql, &by_reference(&params)).await;
-                    // One that failed in whatever way is not used again.
-                    loan.give_back(rows.is_ok().then_some(own));
+                    let connection = loan.connection.take()?;
+                    let rows = pool.send(&connection.client, sql, &by_reference(&params)).await;
+                    // A connection that failed in any way is not used again.
+                    loan.give_back(rows.is_ok().then_some(connection));
                     Some(rows)
                 };
                 match on(&Handle::current(), asked).await? {
@@ -173,7 +174,7 @@ impl ThreadConnections {
                     _ => {}
                 }
             }
-            Some(place) => self.open(place),
+            Some(slot) => self.open(slot),
             None => {}
         }
         let pool = Arc::clone(&self.pool);

@@ -1,15 +1,15 @@
-//! Encryption, and whom to believe: what `sslmode=` and `sslrootcert=` ask for.
+//! Encryption and certificate checks, as `sslmode=` and `sslrootcert=` ask for them.
 //!
 //! | `sslmode` | encrypted | server's certificate |
 //! |---|---|---|
 //! | `disable` | no | |
-//! | `prefer` (default, as in libpq) | if the server can | not looked at |
-//! | `require` | yes | not looked at; with `sslrootcert=` as `verify-ca`, as in libpq |
-//! | `verify-ca` | yes | signed by an authority in `sslrootcert=`; without that, as `verify-full` |
-//! | `verify-full` | yes | signed by an authority in `sslrootcert=`, else one the platform trusts, and names the host |
+//! | `prefer` (default, as in libpq) | if the server can | not checked |
+//! | `require` | yes | not checked; with `sslrootcert=` like `verify-ca`, as in libpq |
+//! | `verify-ca` | yes | signed by an authority in `sslrootcert=`; without that, like `verify-full` |
+//! | `verify-full` | yes | names the host; signed by an authority in `sslrootcert=`, or else one the platform trusts |
 //!
-//! `sslrootcert=system` names the platform's authorities and, as in libpq, means `verify-full`: that
-//! anybody's certificate is signed by a public authority proves nothing of the host.
+//! `sslrootcert=system` stands for the platform's authorities and, as in libpq, requires `verify-full`: anybody can
+//! get a certificate signed by a public authority, so only the host's name proves anything.
 
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// How a connection is encrypted.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    /// What tokio-postgres is to ask of the server.
+    /// Whether tokio-postgres asks the server for encryption.
     pub(crate) mode: SslMode,
-    /// `None`: never.
-    pub(crate) connector: Option<MakeRustlsConnect>,
+    /// Makes the encrypted connections.
+    pub(crate) connector: MakeRustlsConnect,
 }
 
-/// How closely the server's certificate is looked at.
+/// What is checked of the server's certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum CertificateCheck {
     Nothing,
@@ -39,15 +39,12 @@ enum CertificateCheck {
     AuthorityAndName,
 }
 
-/// Reads `sslmode` and `sslrootcert` as given in the URL.
+/// Applies `sslmode` and `sslrootcert` as given in the URL.
 ///
 /// # Errors
-/// One line that says what is allowed, or what is wrong with the certificates' file.
+/// One line that says what is allowed, or what is wrong with the file of certificates.
 pub(crate) fn tls(mode: Option<&str>, roots: Option<&str>) -> Result<Tls, String> {
     let (mode, check) = parse(mode, roots)?;
-    if mode == SslMode::Disable {
-        return Ok(Tls { mode, connector: None });
-    }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let chain = if check == CertificateCheck::Nothing { None } else { Some(verifier(roots, &provider)?) };
     let verifier = ChainVerifier { chain, check, provider: Arc::clone(&provider) };
@@ -57,22 +54,22 @@ pub(crate) fn tls(mode: Option<&str>, roots: Option<&str>) -> Result<Tls, String
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    Ok(Tls { mode, connector: Some(MakeRustlsConnect::new(config)) })
+    Ok(Tls { mode, connector: MakeRustlsConnect::new(config) })
 }
 
 fn parse(mode: Option<&str>, roots: Option<&str>) -> Result<(SslMode, CertificateCheck), String> {
-    let system = roots == Some("system");
-    match mode {
-        None if system => Ok((SslMode::Require, CertificateCheck::AuthorityAndName)),
-        Some("verify-full") => Ok((SslMode::Require, CertificateCheck::AuthorityAndName)),
-        Some("verify-ca") if roots.is_none() => Ok((SslMode::Require, CertificateCheck::AuthorityAndName)),
-        Some(_) if system => Err("sslrootcert=system needs sslmode=verify-full".to_owned()),
-        Some("verify-ca") => Ok((SslMode::Require, CertificateCheck::Authority)),
-        Some("require") if roots.is_some() => Ok((SslMode::Require, CertificateCheck::Authority)),
-        Some("require") => Ok((SslMode::Require, CertificateCheck::Nothing)),
-        Some("prefer") | None => Ok((SslMode::Prefer, CertificateCheck::Nothing)),
-        Some("disable") => Ok((SslMode::Disable, CertificateCheck::Nothing)),
-        Some(_) => Err("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned()),
+    match (mode, roots) {
+        (None, Some("system")) | (Some("verify-full"), _) | (Some("verify-ca"), None) => {
+            Ok((SslMode::Require, CertificateCheck::AuthorityAndName))
+        }
+        (Some(_), Some("system")) => Err("sslrootcert=system needs sslmode=verify-full".to_owned()),
+        (Some("verify-ca"), _) | (Some("require"), Some(_)) => {
+            Ok((SslMode::Require, CertificateCheck::Authority))
+        }
+        (Some("require"), None) => Ok((SslMode::Require, CertificateCheck::Nothing)),
+        (Some("prefer") | None, _) => Ok((SslMode::Prefer, CertificateCheck::Nothing)),
+        (Some("disable"), _) => Ok((SslMode::Disable, CertificateCheck::Nothing)),
+        _ => Err("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned()),
     }
 }
 
@@ -91,7 +88,7 @@ fn verifier(
                     .map_err(|error| format!("sslrootcert={file} holds a bad certificate: {error}"))?;
             }
         }
-        // A platform's bundle may hold a few that rustls cannot parse; the others do.
+        // The platform's bundle may hold a few certificates that rustls cannot parse; the others suffice.
         _ => drop(store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
     }
     if store.is_empty() {
@@ -102,8 +99,8 @@ fn verifier(
         .map_err(|error| format!("TLS cannot be set up: {error}"))
 }
 
-/// Looks at a certificate as closely as asked for. The handshake's signature is always verified: the
-/// server has the key of the certificate it shows.
+/// Checks as much of a certificate as asked for. The handshake's signature is always verified, which proves that
+/// the server has the certificate's key.
 #[derive(Debug)]
 struct ChainVerifier {
     chain: Option<Arc<WebPkiServerVerifier>>,
@@ -122,7 +119,7 @@ impl ServerCertVerifier for ChainVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The chain of signatures is verified first: a wrong name means that the chain is right.
+            // The chain of signatures is verified before the name: after this error the chain is known to be right.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.check == CertificateCheck::Authority => Ok(ServerCertVerified::assertion()),

@@ -1,3 +1,3 @@
 )
--- The ids of the users who passed.
+-- The ids of the users who passed the fence.
 SELECT id FROM passed

@@ -1,8 +1,8 @@
--- The last part: what the users who passed have changed. $7..$10 are the deletions, $11..$15 the keys,
--- $16 and on the tasks' new states: task_row.rs puts their columns in the place of the words in braces.
+-- The last part: the changes of the users who passed the fence. $7..$10 are the deletions, $11..$15 the keys, and from
+-- $16 on the tasks' new states. task_row.rs replaces the words in braces.
 passed AS (SELECT id FROM updated UNION ALL SELECT id FROM inserted),
--- "(… IN …) IS TRUE" is evaluated by a hash of the passed ids whatever the planner guesses of unnest; as
--- a join it may become a loop over every pair.
+-- "(… IN …) IS TRUE" always uses a hash of the passed ids, however many rows the planner expects of unnest. A join might
+-- loop over every pair.
 put AS (
     {insert_tasks}
     WHERE (t.user_id IN (SELECT id FROM passed)) IS TRUE
@@ -20,7 +20,7 @@ buried AS (
     INSERT INTO tombstones (user_id, id, seq, deleted_at) SELECT g.* FROM gone g
     ON CONFLICT (user_id, id) DO UPDATE SET seq = excluded.seq, deleted_at = excluded.deleted_at
 ),
--- A key that another batch has stored makes this an error, and the batch a conflict.
+-- A key that another batch has stored makes this fail, and the batch's outcome a conflict.
 kept AS (
     INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
     SELECT k.* FROM unnest($11::uuid[], $12::text[], $13::bytea[], $14::text[], $15::timestamptz[])

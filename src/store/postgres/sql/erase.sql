@@ -1,6 +1,6 @@
--- The second part of the statement for batches that erase: the users move on, and lose all they had.
+-- The second part of the statement for batches that erase: the users advance to their next seq and lose all data.
 --
--- One statement may touch a row only once: what the batch itself writes is left to apply.sql.
+-- One statement may change a row only once, so rows that the batch itself writes are left to apply.sql.
 updated AS (
     UPDATE users u SET seq = b.reached, last_batch = b.batch, email = b.email, horizon = b.reached
     FROM batch b WHERE u.id = b.id AND u.seq = b.expected AND u.last_batch IS DISTINCT FROM b.batch

@@ -1,5 +1,5 @@
--- Forgets up to 500 keys kept before $1. It waits for nobody: a key that is being replaced is left out.
--- Answers with how many went.
+-- Removes at most 500 keys stored before $1. It waits for no lock: a key that is being replaced is skipped.
+-- Returns the number of keys removed.
 WITH
 old AS MATERIALIZED (
     SELECT user_id, key FROM idempotency_keys WHERE kept_at < $1 ORDER BY kept_at LIMIT 500

@@ -1,3 +1,3 @@
-    -- What an erasure brings itself it does not remove first.
+    -- erase.sql leaves the rows of the batch's own keys in place.
     ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
         answer = excluded.answer, kept_at = excluded.kept_at
