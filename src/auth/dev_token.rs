@@ -1,10 +1,12 @@
-//! Makes tokens: for a developer's first call, for load tests, for support.
+//! Issues tokens: for a developer's first call, for load tests, for support.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
 
@@ -23,10 +25,10 @@ struct SignedClaims<'a> {
     exp: u64,
 }
 
-/// The user of the tokens that development gives away.
+/// The user of the demo tokens.
 pub const DEMO_USER: &str = "demo";
 
-/// Signs tokens (HS256) that this service takes.
+/// Signs tokens (HS256) that this service accepts.
 #[derive(Clone, Debug)]
 pub struct Signer {
     secret: Secret,
@@ -34,13 +36,13 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer by `secret` of tokens with the issuer and audience that are expected.
+    /// Signs with `secret`, and gives tokens the expected issuer and audience.
     #[must_use]
     pub const fn new(secret: Secret, expected: Expected) -> Self {
         Self { secret, expected }
     }
 
-    /// The signer of the tokens that development gives away; none in production.
+    /// The signer of demo tokens; none in production.
     #[must_use]
     pub fn of_development(config: &AuthConfig, environment: Environment) -> Option<Self> {
         let secret = config.better_auth_secret.clone().filter(|_| environment == Environment::Development);
@@ -68,10 +70,10 @@ impl Signer {
     }
 }
 
-/// The secret of a developer's machine: made once, kept in `folder`, readable by its owner alone.
+/// The secret of a developer's machine: generated once, kept in `folder`, readable only by its owner.
 ///
 /// # Errors
-/// When the file can be neither read nor made.
+/// When the file can be neither read nor created.
 pub fn development_secret(folder: &Path) -> io::Result<Secret> {
     let path = folder.join("development-secret");
     fs::create_dir_all(folder)?;
@@ -81,10 +83,9 @@ pub fn development_secret(folder: &Path) -> io::Result<Secret> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(&path) {
         Ok(mut file) => {
-            let mut bytes = ([0; 16], [0; 16]);
-            aws_lc_rs::rand::fill(&mut bytes.0).map_err(io::Error::other)?;
-            aws_lc_rs::rand::fill(&mut bytes.1).map_err(io::Error::other)?;
-            let text = format!("{:032x}{:032x}", u128::from_ne_bytes(bytes.0), u128::from_ne_bytes(bytes.1));
+            let mut bytes = [0; 32];
+            aws_lc_rs::rand::fill(&mut bytes).map_err(io::Error::other)?;
+            let text = URL_SAFE_NO_PAD.encode(bytes);
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             Ok(Secret::new(text))
@@ -93,7 +94,7 @@ pub fn development_secret(folder: &Path) -> io::Result<Secret> {
             let text = fs::read_to_string(&path)?;
             if text.trim().len() < 32 {
                 let why =
-                    format!("{} holds no secret of 32 bytes; remove it to have one made", path.display());
+                    format!("{} holds no secret of 32 bytes; remove it to get a new one", path.display());
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
             Ok(Secret::new(text.trim().to_owned()))

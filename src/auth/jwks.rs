@@ -1,15 +1,15 @@
 //! The identity provider's public keys (JSON Web Key Set, RFC 7517): fetched, kept, renewed.
 //!
-//! A set that cannot be fetched stops nothing: known keys go on working. An unknown key id asks for the
-//! set again, one request at a time and once in [`RETRY`] at the most, so that rotated keys are found
-//! without a restart and made-up key ids cost the provider nothing.
+//! If the set cannot be fetched, known keys go on working. An unknown key id fetches the set again, one request
+//! at a time and at most once in [`RETRY`]: rotated keys are found without a restart, and invented key ids do not
+//! burden the provider.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::rules::{AuthError, validation};
 use crate::config::Expected;
 
-/// The shortest time between two fetches that unknown key ids cause.
+/// Minimum time between two fetches caused by unknown key ids.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// The time between two fetches in the background, and between two attempts while there are no keys.
@@ -34,8 +34,8 @@ const LARGEST_SET: usize = 256 * 1024;
 /// Bytes of the shortest RSA modulus that is accepted: 2048 bits (RFC 7518, section 3.3).
 const SHORTEST_MODULUS: usize = 256;
 
-/// The encodings of Ed25519 points of small order (and of their non-canonical twins), sign bit cleared,
-/// for which a signature over anything can be made up.
+/// Encodings, with the sign bit cleared, of the Ed25519 points of small order, non-canonical encodings included.
+/// With such a key anybody can forge a signature.
 const SMALL_ORDER: [&str; 7] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
     "0100000000000000000000000000000000000000000000000000000000000000",
@@ -46,7 +46,7 @@ const SMALL_ORDER: [&str; 7] = [
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
 
-/// A key that verifies, with the one algorithm it is for: the key says which, never the token.
+/// A key and the one algorithm it may verify. The key decides which, never the token.
 pub(super) struct VerificationKey {
     pub(super) algorithm: Algorithm,
     pub(super) decoding: DecodingKey,
@@ -61,14 +61,14 @@ pub(super) struct Jwks {
     expected: Expected,
     client: reqwest::Client,
     runtime: Handle,
-    /// `None` while the provider is not known to have any.
+    /// `None` while no usable key is known.
     keys: ArcSwapOption<KeySet>,
-    /// When the last fetch for an unknown key id was begun; held during every fetch.
+    /// When the last fetch for an unknown key id began. Locked during every fetch.
     asked: Mutex<Option<Instant>>,
 }
 
 impl Jwks {
-    /// Keeps the keys found at `url`, which it fetches now and again on `runtime`, until it is dropped.
+    /// Fetches the keys at `url` regularly, on `runtime`, until the returned value is dropped.
     pub(super) fn start(
         url: String,
         expected: Expected,
@@ -76,9 +76,9 @@ impl Jwks {
     ) -> Result<Arc<Self>, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
-            // The address was checked to be https or loopback; another one would not have been.
+            // `url` was checked to be https or loopback; a redirect's target would not be.
             .redirect(reqwest::redirect::Policy::none());
-        // Nor would a proxy's: what is sent in the clear does not leave this machine.
+        // Unencrypted requests must not leave this machine, so they use no proxy.
         let client = if url.starts_with("https:") { client } else { client.no_proxy() };
         let client = client.build()?;
         let (keys, asked) = (ArcSwapOption::empty(), Mutex::default());
@@ -87,7 +87,7 @@ impl Jwks {
         Ok(jwks)
     }
 
-    /// The key with this id, asking the provider anew if it is unknown.
+    /// The key with this id. If it is unknown, the set is fetched again.
     pub(super) async fn key(self: &Arc<Self>, id: &str) -> Result<Arc<VerificationKey>, AuthError> {
         if let Some(key) = self.known(id) {
             return Ok(key);
@@ -105,7 +105,7 @@ impl Jwks {
 
     async fn ask_for(&self, id: &str) -> Result<Arc<VerificationKey>, AuthError> {
         let mut asked = self.asked.lock().await;
-        // Another request may have brought it while this one waited.
+        // Another request may have fetched it while this one waited.
         if let Some(key) = self.known(id) {
             return Ok(key);
         }
@@ -128,7 +128,7 @@ impl Jwks {
                 let keys = usable(set, &self.expected);
                 if keys.is_empty() {
                     // A provider that has just been set up makes its first key with its first token.
-                    tracing::warn!("the identity provider has no keys that can be used");
+                    tracing::warn!("the identity provider has no usable keys");
                 } else {
                     tracing::info!(keys = keys.len(), "fetched the identity provider's keys");
                 }
@@ -139,7 +139,7 @@ impl Jwks {
     }
 
     async fn download(&self) -> Result<JwksDocument, String> {
-        // Not the error's URL: it may hold credentials.
+        // Without the URL: it may hold credentials.
         let plain = |error: reqwest::Error| error.without_url().to_string();
         let mut response = self.client.get(&self.url).send().await.map_err(plain)?;
         if !response.status().is_success() {
@@ -152,7 +152,7 @@ impl Jwks {
             }
             body.extend_from_slice(&chunk);
         }
-        serde_json::from_slice(&body).map_err(|_| "the answer of JWKS_URL is no JSON Web Key Set".into())
+        serde_json::from_slice(&body).map_err(|_| "JWKS_URL does not answer with a JSON Web Key Set".into())
     }
 }
 
@@ -168,7 +168,7 @@ async fn refresh(jwks: Weak<Jwks>) {
     }
 }
 
-/// A key set whose keys are read one by one: a key that cannot be read spoils no other.
+/// A key set whose keys are parsed one by one, so that a broken key does not spoil the others.
 #[derive(Deserialize)]
 struct JwksDocument {
     keys: Vec<Value>,
@@ -180,16 +180,14 @@ fn usable(set: JwksDocument, expected: &Expected) -> KeySet {
         let id = jwk.common.key_id.clone()?;
         let algorithm = algorithm(&jwk)?;
         let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-        Some((
-            id,
-            Arc::new(VerificationKey { algorithm, decoding, validation: validation(algorithm, expected) }),
-        ))
+        let validation = validation(algorithm, expected);
+        Some((id, Arc::new(VerificationKey { algorithm, decoding, validation })))
     })
     .collect()
 }
 
-/// The one algorithm a key is for; `None` if it is not to be used here: symmetric, for encryption, of
-/// another curve, too short, or of small order.
+/// The one algorithm a key is for; `None` if it must not be used: it is symmetric, for encryption, of another
+/// curve, too short, or of small order.
 fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     let operations = jwk.common.key_operations.as_deref();
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature))
@@ -197,34 +195,28 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     {
         return None;
     }
-    let (found, stated) = match (&jwk.algorithm, jwk.common.key_algorithm) {
-        (AlgorithmParameters::OctetKeyPair(key), stated) if key.curve == EllipticCurve::Ed25519 => {
-            let point = decode(&key.x).filter(|point| point.len() == 32)?;
-            if is_small_order(&point) {
-                return None;
-            }
-            (Algorithm::EdDSA, stated.is_none_or(|alg| alg == KeyAlgorithm::EdDSA))
+    let allowed: &[Algorithm] = match &jwk.algorithm {
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            let point = decode(&key.x).filter(|point| point.len() == 32 && !is_small_order(point));
+            if point.is_some() { &[Algorithm::EdDSA] } else { &[] }
         }
-        (AlgorithmParameters::EllipticCurve(key), stated) if key.curve == EllipticCurve::P256 => {
-            (Algorithm::ES256, stated.is_none_or(|alg| alg == KeyAlgorithm::ES256))
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[Algorithm::ES256],
+        AlgorithmParameters::RSA(key) if is_strong(&decode(&key.n)?, &decode(&key.e)?) => {
+            &[Algorithm::RS256, Algorithm::PS256]
         }
-        (AlgorithmParameters::RSA(key), stated) if is_strong(&decode(&key.n)?, &decode(&key.e)?) => {
-            match stated {
-                None | Some(KeyAlgorithm::RS256) => (Algorithm::RS256, true),
-                Some(alg) => (Algorithm::PS256, alg == KeyAlgorithm::PS256),
-            }
-        }
-        _ => return None,
+        _ => &[],
     };
-    stated.then_some(found)
+    match jwk.common.key_algorithm {
+        Some(stated) => stated.to_string().parse().ok().filter(|stated| allowed.contains(stated)),
+        None => allowed.first().copied(),
+    }
 }
 
 fn decode(base64url: &str) -> Option<Vec<u8>> {
     base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, base64url).ok()
 }
 
-/// Whether an RSA key is long enough, zeros in front not counted, and of an exponent that makes
-/// signing harder than verifying (3 at least, and odd).
+/// Whether an RSA key is long enough, not counting leading zeros, and its exponent is odd and at least 3.
 fn is_strong(modulus: &[u8], exponent: &[u8]) -> bool {
     let modulus = modulus.iter().skip_while(|byte| **byte == 0).count();
     let exponent: Vec<_> = exponent.iter().copied().skip_while(|byte| *byte == 0).collect();

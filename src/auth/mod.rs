@@ -1,11 +1,11 @@
-//! Who is asking: verification of bearer tokens, and making them on a developer's machine.
+//! Authentication: verifies bearer tokens, and issues them on a developer's machine.
 //!
-//! - `rules`: what every token is held to, and why one is refused
-//! - `session`: what a token that passed is remembered as
+//! - `rules`: the checks on every token, and the reasons for a refusal
+//! - `session`: what is kept of a verified token
 //! - `verify`: one token, from its header to its subject
 //! - `jwks`: the identity provider's public keys
-//! - `token_cache`: each token is verified once and not at every request
-//! - `dev_token`: makes tokens
+//! - `token_cache`: verified tokens
+//! - `dev_token`: issues tokens
 
 mod dev_token;
 mod jwks;

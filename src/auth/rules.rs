@@ -1,4 +1,4 @@
-//! What every token is held to, whoever signed it.
+//! The checks on every token, and the reasons for a refusal.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, Validation};
 
 use crate::config::Expected;
 
-/// Bytes of a subject at the most.
+/// Maximum size of a subject in bytes.
 const LONGEST_SUBJECT: usize = 128;
 
 /// Seconds by which the issuer's clock may differ from ours.
@@ -15,18 +15,18 @@ pub(super) const LEEWAY: u64 = 30;
 /// Why a token was refused. Clients learn the variant, the log learns the reason as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// It is right in all else, but past its `exp`.
+    /// It is past its `exp`, but otherwise valid.
     #[error("Token expired")]
     Expired,
-    /// It is wrong; the reason is for the log and holds nothing of the token.
+    /// It is invalid. The reason is for the log and holds nothing of the token.
     #[error("Invalid token")]
     Invalid(&'static str),
-    /// The keys it could be checked with are out of reach for now.
+    /// The keys to check it with cannot be fetched at the moment.
     #[error("The identity provider's keys cannot be fetched")]
     KeysUnavailable,
 }
 
-/// What every token is held to, whatever its algorithm.
+/// The library's checks of a token with this algorithm.
 pub(super) fn validation(algorithm: Algorithm, expected: &Expected) -> Validation {
     let mut validation = Validation::new(algorithm);
     let mut required = vec!["exp"];

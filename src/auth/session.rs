@@ -1,4 +1,4 @@
-//! What a token that passed is remembered as.
+//! What is kept of a verified token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rules::{LEEWAY, now};
 use crate::domain::Identity;
 
-/// A token that passed: whose it is and until when.
+/// A verified token: its subject and when it expires.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub(super) identity: Arc<Identity>,
@@ -15,7 +15,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session that a token opened elsewhere, with the token's `exp` in seconds: whoever says so is believed.
+    /// The session of a ticket that was verified; `exp` is that of the token it was issued for, in seconds.
     #[must_use]
     pub fn of_ticket(subject: &str, exp: i64) -> Self {
         Self { identity: Arc::new(Identity::new(subject, None)), exp, verified: now() }
@@ -27,14 +27,14 @@ impl Session {
         self.exp
     }
 
-    /// Whose it is.
+    /// The token's bearer.
     #[must_use]
     pub const fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 
-    /// How long what it opens now may stay open: until its token's `exp`; should that be past already,
-    /// for as long as the token is still taken.
+    /// How long a stream that is opened now may stay open: until the token's `exp`, or, if that has passed, for as
+    /// long as the token is still accepted.
     #[must_use]
     pub fn left(&self) -> Duration {
         let now = now();

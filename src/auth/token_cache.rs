@@ -1,4 +1,4 @@
-//! Remembers verified tokens, so that each is verified once and not at every request.
+//! Caches verified tokens, so that each is verified once and not at every request.
 
 use aws_lc_rs::digest;
 use quick_cache::Weighter;
@@ -8,16 +8,16 @@ use super::rules::{LEEWAY, now};
 use super::session::Session;
 use crate::domain::Identity;
 
-/// Bytes the cache may take, nearly.
+/// Approximate size limit of the cache in bytes.
 const BUDGET: u64 = 16 << 20;
 
-/// A guess of how many entries that is, to size the cache's tables.
+/// Estimated number of entries, to size the cache's tables.
 const ENTRIES: usize = (BUDGET / 300) as usize;
 
 type Digest = [u8; digest::SHA256_OUTPUT_LEN];
 
-/// Seconds after which a token is verified anew, however long it is good for: so that one signed with
-/// a key that the provider has withdrawn since does not go on until its `exp`.
+/// Seconds after which a token is verified again, however long it is valid: if the provider has withdrawn its
+/// key, it must not be accepted until its `exp`.
 const TRUST: i64 = 600;
 
 #[derive(Clone)]
@@ -30,8 +30,8 @@ impl Weighter<Digest, Session> for Bytes {
     }
 }
 
-/// Verified tokens by their SHA-256, so that the tokens themselves are not kept. Bounded in bytes; an
-/// entry is of no use past its token's `exp`, which is checked at every hit.
+/// Verified tokens by their SHA-256, so that the tokens themselves are not kept. Bounded in bytes. Every hit
+/// checks the token's `exp`.
 pub(super) struct TokenCache {
     sessions: Cache<Digest, Session, Bytes>,
 }
@@ -49,7 +49,7 @@ impl TokenCache {
 
     fn get_at(&self, token: &[u8], now: i64) -> Option<Session> {
         let session = self.sessions.get(&key(token))?;
-        // A clock that was put back makes nothing last longer.
+        // Setting the clock back does not make an entry last longer.
         let trusted = (0..TRUST).contains(&now.saturating_sub(session.verified));
         (trusted && now <= session.exp.saturating_add_unsigned(LEEWAY)).then_some(session)
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_remembered_until_it_expires_and_ten_minutes_at_the_most() {
+    fn a_token_is_remembered_until_it_expires_and_at_most_ten_minutes() {
         let cache = TokenCache::default();
         let began = now();
         let ann = |exp| Session { identity: Arc::new(Identity::new("ann", None)), exp, verified: began };

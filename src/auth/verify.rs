@@ -18,14 +18,14 @@ use super::token_cache::TokenCache;
 use crate::config::AuthConfig;
 use crate::domain::Identity;
 
-/// Bytes of a token at the most.
+/// Maximum size of a token in bytes.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
-/// What a token may say it is, if it says so at all (RFC 8725, section 3.11). Not, above all,
+/// The `typ` values that a token may have; it may also have none (RFC 8725, section 3.11). This excludes
 /// `better-auth.session-cache+jwt`: Better Auth signs that cookie with the same keys as its tokens.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
-/// What a token says of its bearer. A claim given twice is an error.
+/// The claims that are read. A claim given twice is an error.
 #[derive(Deserialize)]
 struct TokenClaims {
     /// A `NumericDate`: seconds since the epoch, fractions allowed (RFC 7519, section 2).
@@ -61,7 +61,7 @@ impl Verifier {
         Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default() })
     }
 
-    /// The session of a token that was verified before and has not expired since: no wait.
+    /// The session of a token that was verified before and has not expired. Does not wait.
     #[must_use]
     pub fn cached(&self, token: &[u8]) -> Option<Session> {
         self.cache.get(token)
@@ -104,8 +104,8 @@ impl Verifier {
     }
 }
 
-/// Checks the signature and the claims the library knows; says whether the token has expired.
-/// "Token expired" is to be said only of one that is right in all else.
+/// Checks the signature and the claims the library knows; returns whether the token has expired.
+/// Only a token that is valid in every other respect is reported as expired.
 fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(TokenClaims, bool), AuthError> {
     match decode::<TokenClaims>(token, key, validation) {
         Ok(data) => Ok((data.claims, false)),
@@ -118,43 +118,43 @@ fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(Toke
     }
 }
 
-/// What the library does not check: a token from the future, an issuer that is no string.
+/// Checks what the library does not: a token must not come from the future, and its issuer must be a string.
 fn check_origin(claims: &TokenClaims) -> Result<(), AuthError> {
     if claims.iss.as_ref().is_some_and(|iss| !iss.is_string()) {
-        return Err(AuthError::Invalid("its issuer is no string"));
+        return Err(AuthError::Invalid("its issuer is not a string"));
     }
     #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^52")]
     let latest = now().saturating_add_unsigned(LEEWAY) as f64;
     match claims.iat.as_ref().map(Value::as_f64) {
-        Some(None) => Err(AuthError::Invalid("its time of issue is no number")),
+        Some(None) => Err(AuthError::Invalid("its time of issue is not a number")),
         Some(Some(iat)) if iat > latest => Err(AuthError::Invalid("it was issued in the future")),
         _ => Ok(()),
     }
 }
 
-/// Refuses by the header alone what no key can make right.
+/// Checks all that the header alone decides.
 fn check_header(token: &str) -> Result<Header, AuthError> {
     if token.len() > LONGEST_TOKEN {
         return Err(AuthError::Invalid("it is longer than 8 KB"));
     }
     let header = decode_header(token).map_err(|_| AuthError::Invalid("its header cannot be read"))?;
-    if header.typ.as_deref().is_some_and(|typ| !is_bearers(typ)) {
-        return Err(AuthError::Invalid("it is of another type than a bearer's token"));
+    if header.typ.as_deref().is_some_and(|typ| !is_bearer_type(typ)) {
+        return Err(AuthError::Invalid("its type is not that of a bearer token"));
     }
     if has_crit(token) {
-        return Err(AuthError::Invalid("it demands extensions that are not known here"));
+        return Err(AuthError::Invalid("it requires unknown extensions"));
     }
     Ok(header)
 }
 
 /// Whether a `typ` is one of [`TYPES`]. It is a media type, whose `application/` may be left out
 /// (RFC 7515, section 4.1.9).
-fn is_bearers(typ: &str) -> bool {
+fn is_bearer_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     TYPES.contains(&typ.strip_prefix("application/").unwrap_or(&typ))
 }
 
-/// Whether the header has a `crit`, be it `null`, which the library takes for none.
+/// Whether the header has a `crit`, even if it is `null`, which the library ignores.
 fn has_crit(token: &str) -> bool {
     let header = token.split('.').next().unwrap_or_default();
     let header = URL_SAFE_NO_PAD.decode(header).ok();
@@ -166,7 +166,7 @@ fn refusal(error: &jsonwebtoken::errors::Error) -> AuthError {
     AuthError::Invalid(match error.kind() {
         ErrorKind::InvalidSignature => "its signature is wrong",
         ErrorKind::InvalidAlgorithm => "its algorithm is not the key's",
-        ErrorKind::InvalidIssuer => "its issuer is another",
+        ErrorKind::InvalidIssuer => "its issuer is not the expected one",
         ErrorKind::InvalidAudience => "it is meant for another audience",
         ErrorKind::ImmatureSignature => "it is not valid yet",
         ErrorKind::MissingRequiredClaim(_) => "a required claim is missing",
@@ -176,15 +176,15 @@ fn refusal(error: &jsonwebtoken::errors::Error) -> AuthError {
     })
 }
 
-/// The user is `sub`, else `user_id`, else `id`: the first that is there must be right.
+/// The user is `sub`, else `user_id`, else `id`: the first one present must be valid.
 fn identity(claims: &TokenClaims) -> Result<Identity, AuthError> {
     let subject = claims.sub.as_ref().or(claims.user_id.as_ref()).or(claims.id.as_ref());
     let subject = subject.ok_or(AuthError::Invalid("it names no subject"))?;
-    let subject = subject.as_str().ok_or(AuthError::Invalid("its subject is no string"))?;
+    let subject = subject.as_str().ok_or(AuthError::Invalid("its subject is not a string"))?;
     if !is_subject(subject) {
         return Err(AuthError::Invalid("its subject is not 1 to 128 printable bytes"));
     }
-    // An address beyond what RFC 5321 allows, or of another type, is no reason to lock the user out.
+    // A malformed e-mail address (RFC 5321) is ignored: it must not lock the user out.
     let email = claims.email.as_ref().and_then(Value::as_str);
     let email =
         email.filter(|email| (3..=254).contains(&email.len()) && !email.chars().any(char::is_control));
