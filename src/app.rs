@@ -1,5 +1,5 @@
 //! The service as a whole: [`build`] puts the parts together, [`Service::serve`] waits for the end, and
-//! [`Service::stop`] takes them down in order. Beside it, what commands that do not serve need of it as well.
+//! [`Service::stop`] stops them in order. Beside it, what other commands need as well.
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::auth::Verifier;
-use crate::config::{Config, ConfigError, Mode, StoreConfig, StoreUrl};
+use crate::config::{Config, ConfigError, Mode, StoreUrl};
 use crate::http::{self, Api};
 use crate::lane::{LaneLimits, Registry};
 use crate::store::group_commit::GroupCommitter;
@@ -29,10 +29,10 @@ use crate::telemetry::metrics;
 /// Threads for the store's own work: queries, group commit, timers.
 const STORE_THREADS: usize = 2;
 
-/// How often the metrics' samples are put in their buckets, and idle callers forgotten.
+/// How often the metrics' samples are sorted into buckets, and the rate limits forget idle callers.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How long after the last answer was made its bytes get to leave.
+/// How long the last response's bytes have to be sent.
 const LAST_BYTES: Duration = Duration::from_millis(200);
 
 /// Why the service does not start, or a command fails: one line that says what to do.
@@ -49,57 +49,43 @@ pub enum AppError {
     System(String),
 }
 
-/// Says what failed.
+/// Adds what failed to an error.
 pub(crate) fn failed(what: impl Display) -> impl FnOnce(io::Error) -> AppError {
     move |error| AppError::System(format!("{what}: {error}"))
 }
 
-/// Says which setting, or option, names the store that cannot be opened.
+/// Adds the setting, or option, that names the store to its error.
 pub(crate) fn named_by(setting: &str) -> impl FnOnce(StoreError) -> AppError {
     move |StoreError(error)| AppError::Store(StoreError(format!("{setting}: {error}")))
 }
 
-/// The store's own runtime: no commit hangs on an HTTP worker.
+/// The store's own runtime, so that no commit waits for an HTTP worker.
 pub(crate) fn store_runtime() -> Result<Runtime, AppError> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(STORE_THREADS).thread_name("store").enable_all();
     builder.build().map_err(failed("cannot start threads"))
 }
 
-/// The store of the settings.
-pub(crate) async fn open_store(config: &StoreConfig, runtime: &Runtime) -> Result<Arc<dyn Store>, AppError> {
-    Ok(match &config.database_url {
-        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path).map_err(named_by("DATABASE_URL"))?),
-        StoreUrl::Postgres(url) => Arc::new(open_postgres(config, url, runtime).await?),
-    })
-}
-
-async fn open_postgres(
-    config: &StoreConfig,
-    url: &str,
-    runtime: &Runtime,
-) -> Result<PostgresStore, AppError> {
-    let store =
-        PostgresStore::connect(PostgresOptions::configured(url, config), runtime.handle().clone()).await;
-    store.map_err(named_by("DATABASE_URL"))
-}
-
-/// The store to serve from, and word of what other processes do on it, where there may be any.
-async fn serving_store(
+/// The store to serve from. In cluster mode also what other processes announce.
+async fn open_store(
     config: &Config,
     runtime: &Runtime,
 ) -> Result<(Arc<dyn Store>, Option<mpsc::Receiver<Hint>>), AppError> {
-    let StoreUrl::Postgres(url) = &config.store.database_url else {
-        return Ok((open_store(&config.store, runtime).await?, None));
-    };
-    let store = open_postgres(&config.store, url, runtime).await?;
-    let shared = config.lane.mode == Mode::Cluster;
-    store.watch_for_others(shared);
-    let hints = shared.then(|| store.exchange_hints());
-    Ok((Arc::new(store), hints))
+    let unusable = named_by("DATABASE_URL");
+    match &config.store.database_url {
+        StoreUrl::Sqlite(path) => Ok((Arc::new(SqliteStore::open(path).map_err(unusable)?), None)),
+        StoreUrl::Postgres(url) => {
+            let options = PostgresOptions::configured(url, &config.store);
+            let store = PostgresStore::connect(options, runtime.handle().clone()).await.map_err(unusable)?;
+            let shared = config.lane.mode == Mode::Cluster;
+            store.watch_for_others(shared);
+            let hints = shared.then(|| store.exchange_hints());
+            Ok((Arc::new(store), hints))
+        }
+    }
 }
 
-/// A service that listens.
+/// A service that is running.
 pub struct Service {
     /// Where it listens: `http://127.0.0.1:8000`, say.
     pub address: String,
@@ -120,7 +106,7 @@ pub struct Service {
 /// Puts the parts together, from the store up to the listeners. The store works on `runtime`.
 ///
 /// # Errors
-/// [`AppError`] names the setting that is in the way.
+/// [`AppError`] names the setting that is wrong.
 pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppError> {
     let tls = config.http.tls_cert.as_ref().zip(config.http.tls_key.as_ref());
     let tls = tls.map(|(certificate, key)| http::tls::server_config(certificate, key)).transpose();
@@ -128,7 +114,7 @@ pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppErr
     let scheme = if tls.is_some() { "https" } else { "http" };
     let workers = thread::available_parallelism().map_or(2, usize::from);
 
-    let (store, hints) = serving_store(config, runtime).await?;
+    let (store, hints) = open_store(config, runtime).await?;
     let jitter_seed = RandomState::new().hash_one(process::id());
     let limits = LaneLimits { jitter_seed, ..LaneLimits::new(config.lane.clone()) };
     let (committer, settled) = GroupCommitter::start(Arc::clone(&store), runtime.handle(), limits.waiting);
@@ -145,7 +131,7 @@ pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppErr
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
     let api = Api::new(lanes.clone(), Arc::new(verifier), config);
     let maintenance = runtime.spawn(maintain(Arc::clone(&store)));
-    keep_up(&api, runtime);
+    spawn_upkeep(&api, runtime);
 
     let (host, port) = (&config.http.host, config.http.port);
     let (addresses, server) = http::run(host, port, workers, &api, tls)
@@ -178,8 +164,8 @@ pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppErr
     })
 }
 
-/// Does every few seconds what metrics and rate limits want done, for as long as there is an API.
-fn keep_up(api: &Arc<Api>, runtime: &Runtime) {
+/// Runs the periodic work of metrics and rate limits for as long as the API exists.
+fn spawn_upkeep(api: &Arc<Api>, runtime: &Runtime) {
     let api = Arc::downgrade(api);
     runtime.spawn(async move {
         loop {
@@ -195,7 +181,7 @@ impl Service {
     /// Serves until a signal says stop. A second signal ends the process at once.
     ///
     /// # Errors
-    /// When the server stops without having been told to.
+    /// When the server stops by itself.
     pub async fn serve(&mut self, mut signals: Signals) -> Result<(), AppError> {
         tokio::select! {
             name = signals.next() => tracing::info!(signal = name, "stopping: requests under way are finished first"),
@@ -209,17 +195,17 @@ impl Service {
         Ok(())
     }
 
-    /// Stops after `drain_time`, and finishes within `shutdown_timeout` what was accepted: first the requests, then
-    /// what clients that have gone asked for, the lanes, the commits, and the store last.
+    /// Waits for `drain_time`, then stops and finishes within `shutdown_timeout` what was accepted: first the
+    /// requests, then writes whose clients have gone, the lanes, the commits, and the store last.
     pub async fn stop(self, drain_time: Duration, shutdown_timeout: Duration) {
-        // `/ready` says no, every answer closes its connection. What a load balancer sends until it has asked is
-        // served.
+        // `/ready` says 503, and every response closes its connection. What a load balancer sends until it has
+        // noticed is served.
         self.api.drain();
         sleep(drain_time).await;
         let deadline = Instant::now() + shutdown_timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
 
-        // No new connections; then nothing is on its way any more.
+        // No new connections; then wait until no request is in flight.
         self.listener.pause().await;
         let unanswered = timeout(left(), quiet(&self.api)).await.is_err();
         self.listener.stop(false).await;
@@ -247,7 +233,7 @@ impl Service {
     }
 }
 
-/// Returns once no request has been on its way for a moment.
+/// Returns once no request has been in flight for [`LAST_BYTES`].
 async fn quiet(api: &Api) {
     let mut since = Instant::now();
     while since.elapsed() < LAST_BYTES {

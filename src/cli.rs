@@ -1,4 +1,4 @@
-//! The command line's form: commands, their help, and what shells and `man` are told of it.
+//! The command line: commands, their help, shell completions and the manual page.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -40,26 +40,26 @@ pub enum CliCommand {
     Migrate,
     /// Print a token signed with `BETTER_AUTH_SECRET` (in development: with the secret in the data folder)
     Token {
-        /// The user it is for: what becomes its `sub`
+        /// The token's user: its `sub`
         #[arg(long)]
         user: String,
         /// The user's e-mail address
         #[arg(long)]
         email: Option<String>,
-        /// How long it is good for, such as 15m, 24h or 30d
+        /// How long it is valid, such as 15m, 24h or 30d
         #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
         ttl: Duration,
     },
-    /// Copy the SQLite file to a new one, as of this instant, while a service writes to it
+    /// Copy the SQLite file, as it is now, to a new one; the service may go on writing
     Backup {
-        /// The file to make
+        /// The new file
         file: PathBuf,
     },
-    /// Look whether the store keeps every rule the service relies on; fails if it does not
+    /// Check the store against every rule the service relies on; fails if one is broken
     Check,
     /// Copy all users from one store to another, such as from SQLite to PostgreSQL, and compare the two
     ///
-    /// Nothing may write to either of them meanwhile. A copy that broke off is taken up by the same command.
+    /// Nothing may write to either of them meanwhile. The same command continues a copy that was interrupted.
     Copy {
         /// The store to read: `sqlite://<path>` or `postgres://<user>:<password>@<host>/<database>`
         #[arg(long, env = "COPY_FROM", hide_env_values = true, value_name = "URL")]
@@ -70,7 +70,7 @@ pub enum CliCommand {
     },
     /// Print the OpenAPI document
     Openapi,
-    /// Print what a shell needs to complete commands and settings
+    /// Print a script by which a shell completes commands and settings
     Completions {
         /// The shell
         shell: Shell,
@@ -79,28 +79,30 @@ pub enum CliCommand {
     Man,
 }
 
-/// Prints the completions for a shell.
-///
-/// # Errors
-/// When stdout cannot be written to.
-pub fn print_completions(shell: Shell) -> io::Result<()> {
+/// The completions for a shell.
+#[must_use]
+pub fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "tasklane", &mut script);
-    print(&script)
+    script
 }
 
-/// Prints the manual page.
+/// The manual page.
+///
+/// # Panics
+/// Never: writing into memory cannot fail.
+#[must_use]
+pub fn man() -> Vec<u8> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page).expect("writing into memory cannot fail");
+    page
+}
+
+/// Prints to stdout. A reader that stops early, such as `head`, is no failure.
 ///
 /// # Errors
 /// When stdout cannot be written to.
-pub fn print_man() -> io::Result<()> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    print(&page)
-}
-
-/// A reader that has read enough is no failure.
-fn print(text: &[u8]) -> io::Result<()> {
+pub fn print(text: &[u8]) -> io::Result<()> {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),

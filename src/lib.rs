@@ -7,11 +7,11 @@
 //! - [`domain`]: tasks and the rules of changing them, pure
 //! - [`store`]: the trait of a durable store, its two implementations, the group committer
 //! - [`lane`]: one actor per user, the registry of them, the snapshots readers see
-//! - [`auth`]: who is asking
+//! - [`auth`]: authentication by bearer tokens
 //! - [`http`]: the routes
 //! - [`config`], [`error`], [`telemetry`]
-//! - [`app`]: puts it all together, and takes it down in order
-//! - [`cli`]: the command line, and [`commands`]: what it can be told to do
+//! - [`app`]: starts all parts, and stops them in order
+//! - [`cli`]: the command line, and [`commands`]: its commands
 
 pub mod app;
 pub mod auth;

@@ -1,6 +1,5 @@
 //! The command line: parse, then call.
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,8 +8,9 @@ use tasklane::app::AppError;
 use tasklane::cli::{self, Cli, CliCommand};
 use tasklane::commands;
 use tasklane::config::{self, Config};
+use tasklane::http::docs::openapi;
 
-/// A write's parts are made on one thread and freed on another, which glibc's allocator does under a lock.
+/// A write allocates on one thread and frees on another; glibc's allocator takes a lock for that.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -26,7 +26,7 @@ fn run() -> Result<(), AppError> {
     config::read_dotenv()?;
     let cli = Cli::parse();
     let config = || Config::check(&cli.settings);
-    let unwritten = |error: io::Error| AppError::System(error.to_string());
+    let print = |text: &[u8]| cli::print(text).map_err(|error| AppError::System(error.to_string()));
     match cli.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => commands::serve(config()?),
         CliCommand::Migrate => commands::migrate(&config()?.store),
@@ -36,8 +36,8 @@ fn run() -> Result<(), AppError> {
         CliCommand::Backup { file } => commands::backup(&config()?.store.database_url, &file),
         CliCommand::Check => commands::check(&config()?.store),
         CliCommand::Copy { from, to } => commands::copy(&config()?.store, &from, &to),
-        CliCommand::Openapi => commands::print_openapi().map_err(unwritten),
-        CliCommand::Completions { shell } => cli::print_completions(shell).map_err(unwritten),
-        CliCommand::Man => cli::print_man().map_err(unwritten),
+        CliCommand::Openapi => print(format!("{}\n", openapi::document()).as_bytes()),
+        CliCommand::Completions { shell } => print(&cli::completions(shell)),
+        CliCommand::Man => print(&cli::man()),
     }
 }

@@ -1,21 +1,21 @@
-//! `tasklane check`: looks whether the store keeps every rule the service relies on.
+//! `tasklane check`: checks the store against every rule the service relies on.
 
 use super::open::open;
 use super::progress::{bar, show};
 use crate::app::{AppError, store_runtime};
-use crate::config::{StoreConfig, StoreUrl};
+use crate::config::StoreConfig;
 use crate::store::check::{Findings, audit};
 
-/// Faults that are printed; more are only counted.
+/// Maximum number of faults that are printed; further ones are only counted.
 const SHOWN: usize = 50;
 
-/// Looks at every user's rows, and prints what it found.
+/// Checks every user's rows, and prints the result.
 ///
 /// # Errors
-/// [`AppError`] when the store cannot be asked, or is not sound.
+/// [`AppError`] when the store cannot be read, or has faults.
 pub fn check(config: &StoreConfig) -> Result<(), AppError> {
     let runtime = store_runtime()?;
-    let bar = bar("looking", "users");
+    let bar = bar("checking", "users");
     let found = runtime.block_on(async {
         let store = open(config, "DATABASE_URL", &config.database_url, &runtime).await?;
         let found = audit(&*store, |done, total| show(&bar, done, total)).await;
@@ -23,32 +23,23 @@ pub fn check(config: &StoreConfig) -> Result<(), AppError> {
         Ok::<_, AppError>(found?)
     })?;
     bar.finish_and_clear();
-    print!("{}", table(&config.database_url, &found));
-    let faults = match found.faults.len() {
+    let Findings { schema_version, users, tasks, tombstones, faults } = found;
+    println!("store       {:?}", config.database_url);
+    println!("schema      version {schema_version}");
+    println!("users       {users}");
+    println!("tasks       {tasks}");
+    println!("deletions   {tombstones}");
+    println!("faults      {}", faults.len());
+    for fault in faults.iter().take(SHOWN) {
+        println!("  - {fault}");
+    }
+    if faults.len() > SHOWN {
+        println!("  - …");
+    }
+    let faults = match faults.len() {
         0 => return Ok(()),
         1 => "1 fault".to_owned(),
         many => format!("{many} faults"),
     };
     Err(AppError::System(format!("the store is not sound: {faults}; docs/backup.md says what to do")))
-}
-
-fn table(store: &StoreUrl, found: &Findings) -> String {
-    let mut text = format!(
-        "store       {:?}\nschema      version {}\nusers       {}\ntasks       {}\ndeletions   {}\nfaults      {}\n",
-        store,
-        found.schema_version,
-        found.users,
-        found.tasks,
-        found.tombstones,
-        found.faults.len()
-    );
-    for fault in found.faults.iter().take(SHOWN) {
-        text.push_str("  - ");
-        text.push_str(fault);
-        text.push('\n');
-    }
-    if found.faults.len() > SHOWN {
-        text.push_str("  - …\n");
-    }
-    text
 }

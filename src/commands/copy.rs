@@ -14,10 +14,11 @@ use crate::store::copy::{Copied, CopyStep, Transfer, copy as copy_users};
 /// Copies every user of the store `from` to the store `to`, and proves that they arrived.
 ///
 /// # Errors
-/// [`AppError`] when one of the two cannot be used, `to` holds other users' data, or the two differ in the end.
+/// [`AppError`] when one of the two cannot be used, `to` holds other data of a user, or the two differ in the end.
 pub fn copy(config: &StoreConfig, from: &str, to: &str) -> Result<(), AppError> {
-    let (from, to) = (StoreUrl::parse("--from", from)?, StoreUrl::parse("--to", to)?);
-    refuse_nonsense(&from, &to)?;
+    let from = StoreUrl::parse(from).map_err(|error| error.of("--from"))?;
+    let to = StoreUrl::parse(to).map_err(|error| error.of("--to"))?;
+    check_urls(&from, &to)?;
     let runtime = store_runtime()?;
     let began = Instant::now();
     let copied = runtime.block_on(async {
@@ -26,7 +27,14 @@ pub fn copy(config: &StoreConfig, from: &str, to: &str) -> Result<(), AppError> 
         source.close().await;
         copied
     })?;
-    print!("{}", table(&from, &to, &copied, began));
+    let Copied { users, there, others, tasks, tombstones, keys } = copied;
+    print!(
+        "from        {from:?}\nto          {to:?}\nusers       {users}, {there} of them there before\n\
+         others      {others}, only in the target, left as they are\ntasks       {tasks}\n\
+         deletions   {tombstones}\nkeys        {keys}\ntime        {:.1} s\n\
+         All of it was read back from both stores and is the same.\n",
+        began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -54,34 +62,22 @@ async fn copy_from(
     copied.map_err(|error| AppError::System(error.to_string()))
 }
 
-/// What would only be found out late, or make a file that nobody wants.
-fn refuse_nonsense(from: &StoreUrl, to: &StoreUrl) -> Result<(), AppError> {
-    let refuse = |why: String| Err(AppError::System(why));
-    let same = |one: &Path, other: &Path| match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
+/// Refuses what would otherwise fail late, or create a file that nobody wants.
+fn check_urls(from: &StoreUrl, to: &StoreUrl) -> Result<(), AppError> {
+    let same = |one: &Path, other: &Path| {
+        one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
     };
-    match (from, to) {
+    let why = match (from, to) {
         (StoreUrl::Sqlite(path), _) if !path.is_file() => {
-            refuse(format!("--from: there is no file {}", path.display()))
+            format!("--from: there is no file {}", path.display())
         }
         (StoreUrl::Sqlite(from), StoreUrl::Sqlite(to)) if same(from, to) => {
-            refuse("--from and --to are the same file".to_owned())
+            "--from and --to are the same file".to_owned()
         }
         (StoreUrl::Postgres(from), StoreUrl::Postgres(to)) if from == to => {
-            refuse("--from and --to are the same database".to_owned())
+            "--from and --to are the same database".to_owned()
         }
-        _ => Ok(()),
-    }
-}
-
-fn table(from: &StoreUrl, to: &StoreUrl, copied: &Copied, began: Instant) -> String {
-    let Copied { users, there, others, tasks, tombstones, keys } = copied;
-    format!(
-        "from        {from:?}\nto          {to:?}\nusers       {users}, {there} of them there before\n\
-         others      {others}, in the target alone, left as they are\ntasks       {tasks}\n\
-         deletions   {tombstones}\nkeys        {keys}\ntime        {:.1} s\n\
-         All of it was read back from both stores and is the same.\n",
-        began.elapsed().as_secs_f64()
-    )
+        _ => return Ok(()),
+    };
+    Err(AppError::System(why))
 }

@@ -1,4 +1,4 @@
-//! What a developer sees at the start: where it listens, where tasks go, and lines to paste.
+//! What a developer sees at the start: the address, the store, and lines to paste.
 
 use crate::auth::{DEMO_USER, Signer};
 use crate::config::StoreUrl;
@@ -9,7 +9,7 @@ pub fn greeting(address: &str, store: &StoreUrl, signer: &Signer) -> String {
     let token = signer.issue_demo();
     let version = env!("CARGO_PKG_VERSION");
     let listening = address;
-    // "Every address of this machine" is none that a browser could open.
+    // A browser cannot open the address that stands for all of this machine.
     let address = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
     format!(
         r#"tasklane {version} is listening on {listening}
@@ -19,7 +19,7 @@ pub fn greeting(address: &str, store: &StoreUrl, signer: &Signer) -> String {
   store    {store:?}
   stop     Ctrl-C
 
-A token for the user "{DEMO_USER}", good for 24 hours. Paste these lines into another terminal:
+A token for the user "{DEMO_USER}", valid for 24 hours. Paste these lines into another terminal:
 
   TOKEN={token}
   curl -s {address}/api/me/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"title":"Water the plants"}}'

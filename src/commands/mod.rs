@@ -1,7 +1,7 @@
-//! What the command line can be told to do, a file for each command.
+//! The commands, a file for each.
 //!
-//! Beside them `greeting`, which `serve` prints in development; `open`, by which `check` and `copy` open a store; and
-//! `progress`, the bar that shows how far they are.
+//! Beside them `greeting`, which `serve` prints in development; `open`, by which the other commands open a store;
+//! and `progress`, their progress bar.
 
 mod backup;
 mod check;
@@ -9,7 +9,6 @@ mod copy;
 mod greeting;
 mod migrate;
 mod open;
-mod openapi;
 mod progress;
 mod serve;
 mod token;
@@ -18,6 +17,5 @@ pub use backup::backup;
 pub use check::check;
 pub use copy::copy;
 pub use migrate::migrate;
-pub use openapi::print_openapi;
 pub use serve::serve;
 pub use token::print_token;

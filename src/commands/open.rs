@@ -1,4 +1,4 @@
-//! Opens a store for a command that goes through all of it.
+//! Opens a store for a command.
 
 use tokio::runtime::Runtime;
 
@@ -8,7 +8,7 @@ use crate::store::copy::Transfer;
 use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::sqlite::SqliteStore;
 
-/// Opens the store at `url`, which `setting` names, with patience.
+/// Opens the store at `url`, which `setting` names. Its statements may take long.
 pub(super) async fn open(
     config: &StoreConfig,
     setting: &str,

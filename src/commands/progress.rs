@@ -1,13 +1,13 @@
-//! How far a command is.
+//! The progress bar of a long command.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on stderr; nothing at all where that is no terminal.
+/// A bar on stderr; it stays hidden if that is not a terminal.
 pub(super) fn bar(verb: &'static str, unit: &str) -> ProgressBar {
-    let form = format!("{{msg}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
-    let style = ProgressStyle::with_template(&form).expect("the form is a good one");
+    let template = format!("{{msg}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template).expect("the template is valid");
     let bar = ProgressBar::new(0).with_style(style).with_message(verb);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -1,4 +1,4 @@
-//! `tasklane serve`: runs until it is told to stop, then finishes what was accepted.
+//! `tasklane serve`: runs until it is stopped, then finishes what it accepted.
 
 use std::time::Duration;
 
@@ -12,26 +12,32 @@ use crate::auth::Signer;
 use crate::config::{Config, Environment};
 use crate::telemetry::init_logs;
 
-/// Descriptors kept from clients: for the store, its connections, the keys' fetch, the log.
+/// File descriptors that clients cannot use: for the store, its connections, fetches of keys, the log.
 const OWN_FILES: u64 = 256;
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 ///
 /// # Errors
 /// [`AppError`] when it cannot start.
 pub fn serve(mut config: Config) -> Result<(), AppError> {
-    // Only a host program that embeds this one can have set up logs before; it keeps its own.
+    // Fails only in a program that embeds this one and has set up logs already; it keeps its own.
     let _ = init_logs(config.environment);
     if config.environment == Environment::Development && config.auth.better_auth_secret.is_none() {
         config.auth.better_auth_secret = Some(development_secret(&config.store)?);
     }
     // Every connection takes a file descriptor, and the usual soft limit of 1024 is for programs that use select.
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(files) => config.http.max_connections = within(files, config.http.max_connections),
+        Ok(files) => {
+            let most = usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX);
+            config.http.max_connections = config.http.max_connections.min(most);
+        }
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
     let runtime = store_runtime()?;
-    start_traces(&runtime)?;
+    #[cfg(feature = "otlp")]
+    crate::telemetry::start_traces(runtime.handle().clone()).map_err(AppError::System)?;
+    #[cfg(not(feature = "otlp"))]
+    warn_of_no_traces();
     System::new().block_on(run(&config, &runtime))?;
     #[cfg(feature = "otlp")]
     crate::telemetry::stop_traces();
@@ -50,25 +56,12 @@ async fn run(config: &Config, runtime: &Runtime) -> Result<(), AppError> {
     Ok(())
 }
 
-/// How many connections can be had with so many open files.
-fn within(files: u64, wanted: usize) -> usize {
-    let most = usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX);
-    wanted.min(most)
-}
-
-#[cfg(feature = "otlp")]
-fn start_traces(runtime: &Runtime) -> Result<(), AppError> {
-    crate::telemetry::start_traces(runtime.handle().clone()).map_err(AppError::System)
-}
-
-/// Says of traces that are asked for that this program cannot send any.
+/// Warns if traces are configured, since this program cannot send any.
 #[cfg(not(feature = "otlp"))]
-#[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
-fn start_traces(_: &Runtime) -> Result<(), AppError> {
+fn warn_of_no_traces() {
     if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some_and(|value| !value.is_empty()) {
         tracing::warn!(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this program was built without the feature otlp: no traces"
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but this program was built without the feature otlp: it sends no traces"
         );
     }
-    Ok(())
 }

@@ -16,7 +16,7 @@ pub fn print_token(config: &Config, user: &str, email: Option<&str>, ttl: Durati
         Some(secret) => secret.clone(),
         None if config.environment == Environment::Development => development_secret(&config.store)?,
         None => {
-            let why = "BETTER_AUTH_SECRET is not set, but must be to sign a token: keys of JWKS_URL are the provider's";
+            let why = "BETTER_AUTH_SECRET is not set, but must be to sign a token: the keys at JWKS_URL are the provider's";
             return Err(AppError::System(why.into()));
         }
     };

@@ -1,31 +1,31 @@
-//! Who may come in: what tokens are signed with, and what they must say.
+//! What tokens are signed with, and which claims they must have.
 
 use std::collections::HashSet;
 
 use clap::Args;
 use url::Host;
 
-use super::check::{ConfigError, checked};
+use super::check::ConfigError;
 use super::environment::Environment;
 use super::secret::Secret;
 
-/// What tokens are signed with, and what they must say.
+/// What tokens are signed with, and which claims they must have.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AuthConfig {
-    /// HS256 secret shared with the frontend, 32 bytes at least
+    /// HS256 secret shared with the frontend, at least 32 bytes
     // Without one, development uses the secret kept in the data folder.
     #[arg(long, env, display_order = 4, hide_env_values = true, value_name = "SECRET")]
-    #[arg(value_parser = checked(secret))]
+    #[arg(value_parser = secret)]
     pub better_auth_secret: Option<Secret>,
     /// Where the identity provider publishes its public keys (https; http on loopback only)
-    #[arg(long, env, display_order = 5, value_name = "URL", value_parser = checked(jwks_url))]
+    #[arg(long, env, display_order = 5, value_name = "URL", value_parser = jwks_url)]
     pub jwks_url: Option<String>,
-    /// What tokens must say.
+    /// The claims that tokens must have.
     #[command(flatten)]
     pub expected: Expected,
 }
 
-/// What a token must say of its origin and its destination, where that is configured.
+/// The issuer and the audience that tokens must have, where they are configured.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Expected {
     /// The `iss` every token must have; required with `JWKS_URL`
@@ -42,20 +42,24 @@ impl AuthConfig {
         let missing = [("JWT_ISSUER", jwt_issuer), ("JWT_AUDIENCE", jwt_audience)];
         let missing = missing.into_iter().find(|(_, value)| value.is_none());
         if let (Some(_), Some((name, _))) = (&self.jwks_url, missing) {
-            let why = "is not set, but must be with JWKS_URL: else tokens made for other services pass here; \
+            let why = "is not set, but must be with JWKS_URL: otherwise tokens issued for other services are accepted; \
                        with Better Auth both are its base URL";
-            return Err(ConfigError(format!("{name} {why}")));
+            return Err(ConfigError(why.to_owned()).of(name));
         }
         match &self.better_auth_secret {
             _ if environment == Environment::Development => Ok(()),
-            None if self.jwks_url.is_none() => Err(no_secret("is not set, nor is JWKS_URL")),
-            Some(secret) if is_well_known(secret.expose()) => Err(no_secret("is a value anybody can guess")),
+            None if self.jwks_url.is_none() => {
+                Err(no_secret("is not set, nor is JWKS_URL").of("BETTER_AUTH_SECRET"))
+            }
+            Some(secret) if is_well_known(secret.expose()) => {
+                Err(no_secret("is a value anybody can guess").of("BETTER_AUTH_SECRET"))
+            }
             _ => Ok(()),
         }
     }
 }
 
-fn secret(_: &str, text: &str) -> Result<Secret, ConfigError> {
+fn secret(text: &str) -> Result<Secret, ConfigError> {
     if text.len() < 32 {
         return Err(no_secret("is shorter than 32 bytes"));
     }
@@ -64,12 +68,12 @@ fn secret(_: &str, text: &str) -> Result<Secret, ConfigError> {
 
 fn no_secret(problem: &str) -> ConfigError {
     ConfigError(format!(
-        "BETTER_AUTH_SECRET {problem}, but must be the secret the frontend signs its tokens with, \
-         32 bytes at least; `openssl rand -base64 32` makes a good one"
+        "{problem}, but must be the secret the frontend signs its tokens with, \
+         at least 32 bytes; `openssl rand -base64 32` generates one"
     ))
 }
 
-/// Better Auth's own default, and what people type in place of a secret.
+/// Better Auth's own default, and what people type instead of a secret.
 fn is_well_known(secret: &str) -> bool {
     let distinct = secret.bytes().collect::<HashSet<_>>().len();
     let lower = secret.to_ascii_lowercase();
@@ -79,11 +83,11 @@ fn is_well_known(secret: &str) -> bool {
             .any(|word| lower.contains(word))
 }
 
-/// The keys decide who gets in: they come over https, or from this very machine.
-fn jwks_url(name: &str, text: &str) -> Result<String, ConfigError> {
+/// The keys decide whose tokens are accepted, so they must come over https or from this machine.
+fn jwks_url(text: &str) -> Result<String, ConfigError> {
     let url = reqwest::Url::parse(text).ok().filter(|url| {
         let loopback = match url.host() {
-            // No name below it: whether that is this machine is for some resolver to say.
+            // Not `*.localhost`: a resolver may take that for another machine.
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -92,5 +96,5 @@ fn jwks_url(name: &str, text: &str) -> Result<String, ConfigError> {
         url.scheme() == "https" || (url.scheme() == "http" && loopback)
     });
     let allowed = "an https URL (or http on loopback), such as https://app.example.org/api/auth/jwks";
-    url.map(String::from).ok_or_else(|| ConfigError(format!("{name} must be {allowed}")))
+    url.map(String::from).ok_or_else(|| ConfigError(format!("must be {allowed}")))
 }

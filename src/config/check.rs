@@ -1,13 +1,12 @@
-//! What a setting's text is checked for, and the error that names it.
+//! Parsers of settings, and the error that names a wrong one.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
-use clap::{Arg, Args, Command};
+use clap::{Args, Command};
 
 /// What is wrong with the settings: one line that names the variable, the value's form and what is
 /// allowed. It never holds a secret.
@@ -15,25 +14,16 @@ use clap::{Arg, Args, Command};
 #[error("{0}")]
 pub struct ConfigError(pub(super) String);
 
-pub(super) fn wrong(name: &str, value: &str, allowed: &str) -> ConfigError {
-    ConfigError(format!("{name} is `{}`, but must be {allowed}", value.escape_debug()))
+impl ConfigError {
+    /// The same, of the setting or option `name`.
+    pub(crate) fn of(&self, name: &str) -> Self {
+        Self(format!("{name} {}", self.0))
+    }
 }
 
-/// What reads a setting's text, given the variable's name.
-#[derive(Clone)]
-struct Check<F>(F);
-
-impl<F, T> TypedValueParser for Check<F>
-where
-    F: Fn(&str, &str) -> Result<T, ConfigError> + Clone + Send + Sync + 'static,
-    T: Clone + Send + Sync,
-{
-    type Value = T;
-
-    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
-        let (Self(read), name) = (self.clone(), arg.map(variable).unwrap_or_default());
-        (move |text: &str| read(&name, text)).parse_ref(command, arg, value)
-    }
+/// A value that is not allowed. The setting's name is added by [`ConfigError::of`].
+pub(super) fn wrong(value: &str, allowed: &str) -> ConfigError {
+    ConfigError(format!("is `{}`, but must be {allowed}", value.escape_debug()))
 }
 
 /// A component's settings where none is given.
@@ -45,24 +35,17 @@ pub(super) fn defaults<T: Args>() -> T {
     T::from_arg_matches(&command.get_matches_from(["settings"])).expect("every default passes its check")
 }
 
-/// The variable of a setting: its field's name.
-pub(super) fn variable(arg: &Arg) -> String {
-    arg.get_id().as_str().to_uppercase()
+/// The variable of the setting whose flag is `--<flag>`.
+pub(super) fn variable(flag: &str) -> String {
+    flag.replace('-', "_").to_uppercase()
 }
 
-/// Any check: `read` is given the variable's name and its text.
-pub(super) fn checked<T: Clone + Send + Sync>(
-    read: impl Fn(&str, &str) -> Result<T, ConfigError> + Clone + Send + Sync + 'static,
-) -> impl TypedValueParser<Value = T> {
-    Check(read)
-}
-
-/// What `read` takes.
+/// A value that `read` accepts; `allowed` describes those in the error.
 pub(super) fn form<T: Clone + Send + Sync>(
     allowed: &'static str,
     read: impl Fn(&str) -> Option<T> + Clone + Send + Sync + 'static,
 ) -> impl TypedValueParser<Value = T> {
-    checked(move |name, text| read(text).ok_or_else(|| wrong(name, text, allowed)))
+    move |text: &str| read(text).ok_or_else(|| wrong(text, allowed))
 }
 
 /// One of two words.
@@ -70,11 +53,11 @@ pub(super) fn either<T: Copy + Send + Sync + 'static>(
     one: (&'static str, T),
     other: (&'static str, T),
 ) -> impl TypedValueParser<Value = T> {
-    checked(move |name, text| {
+    move |text: &str| {
         let known = [one, other].into_iter().find(|(word, _)| *word == text);
         let known = known.map(|(_, value)| value);
-        known.ok_or_else(|| wrong(name, text, &format!("`{}` or `{}`", one.0, other.0)))
-    })
+        known.ok_or_else(|| wrong(text, &format!("`{}` or `{}`", one.0, other.0)))
+    }
 }
 
 /// A whole number within a range.
@@ -82,11 +65,12 @@ pub(super) fn number<T>(range: RangeInclusive<T>) -> impl TypedValueParser<Value
 where
     T: FromStr + PartialOrd + fmt::Display + Clone + Send + Sync + 'static,
 {
-    checked(move |name, text| {
-        text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-            wrong(name, text, &format!("a whole number from {} to {}", range.start(), range.end()))
-        })
-    })
+    move |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| wrong(text, &format!("a whole number from {} to {}", range.start(), range.end())))
+    }
 }
 
 /// A whole number of seconds within a range.

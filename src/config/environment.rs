@@ -1,6 +1,6 @@
-//! What the service runs for.
+//! Development or production.
 
-/// What the service runs for.
+/// Development or production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
     /// A developer's machine: readable logs, a ready token, a secret made on the spot.

@@ -1,17 +1,17 @@
-//! How requests are served, and how much one caller may ask.
+//! How requests are served, and how many of them one caller may send.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::check::{ConfigError, checked, number, seconds, wrong};
+use super::check::{ConfigError, number, seconds, wrong};
 use super::rate::Rate;
 
-/// How requests are served, and how much one caller may ask.
+/// How requests are served, and how many of them one caller may send.
 ///
-/// A default of "none" is spelled `std::option::Option`: a plain `Option` tells clap that there is no default.
-/// So does a plain `Vec`.
+/// A setting with a default is spelled `std::option::Option` or `std::vec::Vec`: for a plain `Option` or `Vec` clap
+/// expects none.
 #[derive(Args, Clone, Debug)]
 pub struct HttpConfig {
     /// Address to listen on
@@ -22,20 +22,21 @@ pub struct HttpConfig {
     pub port: u16,
     /// Origins whose pages may call the API, comma-separated
     #[arg(long, env, display_order = 8, value_name = "ORIGINS")]
-    #[arg(default_value = "http://localhost:3000", value_parser = checked(origins))]
+    #[arg(default_value = "http://localhost:3000", value_parser = origins)]
     pub allowed_origins: std::vec::Vec<String>,
-    /// Size of a request's body
+    /// Maximum size of a request's body
     #[arg(long, env, value_name = "BYTES")]
     #[arg(default_value_t = 64 << 10, value_parser = number(1 << 10..=64_usize << 20))]
     pub max_body_bytes: usize,
-    /// Requests of one user: `<per second>` or `<per second>:<at once>`; `off`, the default, for no limit
-    #[arg(long, env, value_name = "RATE", default_value = "off", value_parser = checked(Rate::parse))]
+    /// Maximum rate of one user's requests: `<per second>` or `<per second>:<at once>`; `off`, the default,
+    /// for no limit
+    #[arg(long, env, value_name = "RATE", default_value = "off", value_parser = Rate::parse)]
     pub rate_limit_per_user: std::option::Option<Rate>,
-    /// Refused tokens from one address, in the same form; `off` for no limit
-    // Too low: a broken client is told to wait and not what is wrong. Too high: a flood of them floods the log.
-    #[arg(long, env, value_name = "RATE", default_value = "10:100", value_parser = checked(Rate::parse))]
+    /// Maximum rate of invalid tokens from one address, in the same form; `off` for no limit
+    // Too low: a broken client gets 429 instead of the reason. Too high: a flood of invalid tokens fills the log.
+    #[arg(long, env, value_name = "RATE", default_value = "10:100", value_parser = Rate::parse)]
     pub auth_failures_per_address: std::option::Option<Rate>,
-    /// Connections open at once; further ones wait
+    /// Maximum number of open connections; further ones wait
     #[arg(long, env, value_name = "COUNT")]
     #[arg(default_value_t = 10_000, value_parser = number(10..=1_000_000_usize))]
     pub max_connections: usize,
@@ -45,11 +46,11 @@ pub struct HttpConfig {
     /// Private key (PEM) of `TLS_CERT`
     #[arg(long, env, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Seconds that requests in flight get to finish at a stop
+    /// Seconds that requests in flight have to finish at shutdown
     #[arg(long, env, value_name = "SECONDS", default_value = "30", value_parser = seconds(1..=3600))]
     pub shutdown_timeout: Duration,
-    /// Seconds to go on taking requests after a stop was asked for, while `/ready` says 503
-    // For a load balancer to see it. Too short: connections that it opens meanwhile are refused.
+    /// Seconds at shutdown in which requests are still accepted while `/ready` says 503
+    // A load balancer needs them to notice. Too short: connections that it opens meanwhile are refused.
     #[arg(long, env, value_name = "SECONDS", default_value = "0", value_parser = seconds(0..=3600))]
     pub drain_time: Duration,
 }
@@ -64,7 +65,7 @@ impl HttpConfig {
     }
 }
 
-fn origins(name: &str, text: &str) -> Result<Vec<String>, ConfigError> {
+fn origins(text: &str) -> Result<Vec<String>, ConfigError> {
     let allowed = "a comma-separated list of origins such as https://app.example.org \
                    (scheme, host and port only; `*` is not allowed, since answers carry credentials)";
     let is_origin = |origin: &str| {
@@ -74,7 +75,7 @@ fn origins(name: &str, text: &str) -> Result<Vec<String>, ConfigError> {
     let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
     let origins = origins.map(|origin| origin.trim_end_matches('/').to_ascii_lowercase());
     let check = |origin: String| {
-        if is_origin(&origin) { Ok(origin) } else { Err(wrong(name, &origin, allowed)) }
+        if is_origin(&origin) { Ok(origin) } else { Err(wrong(&origin, allowed)) }
     };
     origins.map(check).collect()
 }

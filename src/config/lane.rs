@@ -1,4 +1,4 @@
-//! What users may have, what is kept in memory, and how new a read has to be.
+//! Limits per user, what is kept in memory, and how fresh reads are.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use clap::Args;
 use super::check::{ConfigError, defaults, either, form, number};
 use super::store::StoreUrl;
 
-/// The oldest state that a read may be allowed to show.
+/// Maximum of `READ_MAX_STALENESS`.
 const OLDEST: Duration = Duration::from_mins(1);
 
-/// What users may have, what is kept in memory, and how new a read has to be.
+/// Limits per user, what is kept in memory, and how fresh reads are.
 #[derive(Args, Clone, Debug)]
 pub struct LaneConfig {
     /// `sole`: no other process works on the store; `cluster`: any number of them do, on one PostgreSQL
     #[arg(long, env, display_order = 10, default_value = "sole")]
     #[arg(value_parser = either(("sole", Mode::Sole), ("cluster", Mode::Cluster)))]
     pub mode: Mode,
-    /// With `MODE=cluster`, how old a state a read may show; 0, the default, for none but the newest
-    // Zero: every read shows every write acknowledged before it came. Too high: a user who is moved to another
+    /// With `MODE=cluster`, how old a state a read may show; 0, the default, for the newest only
+    // 0: every read shows every write acknowledged before it. Too high: a user who is moved to another
     // process misses what was just written.
     #[arg(long, env, display_order = 11, value_name = "DURATION")]
     #[arg(value_parser = form("a duration up to 1m, such as 1s or 500ms, or 0", staleness))]
     pub read_max_staleness: Option<Duration>,
-    /// Memory the cached tasks may take; idle users are dropped from it beyond that
+    /// Maximum memory for cached tasks; beyond it idle users are dropped from memory
     #[arg(long, env, display_order = 13, value_name = "BYTES")]
     #[arg(default_value_t = 256 << 20, value_parser = number(1 << 20..=1_usize << 40))]
     pub cache_max_bytes: usize,
-    /// Tasks one user may have
+    /// Maximum number of tasks per user
     #[arg(long, env, display_order = 14, value_name = "COUNT")]
     #[arg(default_value_t = 100_000, value_parser = number(1..=10_000_000_usize))]
     pub max_tasks_per_user: usize,
-    /// Event streams that may be open in all; one user may have a tenth of them
+    /// Maximum number of open event streams; one user may have a tenth of them
     // Each takes a connection: as many as there may be connections would leave none for requests.
     #[arg(long, env, display_order = 15, value_name = "COUNT")]
     #[arg(default_value_t = 5_000, value_parser = number(10..=1_000_000_usize))]
@@ -56,9 +56,7 @@ impl Default for LaneConfig {
 impl LaneConfig {
     pub(super) fn check(&self, store: &StoreUrl) -> Result<(), ConfigError> {
         let why = match (self.mode, self.read_max_staleness, store) {
-            (Mode::Sole, Some(_), _) => {
-                "READ_MAX_STALENESS is set, but means something with MODE=cluster only"
-            }
+            (Mode::Sole, Some(_), _) => "READ_MAX_STALENESS is set, but only has a meaning with MODE=cluster",
             (Mode::Cluster, _, StoreUrl::Sqlite(_)) => {
                 "MODE is `cluster`, but the store is SQLite, which one process uses at a time: \
                  DATABASE_URL must name a PostgreSQL database"

@@ -3,8 +3,8 @@
 //! A setting is one field: its name is the flag and the variable, its comment the help, beside them its default and
 //! its check. Each component has a struct of its own, in a file of its own: `http`, `auth`, `lane`, `store` and `telemetry`.
 //!
-//! - `settings`: where they come from, and what the command line tells of them
-//! - `check`: what a text is checked for, and the error that names it
+//! - `settings`: where they come from, and how they appear in the help
+//! - `check`: parsers, and the error that names a wrong setting
 
 mod auth;
 mod check;

@@ -4,15 +4,15 @@ use std::num::NonZeroU32;
 
 use super::check::{ConfigError, wrong};
 
-/// The most that either number of a rate may be.
+/// Maximum of either number of a rate.
 const MOST: u32 = 1_000_000;
 
-/// So many a second on average, and so many at once after a pause.
+/// How often something may happen: on average, and at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Events per second, on average.
     pub per_second: NonZeroU32,
-    /// Events at once at the most.
+    /// Events at once, at most.
     pub burst: NonZeroU32,
 }
 
@@ -29,8 +29,8 @@ impl Rate {
         Self { per_second, burst }
     }
 
-    /// Reads a rate; `off` is none at all.
-    pub(super) fn parse(name: &str, text: &str) -> Result<Option<Self>, ConfigError> {
+    /// Reads a rate; `off` means no limit.
+    pub(super) fn parse(text: &str) -> Result<Option<Self>, ConfigError> {
         if text == "off" {
             return Ok(None);
         }
@@ -39,7 +39,6 @@ impl Rate {
         match (number(per_second), number(burst)) {
             (Some(per_second), Some(burst)) => Ok(Some(Self { per_second, burst })),
             _ => Err(wrong(
-                name,
                 text,
                 &format!("`<per second>` or `<per second>:<at once>`, from 1 to {MOST}, or `off`"),
             )),
@@ -53,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_one_number_or_two_and_off_is_none() {
-        let read = |text| Rate::parse("R", text);
+        let read = Rate::parse;
         assert_eq!(read("20"), Ok(Some(Rate::new(20, 20))));
         assert_eq!(read("20:100"), Ok(Some(Rate::new(20, 100))));
         assert_eq!(read("off"), Ok(None));

@@ -1,11 +1,12 @@
-//! All settings: how the command line takes them, and how what was given is checked.
+//! All settings: where they come from, and how they are checked.
 
 use std::error::Error;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use super::auth::AuthConfig;
-use super::check::{ConfigError, either};
+use super::check::{ConfigError, either, variable};
 use super::environment::Environment;
 use super::http::HttpConfig;
 use super::lane::LaneConfig;
@@ -14,17 +15,17 @@ use super::telemetry::TelemetryConfig;
 
 /// The settings, checked.
 ///
-/// Help shows them in the order of `display_order`, and after those the rest as they stand here.
+/// Help lists those with a `display_order` first, then the others in the order of declaration.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// `development` or `production`
     #[arg(long, env, display_order = 9, default_value = "development")]
     #[arg(value_parser = either(("development", Environment::Development), ("production", Environment::Production)))]
     pub environment: Environment,
-    /// Who may come in.
+    /// What tokens are signed with, and which claims they must have.
     #[command(flatten)]
     pub auth: AuthConfig,
-    /// What users may have, and what is kept in memory.
+    /// Limits per user, what is kept in memory, and how fresh reads are.
     #[command(flatten)]
     pub lane: LaneConfig,
     /// Where tasks are kept.
@@ -33,24 +34,30 @@ pub struct Config {
     /// How requests are served.
     #[command(flatten)]
     pub http: HttpConfig,
-    /// What is told to those who run it.
+    /// Logs and metrics.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
 }
 
 impl Config {
-    /// Checks the settings. A variable that is set to nothing counts as not set.
+    /// Checks the settings. An empty variable counts as not set.
     ///
     /// # Errors
-    /// [`ConfigError`] names a variable that is wrong, its value's form, and what is allowed.
+    /// [`ConfigError`] names a wrong variable, its value, and what is allowed.
     pub fn check(Settings(given): &Settings) -> Result<Self, ConfigError> {
         let command = Self::augment_args(Command::new("settings").no_binary_name(true));
         let command = command.mut_args(|arg| arg.env(None::<&str>));
         let read = command.try_get_matches_from(given).and_then(|found| Self::from_arg_matches(&found));
         let mut config = read.map_err(|error| {
             let wrong = error.source().and_then(|source| source.downcast_ref::<ConfigError>());
-            // clap's own message would show the value.
-            wrong.cloned().unwrap_or_else(|| ConfigError(format!("the settings: {}", error.kind())))
+            match (wrong, error.get(ContextKind::InvalidArg)) {
+                (Some(wrong), Some(ContextValue::String(arg))) => {
+                    let flag = arg.trim_start_matches('-').split(' ').next();
+                    wrong.of(&variable(flag.unwrap_or_default()))
+                }
+                // clap's own message would show the value.
+                _ => ConfigError(format!("the settings: {}", error.kind())),
+            }
         })?;
         config.auth.check(config.environment)?;
         config.lane.check(&config.store.database_url)?;
@@ -61,7 +68,7 @@ impl Config {
 
     /// The definition of every setting, in the order of the help.
     fn definitions() -> Vec<Arg> {
-        // What has no `display_order` has none, then: it comes last.
+        // Otherwise clap would number the settings that have no `display_order`; they must come last.
         let command = Self::augment_args(Command::new("settings").next_display_order(None));
         let mut settings: Vec<_> = command.get_arguments().cloned().collect();
         settings.sort_by_key(Arg::get_display_order);
@@ -69,7 +76,7 @@ impl Config {
     }
 }
 
-/// The settings as given and not yet checked, since some commands need none: `--port=8000` and the like.
+/// The settings as given, each in the form `--port=8000`. They are not checked yet, since some commands need none.
 /// Flags win over the environment, the environment over `.env`.
 #[derive(Clone, Default)]
 pub struct Settings(Vec<String>);
@@ -90,7 +97,7 @@ impl FromArgMatches for Settings {
 }
 
 impl Args for Settings {
-    /// Each setting as any text, for every command.
+    /// Every command accepts each setting, with any text.
     fn augment_args(command: Command) -> Command {
         command.args(Config::definitions().into_iter().enumerate().map(|(index, setting)| {
             let setting = setting.value_parser(value_parser!(String)).default_value(None::<&str>);
@@ -103,17 +110,17 @@ impl Args for Settings {
     }
 }
 
-/// Takes settings from `.env` in this folder or one above it, for variables that are not set.
+/// Reads `.env` in this folder or one above it, and sets those of its variables that are not set yet.
 ///
 /// # Errors
-/// When the file is there and cannot be read.
+/// When the file exists and cannot be read.
 pub fn read_dotenv() -> Result<(), ConfigError> {
     match dotenvy::dotenv() {
         Ok(_) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
         // The line that cannot be read may be the one with the secret.
-        Err(dotenvy::Error::LineParse(_, place)) => {
-            Err(ConfigError(format!(".env has a line that cannot be read, at its character {place}")))
+        Err(dotenvy::Error::LineParse(_, index)) => {
+            Err(ConfigError(format!(".env has a line that cannot be read, at character {index}")))
         }
         Err(error) => Err(ConfigError(format!(".env cannot be read: {error}"))),
     }
@@ -123,7 +130,6 @@ pub fn read_dotenv() -> Result<(), ConfigError> {
 mod tests {
     use std::fs;
 
-    use super::super::check::variable;
     use super::super::store::StoreUrl;
     use super::super::telemetry::LogRequests::{All, Problems};
     use super::*;
@@ -201,7 +207,7 @@ mod tests {
     fn documents_name_every_setting_and_its_default_and_no_other() {
         let read = |file| fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let settings = Config::definitions();
-        let names: Vec<_> = settings.iter().map(variable).collect();
+        let names: Vec<_> = settings.iter().map(|arg| variable(arg.get_long().unwrap())).collect();
         let readme = read("README.md");
         let table = readme.lines().filter(|line| line.starts_with("| `")).collect::<Vec<_>>().join("\n");
         let example = read(".env.example");
@@ -211,7 +217,7 @@ mod tests {
         for (setting, name) in settings.iter().zip(&names) {
             assert_eq!(setting.get_env().unwrap(), name.as_str());
             assert_eq!(setting.get_long().unwrap(), name.to_lowercase().replace('_', "-"));
-            assert!(table.contains(&format!("`{name}`")), "README.md does not tell of {name}");
+            assert!(table.contains(&format!("`{name}`")), "README.md does not name {name}");
             let (_, value) = example
                 .iter()
                 .find(|(found, _)| found == name)
@@ -220,7 +226,7 @@ mod tests {
             if let [default] = setting.get_default_values()
                 && name != "LOG_REQUESTS"
             {
-                assert_eq!(default, *value, ".env.example tells of another default of {name}");
+                assert_eq!(default, *value, ".env.example has another default of {name}");
             }
         }
         for (file, text) in [("deploy/env", read("deploy/env")), (".env.example", read(".env.example"))] {

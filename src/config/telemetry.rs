@@ -1,4 +1,4 @@
-//! What is told to those who run the service.
+//! Logs and metrics.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::check::{either, form};
 
-/// What is told to those who run the service.
+/// Logs and metrics.
 #[derive(Args, Clone, Debug)]
 pub struct TelemetryConfig {
     /// Which requests are logged: `problems` (failed and slow ones) or `all`
@@ -14,8 +14,8 @@ pub struct TelemetryConfig {
     #[arg(default_value_if("environment", "production", "problems"))]
     #[arg(value_parser = either(("problems", LogRequests::Problems), ("all", LogRequests::All)))]
     pub log_requests: LogRequests,
-    /// Address of a listener of its own for /metrics; without one they are served at /metrics of the
-    /// main listener in development, and not at all in production
+    /// Separate address for /metrics; without it development serves /metrics on the main address, and
+    /// production not at all
     #[arg(long, env, value_name = "ADDRESS:PORT")]
     #[arg(value_parser = form("an IP address and a port, such as 127.0.0.1:9000", |text| text.parse::<SocketAddr>().ok()))]
     pub metrics_listen: Option<SocketAddr>,
