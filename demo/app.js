@@ -1,4 +1,4 @@
-// The page: what is shown of the store, and what keys and clicks do to it.
+// The page: shows the store, and handles keys and clicks.
 import { Tasklane } from './client.js';
 import { TaskStore } from './store.js';
 import { dayOf, dueDay, h, isOverdue, makeRow, tagsOf } from './row.js';
@@ -11,7 +11,7 @@ const store = new TaskStore(api, {
   onRefused: (error) => toast(`The server refused a change: ${error.message}`),
 });
 
-// --- what is shown
+// --- view
 
 const VIEWS = [
   ['all', 'All', () => true, (counts) => counts.open + counts.completed],
@@ -59,7 +59,7 @@ function draw() {
     const row = rows.get(task.id) ?? makeRow(task.id, act);
     rows.set(task.id, row);
     row.draw(task);
-    // Moving an element takes its focus away: only what is out of place is moved.
+    // Moving an element removes its focus: only elements that are out of place are moved.
     if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
   });
 
@@ -97,7 +97,7 @@ function toggle(label, number, pressed, onclick, view = '') {
   return button;
 }
 
-/** Puts buttons in place of others, and the focus where it was. */
+/** Replaces buttons and keeps the focus where it was. */
 function replace(place, buttons) {
   const focused = [...place.children].indexOf(document.activeElement);
   place.replaceChildren(...buttons);
@@ -134,7 +134,7 @@ function schedule() {
   requestAnimationFrame(() => ((scheduled = false), draw()));
 }
 
-// --- what can be done
+// --- actions
 
 const find = (id) => store.getSnapshot().tasks.find((task) => task.id === id);
 const deleted = [];
@@ -173,7 +173,7 @@ function toast(text, undo = false) {
   at('undo').hidden = !undo;
   clearTimeout(fading);
   const fade = () => {
-    // Nobody's hand is taken away.
+    // It stays while it has the focus or the pointer.
     if (at('toast').matches(':hover, :focus-within')) fading = setTimeout(fade, 2000);
     else at('toast').hidden = true;
   };

@@ -1,4 +1,4 @@
-/** A refusal. `code` is what programs go by; it is `UNKNOWN` where something else than Tasklane answered. */
+/** A refusal. `code` is for programs; it is `UNKNOWN` if something other than Tasklane answered. */
 export class TasklaneError extends Error {
     name = 'TasklaneError';
     status;
@@ -15,12 +15,12 @@ export class TasklaneError extends Error {
         this.requestId = response.headers.get('x-request-id');
         this.retryAfter = 1000 * Number(response.headers.get('retry-after')) || 0;
     }
-    /** Whether the same request may well succeed later. */
+    /** Whether the same request may succeed later. */
     get passing() {
         return [408, 429, 502, 503, 504].includes(this.status);
     }
 }
-/** A random UUID, also where `crypto.randomUUID` is missing: on a page without https. */
+/** A random UUID, even where `crypto.randomUUID` is missing: on a page without https. */
 export function uuid() {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -28,7 +28,7 @@ export function uuid() {
     const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
     return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
-/** Milliseconds before attempt number `attempt`, from 0: doubled each time, with half of it by chance. */
+/** Milliseconds before retry number `attempt`, from 0: doubled each time; half of it is jitter. */
 export const backoff = (attempt) => Math.min(250 * 2 ** attempt, 10_000) * (0.5 + Math.random() / 2);
 /** Waits; rejects as soon as the signal is aborted. */
 export function sleep(milliseconds, signal) {
@@ -39,7 +39,7 @@ export function sleep(milliseconds, signal) {
         signal?.addEventListener('abort', abort, { once: true });
     });
 }
-/** A stream is silent for 15 seconds at the most; after this many milliseconds it is dead. */
+/** A stream is silent for at most 15 seconds; after this many milliseconds it is dead. */
 const SILENCE = 45_000;
 export class Tasklane {
     #options;
@@ -50,7 +50,7 @@ export class Tasklane {
     createTask = (body, options = {}) => this.#call('POST', '/tasks', { ...options, body });
     getTask = (id, options = {}) => this.#call('GET', `/tasks/${encodeURIComponent(id)}`, options);
     updateTask = (id, body, options = {}) => this.#call('PATCH', `/tasks/${encodeURIComponent(id)}`, { ...options, body });
-    /** Ticks or unticks; without `completed` the state is flipped. */
+    /** Completes or reopens; without `completed` the state is flipped. */
     completeTask = (id, completed, options = {}) => this.#call('PATCH', `/tasks/${encodeURIComponent(id)}/complete`, {
         ...options,
         body: completed === undefined ? undefined : { completed },
@@ -59,18 +59,18 @@ export class Tasklane {
     createBatch = (operations, options = {}) => this.#call('POST', '/batch', { ...options, body: { operations } });
     getSummary = (query = {}, options = {}) => this.#call('GET', '/summary', { ...options, query });
     listChanges = (query, options = {}) => this.#call('GET', '/changes', { ...options, query });
-    /** A pass to the event stream for `EventSource`, which cannot send a token. */
+    /** A ticket for the event stream, for `EventSource`, which cannot send a token. */
     createTicket = (options = {}) => this.#call('POST', '/events/ticket', options);
     exportTasks = (options = {}) => this.#call('GET', '/export', options);
     importTasks = (body, options = {}) => this.#call('POST', '/import', { ...options, body });
-    /** Removes all of a user's data. `userId` is the token's subject, as a confirmation. */
+    /** Removes all of a user's data. `userId` is the token's subject, as confirmation. */
     deleteUser = (userId, options = {}) => this.#call('DELETE', '', { ...options, confirm: encodeURIComponent(userId) });
     getTest = (options = {}) => this.#call('GET', '/test', options);
     getHealth = (options = {}) => this.#call('GET', '//health', options);
     getReady = (options = {}) => this.#call('GET', '//ready', options);
     /**
-     * The changes after `since` (or from now on), as they happen. A lost connection is made anew, from the last
-     * event on. It ends when the signal is aborted, and throws when the server refuses it.
+     * The changes after `since` (or from now on), as they happen. A lost connection is reopened after the last
+     * event. It ends when the signal is aborted, and throws when the server refuses it.
      */
     async *getEvents({ since, signal } = {}) {
         let last = since;
@@ -112,7 +112,7 @@ export class Tasklane {
         }
     }
     async #call(method, path, call) {
-        // The same key on every attempt: however often it arrives, it is done once.
+        // The same key on every attempt: however often the write arrives, it happens once.
         const write = method !== 'GET' ? { ...call, key: call.key ?? uuid() } : call;
         for (let attempt = 0;; attempt++) {
             let wait = backoff(attempt);
@@ -139,7 +139,7 @@ export class Tasklane {
             await sleep(wait, call.signal);
         }
     }
-    /** One request; with a fresh token once more if the token was refused. */
+    /** One request, repeated once with a fresh token if the token was refused. */
     async #fetch(method, path, call, fresh = false) {
         const { token, baseUrl = '', user = 'me', fetch: send = fetch } = this.#options;
         const headers = {};
@@ -175,7 +175,7 @@ export class Tasklane {
         throw error;
     }
 }
-/** Reads one event (WHATWG HTML, section 9.2); comments give nothing. */
+/** Parses one event (WHATWG HTML, section 9.2); `null` for a comment. */
 function parseEvent(text) {
     const fields = new Map(text.split(/\r?\n/).map((line) => [line.split(':', 1)[0], line.replace(/^[^:]*: ?/, '')]));
     const [type, seq] = [fields.get('event'), Number(fields.get('id'))];

@@ -11,16 +11,16 @@ export function h(name, properties = {}, ...children) {
   return element;
 }
 
-/** What is typed as tags: separated by commas, none twice. */
+/** Tags as typed: separated by commas, none twice. */
 export const tagsOf = (text) => [...new Set(text.split(',').map((tag) => tag.trim()).filter(Boolean))];
 
-/** A date as the user's calendar has it, as YYYY-MM-DD. */
+/** The date in the user's time zone, as YYYY-MM-DD. */
 export const dayOf = (date) => new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
 
-/** A due date's day here; it is a date, or an instant. */
+/** A due date's local day; a due date is a date or an instant. */
 export const dueDay = (due) => (due.length === 10 ? due : dayOf(new Date(due)));
 
-/** Whether an open task is past its due date, as the server's counts have it. */
+/** Whether an open task is past its due date, by the same rule as the server's counts. */
 export function isOverdue(task) {
   if (!task.due_date || task.completed) return false;
   return task.due_date.length === 10 ? task.due_date < dayOf(new Date()) : new Date(task.due_date) < new Date();
@@ -110,7 +110,7 @@ function editor(task) {
       h('button', { className: 'primary', textContent: 'Save' })));
 }
 
-/** What the form says otherwise than the task. */
+/** The fields in which the form differs from the task. */
 function changes(task, fields) {
   const due = task.due_date ? dueDay(task.due_date) : '';
   const patch = {};

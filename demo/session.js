@@ -1,9 +1,9 @@
-// The page's token: from the server's own machine, or pasted.
+// The page's token: from the server if it runs on this machine, or pasted.
 
 const form = document.getElementById('token-form');
 const KEY = 'tasklane.token';
 
-/** Gives a token, however long it takes to get one; `fresh` asks for another than the one that was refused. */
+/** Returns a token once there is one; `fresh` asks for a new one, since the last was refused. */
 export async function token({ fresh }) {
   const kept = sessionStorage.getItem(KEY);
   if (kept && !fresh) return kept;

@@ -1,4 +1,4 @@
-/** A user's tasks as a page shows them: what the server has, and over it what the server is not known to have yet. */
+/** A user's tasks as a page shows them: the server's tasks, overlaid with writes that the server may not have yet. */
 import { backoff, sleep, TasklaneError, uuid } from './client.js';
 const PREFIX = 'tasklane.write.';
 /** `subscribe` and `getSnapshot` are what React's `useSyncExternalStore` takes. */
@@ -10,7 +10,7 @@ export class TaskStore {
     #state = { seq: 0, loaded: false, live: false };
     #view;
     #listeners = new Set();
-    /** What the store waits for at the moment ends with it. */
+    /** Aborts whatever the store is waiting for. */
     #round = new AbortController();
     #run;
     #sending = false;
@@ -36,7 +36,7 @@ export class TaskStore {
         this.#run = undefined;
         this.retry();
     }
-    /** Tries again at once: there is a network again, or another token. */
+    /** Retries at once: the network is back, or there is another token. */
     retry = () => {
         this.#round.abort();
         this.#round = new AbortController();
@@ -52,7 +52,7 @@ export class TaskStore {
     delete(id) {
         this.#add(id, { kind: 'delete' });
     }
-    /** Puts a deleted task back as it was, with its id and times. */
+    /** Restores a deleted task, with its id and times. */
     restore(task) {
         this.#add(task.id, { kind: 'restore', body: task });
     }
@@ -85,7 +85,7 @@ export class TaskStore {
         const sorted = [...tasks.values()].sort((a, b) => isNew(b) - isNew(a) || compare(b.created_at, a.created_at) || compare(b.id, a.id));
         return { ...this.#state, tasks: sorted, waiting: this.#pending.filter(({ seq }) => seq === undefined).length };
     }
-    /** Takes a change, unless it is older than what is known. */
+    /** Applies a change, unless a newer state is known. */
     #take(change) {
         if (change.seq <= this.#state.seq)
             return;
@@ -142,7 +142,7 @@ export class TaskStore {
             await this.#load(signal);
         }
     }
-    /** Sends the writes one after the other, in their order; one that is in doubt is sent again under its key. */
+    /** Sends the writes one by one, in order; a write in doubt is sent again under its key. */
     async #send() {
         if (this.#sending)
             return;
@@ -155,7 +155,7 @@ export class TaskStore {
             try {
                 const { seq, data } = await this.#submit(write, signal);
                 write.seq = seq;
-                // The next change of all is this very one: no need to wait for it on the stream.
+                // If the next change is this one, there is no need to wait for it on the stream.
                 if (seq === this.#state.seq + 1) {
                     if (write.kind === 'delete')
                         this.#take({ seq, id: write.id, deleted: true });
@@ -173,7 +173,7 @@ export class TaskStore {
                     continue;
                 }
                 write.seq = 0;
-                // Whoever was faster wanted the same.
+                // Another client did the same before.
                 if (write.kind !== 'delete' || error.status !== 404)
                     this.options.onRefused?.(error, write);
             }
@@ -199,7 +199,7 @@ const BLANK = {
     due_date: null, position: null, updated_at: '', version: 0,
 };
 const compare = (a, b) => (a < b ? -1 : Number(a > b));
-/** The task with what was sent for it, in the form the server will give it. */
+/** The task with what was sent for it, in the form in which the server will return it. */
 function merged(task, sent) {
     return { ...task, ...sent, id: task.id, completed: sent.completed ?? task.completed, tags: sent.tags ?? task.tags };
 }

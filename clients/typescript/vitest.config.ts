@@ -1,4 +1,4 @@
 import { defineConfig } from 'vitest/config';
 
-// Real servers and compilers are at work; a busy machine takes its time.
+// The tests run real servers and compilers, which are slow on a busy machine.
 export default defineConfig({ test: { testTimeout: 120_000, hookTimeout: 120_000 } });

@@ -1,4 +1,4 @@
-/** Who is who: Better Auth, with e-mail and password, and tokens for Tasklane. */
+/** Authentication: Better Auth with e-mail and password, and tokens for Tasklane. */
 import { betterAuth } from 'better-auth';
 import { jwt } from 'better-auth/plugins';
 import { Pool } from 'pg';
@@ -7,7 +7,7 @@ export const auth = betterAuth({
   baseURL: process.env.BETTER_AUTH_URL ?? 'http://localhost:3000',
   database: new Pool({ connectionString: process.env.DATABASE_URL }),
   emailAndPassword: { enabled: true },
-  // Signs with a key of its own and publishes its public half at /api/auth/jwks, where Tasklane finds it.
+  // Signs with its own key and publishes the public half at /api/auth/jwks, where Tasklane finds it.
   plugins: [jwt()],
   telemetry: { enabled: false },
 });

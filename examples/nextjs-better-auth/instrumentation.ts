@@ -1,4 +1,4 @@
-/** Makes Better Auth's tables, once, when the server starts. */
+/** Creates Better Auth's tables when the server starts. */
 export async function register() {
   if (process.env.NEXT_RUNTIME !== 'nodejs') return;
   const { getMigrations } = await import('better-auth/db/migration');

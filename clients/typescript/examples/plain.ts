@@ -1,12 +1,12 @@
 import { Tasklane, TasklaneError, TaskStore } from '@tasklane/client';
 
-// Where your tokens come from: with Better Auth's jwt plugin, its endpoint. A refused token is asked for anew.
+// Where your tokens come from: with Better Auth's jwt plugin, its endpoint. After a refusal it is called again.
 const tasklane = new Tasklane({
   baseUrl: 'http://localhost:8000',
   token: async () => (await (await fetch('/api/auth/token')).json()).token,
 });
 
-// Calls. Each resolves to the data, the seq at which it is true, and the tag; each write is safe to be sent again.
+// Calls. Each resolves to the data, its seq and its tag; every write can safely be sent again.
 const { data: task, etag } = await tasklane.createTask({ title: 'Water the plants', tags: ['home'] });
 try {
   await tasklane.updateTask(task.id, { priority: 'high' }, { ifMatch: etag!, signal: AbortSignal.timeout(5000) });
@@ -22,7 +22,7 @@ do {
   cursor = page.next_cursor;
 } while (cursor);
 
-// The store: follows the server, shows writes at once, keeps them while there is no network.
+// The store: follows the server, shows writes at once, keeps them while the network is down.
 const store = new TaskStore(tasklane, { storage: localStorage });
 store.subscribe(() => {
   const { tasks, live, waiting } = store.getSnapshot();

@@ -5,8 +5,8 @@ const tasklane = new Tasklane({ baseUrl: 'http://localhost:8000', token: 'a toke
 const queries = new QueryClient();
 const queryKey = ['tasks'];
 
-// For useQuery: the former answer is passed along, so that an unchanged list is not sent again; an answer that is
-// older than what is known is dropped.
+// For useQuery: the previous answer is passed along, so that an unchanged list is not sent again; an answer that is
+// older than the previous one is dropped.
 export const tasksQuery = {
   queryKey,
   queryFn: async ({ signal }: { signal: AbortSignal }) => {
@@ -16,14 +16,14 @@ export const tasksQuery = {
   },
 };
 
-// For useMutation: the key is made once, so that a mutation that is retried, or resumed after a reload, is done once.
+// For useMutation: the key is made once, so that a mutation that is retried, or resumed after a reload, happens once.
 export const tickMutation = {
   mutationFn: ({ id, completed, key }: { id: string; completed: boolean; key: string }) =>
     tasklane.completeTask(id, completed, { key }),
   onSettled: () => queries.invalidateQueries({ queryKey }),
 };
 
-// In the background: every change, by whomever, makes the list stale.
+// In the background: every change, by any client, makes the list stale.
 export async function follow(signal: AbortSignal) {
   for await (const event of tasklane.getEvents({ signal })) {
     if (event.type === 'change' || event.type === 'resync') await queries.invalidateQueries({ queryKey });

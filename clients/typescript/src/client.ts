@@ -1,4 +1,4 @@
-/** Every call of the API, typed from its OpenAPI document, sent again where that is safe. */
+/** Every call of the API, typed from its OpenAPI document, and retried where that is safe. */
 import type { components, operations } from './schema.js';
 
 type Schemas = components['schemas'];
@@ -12,47 +12,47 @@ export type Summary = Schemas['SummaryCounts'];
 export type Operation = Schemas['BatchOperation'];
 export type TaskQuery = NonNullable<operations['list_tasks']['parameters']['query']>;
 
-/** What a call comes to. */
+/** The result of a call. */
 export interface Answer<T> {
   data: T;
   status: number;
-  /** The seq at which it is true; after a write, that write's own. */
+  /** The seq of the state in `data`; after a write, the write's own. */
   seq: number;
   etag: string | null;
-  /** It is the answer that this idempotency key got before. */
+  /** Whether it is a replay of the answer that this idempotency key got before. */
   replayed: boolean;
-  /** `data` is that of `known`: nothing has changed since. */
+  /** Whether `data` is that of `known`, since nothing has changed. */
   unchanged: boolean;
 }
 
-/** What the event stream tells; `lost` stands for a connection that ended, and is made anew. */
+/** An event of the stream; `lost` means that the connection ended and is being reopened. */
 export type StreamEvent =
   | { type: 'hello' | 'resync' | 'lost'; seq: number }
   | { type: 'change'; seq: number; change: Change };
 
 export interface TasklaneOptions {
-  /** Such as `http://localhost:8000`; left out in a page of the server's own. */
+  /** Such as `http://localhost:8000`; not needed on a page that the server itself serves. */
   baseUrl?: string;
-  /** The token, or what gives one; `fresh` asks for another than the one before, which was refused. */
+  /** The token, or a function that returns one; `fresh` asks for a new one, since the last was refused. */
   token: string | ((wish: { fresh: boolean }) => string | Promise<string>);
   /** Whose tasks: the token's subject, or `me`. */
   user?: string;
-  /** How often a call is sent again after a lost connection, a 429 or a 503. */
+  /** How often a call is retried after a lost connection, a 429 or a 503. */
   retries?: number;
   fetch?: typeof fetch;
 }
 
 export type CallOptions = { signal?: AbortSignal };
-/** `known`: a former answer of the same call; if nothing has changed since, its data is not sent again. */
+/** `known`: an earlier answer of the same call; if nothing has changed since, its data is not sent again. */
 export type ReadOptions<T> = CallOptions & { known?: Answer<T> };
-/** `key`: the `Idempotency-Key`; without one, the call makes its own. */
+/** `key`: the `Idempotency-Key`; without one, the call generates it. */
 export type WriteOptions = CallOptions & { key?: string };
-/** `ifMatch`: the version (or `ETag`) in which the task must be; else the call fails with 412. */
+/** `ifMatch`: the version (or `ETag`) that the task must have; otherwise the call fails with 412. */
 export type ConditionalOptions = WriteOptions & { ifMatch?: number | string };
 
 type Call = ConditionalOptions & ReadOptions<unknown> & { query?: object; body?: unknown; confirm?: string };
 
-/** A refusal. `code` is what programs go by; it is `UNKNOWN` where something else than Tasklane answered. */
+/** A refusal. `code` is for programs; it is `UNKNOWN` if something other than Tasklane answered. */
 export class TasklaneError extends Error {
   override name = 'TasklaneError';
   readonly status: number;
@@ -71,13 +71,13 @@ export class TasklaneError extends Error {
     this.retryAfter = 1000 * Number(response.headers.get('retry-after')) || 0;
   }
 
-  /** Whether the same request may well succeed later. */
+  /** Whether the same request may succeed later. */
   get passing(): boolean {
     return [408, 429, 502, 503, 504].includes(this.status);
   }
 }
 
-/** A random UUID, also where `crypto.randomUUID` is missing: on a page without https. */
+/** A random UUID, even where `crypto.randomUUID` is missing: on a page without https. */
 export function uuid(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6]! & 0x0f) | 0x40;
@@ -86,7 +86,7 @@ export function uuid(): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
-/** Milliseconds before attempt number `attempt`, from 0: doubled each time, with half of it by chance. */
+/** Milliseconds before retry number `attempt`, from 0: doubled each time; half of it is jitter. */
 export const backoff = (attempt: number): number => Math.min(250 * 2 ** attempt, 10_000) * (0.5 + Math.random() / 2);
 
 /** Waits; rejects as soon as the signal is aborted. */
@@ -99,7 +99,7 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
-/** A stream is silent for 15 seconds at the most; after this many milliseconds it is dead. */
+/** A stream is silent for at most 15 seconds; after this many milliseconds it is dead. */
 const SILENCE = 45_000;
 
 export class Tasklane {
@@ -117,7 +117,7 @@ export class Tasklane {
     this.#call<Task>('GET', `/tasks/${encodeURIComponent(id)}`, options);
   updateTask = (id: string, body: TaskPatch, options: ConditionalOptions = {}) =>
     this.#call<Task>('PATCH', `/tasks/${encodeURIComponent(id)}`, { ...options, body });
-  /** Ticks or unticks; without `completed` the state is flipped. */
+  /** Completes or reopens; without `completed` the state is flipped. */
   completeTask = (id: string, completed?: boolean, options: ConditionalOptions = {}) =>
     this.#call<Task>('PATCH', `/tasks/${encodeURIComponent(id)}/complete`, {
       ...options,
@@ -131,12 +131,12 @@ export class Tasklane {
     this.#call<Summary>('GET', '/summary', { ...options, query });
   listChanges = (query: { since: number; limit?: number }, options: ReadOptions<ChangeList> = {}) =>
     this.#call<ChangeList>('GET', '/changes', { ...options, query });
-  /** A pass to the event stream for `EventSource`, which cannot send a token. */
+  /** A ticket for the event stream, for `EventSource`, which cannot send a token. */
   createTicket = (options: CallOptions = {}) => this.#call<Schemas['TicketAnswer']>('POST', '/events/ticket', options);
   exportTasks = (options: CallOptions = {}) => this.#call<Schemas['Export']>('GET', '/export', options);
   importTasks = (body: Schemas['Import'], options: WriteOptions = {}) =>
     this.#call<Schemas['ImportResult']>('POST', '/import', { ...options, body });
-  /** Removes all of a user's data. `userId` is the token's subject, as a confirmation. */
+  /** Removes all of a user's data. `userId` is the token's subject, as confirmation. */
   deleteUser = (userId: string, options: WriteOptions = {}) =>
     this.#call<undefined>('DELETE', '', { ...options, confirm: encodeURIComponent(userId) });
   getTest = (options: CallOptions = {}) => this.#call<Schemas['TokenTest']>('GET', '/test', options);
@@ -144,8 +144,8 @@ export class Tasklane {
   getReady = (options: CallOptions = {}) => this.#call<Schemas['Readiness']>('GET', '//ready', options);
 
   /**
-   * The changes after `since` (or from now on), as they happen. A lost connection is made anew, from the last
-   * event on. It ends when the signal is aborted, and throws when the server refuses it.
+   * The changes after `since` (or from now on), as they happen. A lost connection is reopened after the last
+   * event. It ends when the signal is aborted, and throws when the server refuses it.
    */
   async *getEvents({ since, signal }: CallOptions & { since?: number } = {}): AsyncGenerator<StreamEvent, void> {
     let last = since;
@@ -183,7 +183,7 @@ export class Tasklane {
   }
 
   async #call<T>(method: string, path: string, call: Call): Promise<Answer<T>> {
-    // The same key on every attempt: however often it arrives, it is done once.
+    // The same key on every attempt: however often the write arrives, it happens once.
     const write = method !== 'GET' ? { ...call, key: call.key ?? uuid() } : call;
     for (let attempt = 0; ; attempt++) {
       let wait = backoff(attempt);
@@ -207,7 +207,7 @@ export class Tasklane {
     }
   }
 
-  /** One request; with a fresh token once more if the token was refused. */
+  /** One request, repeated once with a fresh token if the token was refused. */
   async #fetch(method: string, path: string, call: Call, fresh = false): Promise<Response> {
     const { token, baseUrl = '', user = 'me', fetch: send = fetch } = this.#options;
     const headers: Record<string, string> = {};
@@ -236,7 +236,7 @@ export class Tasklane {
   }
 }
 
-/** Reads one event (WHATWG HTML, section 9.2); comments give nothing. */
+/** Parses one event (WHATWG HTML, section 9.2); `null` for a comment. */
 function parseEvent(text: string): StreamEvent | null {
   const fields = new Map(text.split(/\r?\n/).map((line) => [line.split(':', 1)[0], line.replace(/^[^:]*: ?/, '')]));
   const [type, seq] = [fields.get('event'), Number(fields.get('id'))];

@@ -1,4 +1,4 @@
-/** A user's tasks as a page shows them: what the server has, and over it what the server is not known to have yet. */
+/** A user's tasks as a page shows them: the server's tasks, overlaid with writes that the server may not have yet. */
 import { backoff, sleep, TasklaneError, uuid } from './client.js';
 import type { Answer, Change, NewTask, Task, Tasklane, TaskPatch } from './client.js';
 
@@ -7,15 +7,15 @@ type Write =
   | { kind: 'update'; body: TaskPatch }
   | { kind: 'restore'; body: Task }
   | { kind: 'delete' };
-/** A write on its way: an overlay over the tasks until the seq it was answered with is reached. */
+/** A write under way: an overlay over the tasks until the seq of its answer is reached. */
 export type Pending = Write & { key: string; at: string; id: string; seq?: number };
 
 export interface StoreOptions {
-  /** Such as `localStorage`: keeps unsent writes over a reload. */
+  /** Such as `localStorage`: keeps unsent writes across a reload. */
   storage?: Storage;
-  /** Told of a write that the server refused; its overlay is gone. */
+  /** Called when the server refused a write; its overlay is gone. */
   onRefused?: (error: TasklaneError, write: Pending) => void;
-  /** Told why the store cannot follow for now: no network, or a token that is not accepted. */
+  /** Called when the store cannot follow for now: no network, or a token that is not accepted. */
   onError?: (error: unknown) => void;
 }
 
@@ -40,7 +40,7 @@ export class TaskStore {
   #state = { seq: 0, loaded: false, live: false };
   #view: View | undefined;
   #listeners = new Set<() => void>();
-  /** What the store waits for at the moment ends with it. */
+  /** Aborts whatever the store is waiting for. */
   #round = new AbortController();
   #run: object | undefined;
   #sending = false;
@@ -68,7 +68,7 @@ export class TaskStore {
     this.#run = undefined;
     this.retry();
   }
-  /** Tries again at once: there is a network again, or another token. */
+  /** Retries at once: the network is back, or there is another token. */
   readonly retry = (): void => {
     this.#round.abort();
     this.#round = new AbortController();
@@ -85,7 +85,7 @@ export class TaskStore {
   delete(id: string): void {
     this.#add(id, { kind: 'delete' });
   }
-  /** Puts a deleted task back as it was, with its id and times. */
+  /** Restores a deleted task, with its id and times. */
   restore(task: Task): void {
     this.#add(task.id, { kind: 'restore', body: task });
   }
@@ -120,7 +120,7 @@ export class TaskStore {
     return { ...this.#state, tasks: sorted, waiting: this.#pending.filter(({ seq }) => seq === undefined).length };
   }
 
-  /** Takes a change, unless it is older than what is known. */
+  /** Applies a change, unless a newer state is known. */
   #take(change: Change): void {
     if (change.seq <= this.#state.seq) return;
     if ('task' in change) this.#tasks.set(change.task.id, change.task);
@@ -168,7 +168,7 @@ export class TaskStore {
     }
   }
 
-  /** Sends the writes one after the other, in their order; one that is in doubt is sent again under its key. */
+  /** Sends the writes one by one, in order; a write in doubt is sent again under its key. */
   async #send(): Promise<void> {
     if (this.#sending) return;
     this.#sending = true;
@@ -179,7 +179,7 @@ export class TaskStore {
       try {
         const { seq, data } = await this.#submit(write, signal);
         write.seq = seq;
-        // The next change of all is this very one: no need to wait for it on the stream.
+        // If the next change is this one, there is no need to wait for it on the stream.
         if (seq === this.#state.seq + 1) {
           if (write.kind === 'delete') this.#take({ seq, id: write.id, deleted: true });
           else if (data && 'version' in data && data.version === seq) this.#take({ seq, task: data });
@@ -192,7 +192,7 @@ export class TaskStore {
           continue;
         }
         write.seq = 0;
-        // Whoever was faster wanted the same.
+        // Another client did the same before.
         if (write.kind !== 'delete' || error.status !== 404) this.options.onRefused?.(error, write);
       }
       this.options.storage?.removeItem(PREFIX + write.key);
@@ -218,7 +218,7 @@ const BLANK: Omit<Task, 'id' | 'created_at'> = {
 
 const compare = (a: string, b: string) => (a < b ? -1 : Number(a > b));
 
-/** The task with what was sent for it, in the form the server will give it. */
+/** The task with what was sent for it, in the form in which the server will return it. */
 function merged(task: Task, sent: NewTask | TaskPatch | Task): Task {
   return { ...task, ...sent, id: task.id, completed: sent.completed ?? task.completed, tags: sent.tags ?? task.tags };
 }

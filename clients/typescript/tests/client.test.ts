@@ -1,4 +1,4 @@
-/** The calls: every one of the document, safe retries, conditions, tokens, aborts, the stream. */
+/** The calls: every operation, safe retries, conditions, tokens, aborts, the stream. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { Tasklane, TasklaneError, uuid } from '../src/index.js';
@@ -49,7 +49,7 @@ test('every call does what its name says', async () => {
   expect((await client.importTasks(all)).data.imported).toBe(2);
 });
 
-test('a write whose answer is lost is sent again under its key, and done once', async () => {
+test('a write whose answer is lost is sent again under its key and happens once', async () => {
   const net = bent();
   const client = server.client('lost', { fetch: net.fetch });
   net.turns.push(lost, lost);
@@ -63,7 +63,7 @@ test('a write whose answer is lost is sent again under its key, and done once', 
   expect(net.sent[3]!.headers['Idempotency-Key']).toBeUndefined();
 });
 
-test('a 429 or 503 is waited for as long as it says, and other refusals are final', async () => {
+test('a 429 or 503 is retried after the time it asks for, and other refusals are final', async () => {
   const net = bent();
   const client = server.client('patient', { fetch: net.fetch, retries: 2 });
   net.turns.push(refused(503, { 'retry-after': '1' }), refused(429));
@@ -79,7 +79,7 @@ test('a 429 or 503 is waited for as long as it says, and other refusals are fina
   expect(net.sent).toHaveLength(7);
 });
 
-test('tags spare what has not changed, and guard what has', async () => {
+test('tags avoid sending unchanged data, and guard writes', async () => {
   const client = server.client('tags');
   const first = await client.createTask({ title: 'One' });
   const list = await client.listTasks();
@@ -102,7 +102,7 @@ test('a refused token is replaced by a fresh one, once', async () => {
   expect(await failure(hopeless.listTasks())).toMatchObject({ status: 401, code: 'UNAUTHORIZED' });
 });
 
-test('an aborted call ends at once, also while it waits', async () => {
+test('an aborted call ends at once, even while it waits', async () => {
   const net = bent();
   const client = server.client('aborted', { fetch: net.fetch });
   const stop = new AbortController();
@@ -113,7 +113,7 @@ test('an aborted call ends at once, also while it waits', async () => {
   expect(net.sent).toHaveLength(1);
 });
 
-test('the stream goes on after a lost connection, with every change once', async () => {
+test('the stream resumes after a lost connection, with every change once', async () => {
   const net = bent();
   const client = server.client('stream', { fetch: net.fetch });
   await client.createTask({ title: 'One' });

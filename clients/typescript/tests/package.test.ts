@@ -1,4 +1,4 @@
-/** The package: what it holds, that the demo page has this client, and that the description passes its linter. */
+/** The package: its contents, that the demo page has this client, and that the OpenAPI document passes its linter. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ const scratch = (use: (folder: string) => void) => {
   }
 };
 
-test("the demo page's copy is this client (npm run demo makes it anew)", () =>
+test("the demo page's copy is this client (npm run demo renews it)", () =>
   scratch((folder) => {
     run('node_modules/.bin/tsc', '--project', 'tsconfig.build.json', '--outDir', folder);
     for (const name of ['client.js', 'store.js']) {
@@ -24,7 +24,7 @@ test("the demo page's copy is this client (npm run demo makes it anew)", () =>
     }
   }));
 
-test('the package holds the modules and their declarations, and needs nothing', () => {
+test('the package has the modules and their declarations, and no dependency', () => {
   const [pack] = JSON.parse(run('npm', 'pack', '--dry-run', '--json'));
   const modules = ['client', 'index', 'schema', 'store'].flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.js`]);
   expect(pack.files.map(({ path }: { path: string }) => path).sort()).toEqual(['README.md', ...modules, 'package.json'].sort());

@@ -1,4 +1,4 @@
-/** A server of the tests' own, on a free port and in an empty folder. `TASKLANE` names the binary. */
+/** A server for the tests, on a free port and in an empty folder. `TASKLANE` names the binary. */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ const secret = 'a secret of the tests, 32 bytes or more';
 
 export interface Server {
   address: string;
-  /** A client of a user of its own; `send` stands between it and the network. */
+  /** A client for one user; its `fetch` can be replaced. */
   client(user: string, options?: Partial<TasklaneOptions>): Tasklane;
   token(user: string, ttl?: string): string;
   stop(): Promise<void>;
@@ -49,7 +49,7 @@ export async function startServer(): Promise<Server> {
   };
 }
 
-/** A `fetch` that a test can bend: each function is asked once, in turn, for what comes of a request. */
+/** A `fetch` whose answers a test decides: each function handles one request, in turn. */
 export function bent() {
   const turns: ((send: () => Promise<Response>) => Promise<Response>)[] = [];
   const sent: { method: string; path: string; headers: Record<string, string> }[] = [];
@@ -68,6 +68,6 @@ export const lost = async (send: () => Promise<Response>): Promise<Response> => 
   throw new TypeError('fetch failed');
 };
 
-/** The server is not asked at all, and something else answers. */
+/** The request does not reach the server; something else answers. */
 export const refused = (status: number, headers: Record<string, string> = {}, body: unknown = null) => async () =>
   new Response(JSON.stringify(body), { status, headers });

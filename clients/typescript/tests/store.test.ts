@@ -1,4 +1,4 @@
-/** The store: overlays that never flicker, writes that wait for a network, two stores in step. */
+/** The store: overlays that never flicker, writes that wait for a network, two stores that agree. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { TaskStore, uuid, type StoreOptions, type TasklaneOptions } from '../src/index.js';
 import { bent, lost, refused, startServer, type Server } from './server.js';
@@ -16,7 +16,7 @@ async function follow(user: string, options: StoreOptions = {}, net: Partial<Tas
 const until = (check: () => void) => vi.waitFor(check, 20_000);
 const titles = (store: TaskStore) => store.getSnapshot().tasks.map(({ title }) => title);
 
-/** What `localStorage` is in a browser: what is set is a property of its own. */
+/** Like a browser's `localStorage`: every item is an own property. */
 function memory(): Storage {
   const methods = {
     setItem: (name: string, value: string) => void (storage[name] = value),
@@ -27,7 +27,7 @@ function memory(): Storage {
   return storage as unknown as Storage;
 }
 
-test('a write shows at once, and is taken over by the server without a change in between', async () => {
+test('a write shows at once, and does not change when the server confirms it', async () => {
   const store = await follow('at once');
   const seen: string[] = [];
   store.subscribe(() => seen.push(JSON.stringify(store.getSnapshot().tasks.map(({ title, completed }) => [title, completed]))));
@@ -48,7 +48,7 @@ test('an overlay stays until its seq is reached, though older changes come in', 
   const other = server.client('older');
   const { data: task } = await other.createTask({ title: 'Mine' });
   const store = await follow('older', {}, { fetch: net.fetch });
-  // Another client unticks while our tick is on its way: its change is older than ours.
+  // Another client reopens the task while our completion is under way: its change is older than ours.
   let go = () => {};
   net.turns.push(async (send) => {
     await other.updateTask(task.id, { completed: false });
@@ -71,7 +71,7 @@ test('an answered write keeps its overlay while the changes before it are not kn
   const net = bent();
   const other = server.client('ahead');
   const { data: task } = await other.createTask({ title: 'Mine' });
-  // The stream brings its greeting, and then nothing until it is let go.
+  // The stream sends its first event, and then nothing until it is released.
   let go = () => {};
   const held = new Promise<void>((resolve) => (go = resolve));
   let chunks = 0;
@@ -95,7 +95,7 @@ test('an answered write keeps its overlay while the changes before it are not kn
   store.stop();
 });
 
-test('two stores stay in step, and an erasure empties both', async () => {
+test('two stores agree, and an erasure empties both', async () => {
   const [one, two] = [await follow('in step'), await follow('in step')];
   const id = one.create({ title: 'Shared' });
   await until(() => expect(titles(two)).toEqual(['Shared']));
@@ -107,7 +107,7 @@ test('two stores stay in step, and an erasure empties both', async () => {
   two.stop();
 });
 
-test('writes wait for the network, also over a reload, and are done once', async () => {
+test('writes wait for the network, even across a reload, and happen once', async () => {
   const storage = memory();
   const net = bent();
   const store = await follow('offline', { storage }, { fetch: net.fetch });
@@ -127,7 +127,7 @@ test('writes wait for the network, also over a reload, and are done once', async
   next.stop();
 });
 
-test('a refused write is taken back and told, and does not hold up the next one', async () => {
+test('a refused write is undone and reported, and does not hold up the next one', async () => {
   const onRefused = vi.fn();
   const store = await follow('refused', { onRefused });
   store.create({ title: 'x'.repeat(201) });

@@ -7,7 +7,7 @@ const nothing = { tasks: [], seq: 0, loaded: false, live: false, waiting: 0 };
 
 export function Tasks({ email, tasklane }: { email: string; tasklane: string }) {
   const [store] = useState(() => {
-    // A token of Better Auth's lasts 15 minutes; when Tasklane refuses the old one, the client asks for a fresh one.
+    // A Better Auth token is valid for 15 minutes; when Tasklane refuses it, the client asks for a fresh one.
     let kept: string | undefined;
     const token = async ({ fresh }: { fresh: boolean }) => {
       if (fresh || !kept) kept = (await authClient.token()).data?.token ?? '';
