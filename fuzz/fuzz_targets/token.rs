@@ -1,4 +1,4 @@
-//! A text that nobody signed is never taken for a token.
+//! A text that nobody signed is never accepted as a token.
 #![no_main]
 
 use std::sync::LazyLock;

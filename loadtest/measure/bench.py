@@ -1,4 +1,4 @@
-"""One run: what it measures with, in how many rounds, and what it has found so far."""
+"""One run: its tools, its number of rounds, and its results so far."""
 
 import datetime
 import json
@@ -28,7 +28,7 @@ class Bench:
         self.warm_up = 0.5 if options.quick else 1
         self.secret = secrets.token_hex(32)
         self.work = Path(tempfile.mkdtemp(prefix="tasklane-load-"))
-        # The server of the store runs as another user when this runs as root, and must reach its folder below this one.
+        # If this runs as root, PostgreSQL runs as another user, who must be able to enter this folder.
         self.work.chmod(0o711)
         self.count = 0
         self.load = Load(self)
@@ -38,7 +38,7 @@ class Bench:
         self.targets, self.figures, self.series = [], [], []
 
     def number(self):
-        """A number not given before."""
+        """A new number each time."""
         self.count += 1
         return self.count
 
@@ -52,10 +52,10 @@ class Bench:
     def say(text):
         print(f"{datetime.datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
-    # --- what is measured, and its stores
+    # --- the measured programs and their stores
 
     def build(self):
-        """The service and the tools, made together with the profile that is shipped."""
+        """Builds the service and the tools with the profile that is shipped."""
         if given := os.environ.get("TASKLANE_BIN"):
             self.binaries["tasklane"] = Path(given)
         self.say("building the profile dist")
@@ -89,7 +89,7 @@ class Bench:
     # --- rounds and results
 
     def alternate(self, a, b):
-        """Measures A and B in turns, A B A B; each gives a number. The medians of both, and of the rounds' ratios."""
+        """Measures A and B in turns, A B A B. Returns the medians of both and of the rounds' ratios."""
         rounds = []
         for _ in range(self.rounds):
             rounds.append((a(), b()))
@@ -101,7 +101,7 @@ class Bench:
         }
 
     def target(self, number, what, against, goal, measured, detail, reached=None, **more):
-        """Notes a target: `goal` is "at least 0.95" or "at most 1.5"; `measured` the number that is held against it."""
+        """Records a target: `goal` is "at least 0.95" or "at most 1.5"; `measured` is compared with it."""
         kind, bound = goal.rsplit(" ", 1)
         if reached is None:
             reached = measured >= float(bound) if kind == "at least" else measured <= float(bound)
@@ -112,7 +112,7 @@ class Bench:
         })
 
     def figure(self, what, value, unit, **more):
-        """Notes a number that is no target."""
+        """Records a number without a target."""
         self.say(f"  {what}: {value:,.2f} {unit}")
         self.figures.append({"scenario": self.scenario, "what": what, "value": value, "unit": unit, **more})
 
@@ -126,20 +126,20 @@ class Bench:
         self.series.append({"scenario": self.scenario, "plot": plot, "label": label, "points": [(x, y)]})
 
     def run(self, name, scenario):
-        """Runs one scenario; its failure is told and does not stop the others."""
+        """Runs one scenario; a failure is reported and does not stop the others."""
         self.scenario = name
         self.say(f"{name}: {' '.join(scenario.__doc__.split())}")
         started = time.monotonic()
         run = {"scenario": name, "load_before": os.getloadavg()[0], "fdatasync_ms": self.fdatasync(), "failed": None}
         try:
             scenario.run(self)
-        except Exception as failure:  # whatever it is: the others are worth measuring
+        except Exception as failure:  # any failure: the other scenarios are still worth measuring
             run["failed"] = f"{type(failure).__name__}: {failure}"
             self.say(f"{name}: FAILED: {failure if isinstance(failure, Failed) else traceback.format_exc()}")
         return {**run, "seconds": round(time.monotonic() - started)}
 
     def fdatasync(self):
-        """How long the disk takes to keep 8 KiB: the median and the 90th percentile of a hundred times, in ms."""
+        """How long an fdatasync of 8 KiB takes: median and 90th percentile of a hundred, in ms."""
         file = os.open(self.work / "fdatasync", os.O_CREAT | os.O_WRONLY)
         times = []
         for place in range(100):
@@ -152,7 +152,7 @@ class Bench:
 
 
 def machine(bench):
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
     info = Path("/proc/cpuinfo").read_text()
     model = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "unknown")
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // (1 << 20)

@@ -1,4 +1,4 @@
-"""Requests, ready to be sent, and the programs that send them."""
+"""Prepared requests, and the programs that send them."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from .processes import ROOT, Failed, output, subject, task_id
 
 
 def token(secret, user):
-    """An HS256 token of the user with this subject, good for a day."""
+    """An HS256 token of the user with this subject, valid for a day."""
     part = lambda value: base64.urlsafe_b64encode(value).rstrip(b"=").decode()
     claims = {"sub": user, "exp": int(time.time()) + 86400}
     signed = f'{part(b"""{"alg":"HS256","typ":"JWT"}""")}.{part(json.dumps(claims).encode())}'
@@ -20,7 +20,7 @@ def token(secret, user):
 
 
 def request(method, path, bearer=None, body=None, headers=()):
-    """A request as bytes, with the few headers that a lean client sends."""
+    """A request as bytes, with the headers of a minimal client."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if bearer:
         lines.append(f"Authorization: Bearer {bearer}")
@@ -33,7 +33,7 @@ def request(method, path, bearer=None, body=None, headers=()):
 
 
 class Users:
-    """Some users and their tokens: the same ones for all requests of a run, so that the server knows them."""
+    """Some users and their tokens, the same for all requests of a run, so that the server has the tokens cached."""
 
     def __init__(self, bench, count, first=0):
         self.numbers = range(first, first + count)
@@ -72,7 +72,7 @@ def raw_answer(address, data):
 
 
 class Load:
-    """The load generator, with the requests it was given."""
+    """The load generator and its requests."""
 
     def __init__(self, bench):
         self.bench = bench
@@ -115,7 +115,7 @@ class Load:
         return told
 
     def one(self, server, requests, status=200, **options):
-        """Requests of one kind only; every answer must be right. Returns the kind's figures."""
+        """Requests of one kind only; every answer must be correct. Returns the kind's figures."""
         file = requests if hasattr(requests, "name") else self.file(requests)
         told = self.run(server, {"all": (1, status, file)}, **options)
         if told["errors"]:

@@ -1,4 +1,4 @@
-"""Processes that are measured: started on a free port of this machine, watched, and stopped by their id."""
+"""Measured processes: started on a free port of this machine, watched, and stopped by their id."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class Failed(Exception):
 
 
 def output(*command, **options):
-    """What a command prints; its failure is ours."""
+    """A command's output; if it fails, so does the measurement."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=ROOT, **options)
     if done.returncode:
         raise Failed(f"{command[0]} ended with {done.returncode}: {done.stderr[-2000:] or done.stdout[-2000:]}")
@@ -30,12 +30,12 @@ def output(*command, **options):
 
 
 def tool(name):
-    """The path of a tool that `scripts/tool` keeps."""
+    """The path of a tool that `scripts/tool` installs."""
     return output("scripts/tool", name)
 
 
 class Server:
-    """A process that says on its first lines where it listens."""
+    """A process that prints its address on its first lines."""
 
     def __init__(self, command, env=None, cwd=None, log=None, listening=r"http://([\d.]+:\d+)"):
         self.log = Path(log)
@@ -66,7 +66,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def rss(self):
-        """Bytes of memory it holds."""
+        """Its resident memory in bytes."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE
 
     def stop(self):
@@ -115,14 +115,14 @@ class Tasklane(Server):
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line and line[0] != "#"}
 
     def stop(self):
-        """A clean stop is part of every measurement."""
+        """Stops it; a clean stop is part of every measurement."""
         ended = self.process.poll() is None and super().stop()
         if ended:
             raise Failed(f"the server ended with {ended}: {self.log.read_text()[-2000:]}")
 
 
 class PocketBase(Server):
-    """PocketBase with a collection of tasks that only their owner sees."""
+    """PocketBase with a collection of tasks that only their owner can see."""
 
     password = "correct horse battery staple"
 
@@ -136,7 +136,7 @@ class PocketBase(Server):
         self.wait()
         root = self.call("POST", "/api/collections/_superusers/auth-with-password",
                          {"identity": "root@example.org", "password": self.password})["token"]
-        # The rate limiter is off unless it is switched on; its log is kept small, as it would be in production.
+        # The rate limiter is off by default; the log is kept small, as it would be in production.
         self.call("PATCH", "/api/settings", {"logs": {"maxDays": 0, "minLevel": 8}}, root)
         owners = self.call("GET", "/api/collections/users", None, root)["id"]
         own = "owner = @request.auth.id"
@@ -181,7 +181,7 @@ class PocketBase(Server):
 class Postgres:
     """A private cluster of `scripts/postgres`, with a database for each use."""
 
-    # Enough that no checkpoint falls into a measurement; the same for all that is compared.
+    # Large enough that no checkpoint falls into a measurement; the same for everything that is compared.
     settings = ("shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=1h")
 
     def __init__(self, bench):
@@ -191,7 +191,7 @@ class Postgres:
         self.bin = Path(output("scripts/postgres", "bin"))
 
     def program(self, name):
-        """A program of PostgreSQL's: beside the server, where its link points to, or on PATH."""
+        """One of PostgreSQL's programs: beside the server, where its link points, or on PATH."""
         server = self.bin / "postgres"
         for place in (self.bin, server.resolve().parent):
             if (place / name).exists():
@@ -228,7 +228,7 @@ class Database:
         return self.postgres.psql(self.url, text)
 
     def seed(self, users, tasks, first=0):
-        """So many users with so many tasks each, and statistics as after a while of use."""
+        """Inserts users with this many tasks each, and updates statistics as after a while of use."""
         self.sql(f"""
             INSERT INTO users (id, subject, seq)
             SELECT lpad(u::text, 32, '0')::uuid, lpad(u::text, 32, '0')::uuid::text, {tasks}
@@ -253,7 +253,7 @@ class Sqlite:
         migrate(bench, self.url)
 
     def seed(self, users, tasks, first=0):
-        """As in PostgreSQL."""
+        """The same as in PostgreSQL."""
         now = int(time.time() * 1e6)
         with sqlite3.connect(self.path) as base:
             # Python's SQLite may be older than the service's.

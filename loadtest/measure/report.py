@@ -1,4 +1,4 @@
-"""Results as files: everything as JSON, the table for people, and the plots."""
+"""Results as files: all data as JSON, a table as Markdown, and the plots."""
 
 import datetime
 import json
@@ -9,7 +9,7 @@ from .processes import Failed, tool
 
 
 class Results:
-    """The results of one commit on one day. A scenario that is run again takes the place of its earlier results."""
+    """The results of one commit on one day. A scenario that is run again replaces its earlier results."""
 
     def __init__(self, folder, commit, command):
         self.folder, self.commit, self.command = Path(folder), commit, command
@@ -19,7 +19,7 @@ class Results:
         self.all = json.loads(self.raw.read_text()) if self.raw.exists() else empty
 
     def add(self, bench, run, machine):
-        """Takes in what a scenario found, and writes everything anew."""
+        """Adds a scenario's results, and rewrites all files."""
         run = {**run, "command": self.command.strip(), "at": f"{datetime.datetime.now():%Y-%m-%d %H:%M}", "rounds": bench.rounds}
         for key, found in (("runs", [run]), ("targets", bench.targets), ("figures", bench.figures), ("series", bench.series)):
             kept = [each for each in self.all[key] if each["scenario"] != run["scenario"]]
@@ -34,7 +34,7 @@ class Results:
                 for each in self.all["targets"] if not each["reached"] and each["scenario"] in scenarios]
 
     def draw(self):
-        """The plots, by a Python that has matplotlib."""
+        """Draws the plots, with a Python that has matplotlib."""
         if not self.all["series"]:
             return
         done = subprocess.run([tool("plots"), Path(__file__).with_name("plots.py"), self.raw], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-// The documentation's pages in a real browser that reaches no other host.
+// The documentation's pages in a real browser that can reach no other host.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startBrowser, startServer, watch } from './harness.mjs';

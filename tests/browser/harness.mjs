@@ -1,4 +1,4 @@
-// A server of the tests' own, as a newcomer starts it, and Debian's Chromium.
+// A server for the tests, as a newcomer starts it, and Debian's Chromium.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
@@ -37,7 +37,7 @@ export async function startServer(settings = {}) {
   return { ...started, folder, stop };
 }
 
-/** A browser that knows no other host than this one. */
+/** A browser that can reach no other host than this one. */
 export function startBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -45,11 +45,11 @@ export function startBrowser() {
   });
 }
 
-/** Notes whatever a page has of errors, or asks for from elsewhere than the server and its own site. */
+/** Records a page's errors, and its requests to anywhere but the server and its own site. */
 export function watch(page, server, faults, site = server.address) {
   page.on('pageerror', (error) => faults.push(error.message));
   page.on('console', (message) => {
-    // A browser tells of each answer that is an error, whether the page knows what to do with it or not.
+    // A browser logs each error answer, whether or not the page handles it.
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) faults.push(message.text());
   });
   page.on('request', (request) => {
@@ -58,7 +58,7 @@ export function watch(page, server, faults, site = server.address) {
   });
 }
 
-/** Waits, not for ever, until `look` gives what is expected. */
+/** Waits, but not for ever, until `look` returns what is expected. */
 export async function becomes(look, expected) {
   let seen;
   for (let round = 0; round < 600; round++) {
@@ -80,7 +80,7 @@ export async function checkAccess(page, what) {
   assert.deepEqual(told, []);
 }
 
-/** A token of the server's demo user that was good until a minute ago. */
+/** A token of the server's demo user that was valid until a minute ago. */
 export function expiredToken(server) {
   const secret = readFileSync(join(server.folder, 'data/development-secret'), 'utf8').trim();
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');

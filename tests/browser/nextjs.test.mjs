@@ -1,4 +1,4 @@
-// The example of Next.js with Better Auth, built and driven once: each who signs up sees their own tasks only.
+// The example of Next.js with Better Auth, built and used once: each user sees only their own tasks.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -17,7 +17,7 @@ after(async () => {
   for (const step of undo.reverse()) await step();
 });
 
-/** A port that is free now: the site's address is part of its tokens, so it must be known before the site is. */
+/** A port that is free now: the site's address is part of its tokens, so it must be known before the site starts. */
 const freePort = () =>
   new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
@@ -53,7 +53,7 @@ before(async () => {
   undo.push(() => browser.close());
 });
 
-test('those who sign up see their own tasks only', async () => {
+test('each user sees only their own tasks', async () => {
   const faults = [];
   const context = await browser.newContext();
   const page = await context.newPage();

@@ -1,4 +1,4 @@
-// The demo page in a real browser: what a person can do on it, with a network and without, alone and in two windows.
+// The demo page in a real browser: what a person can do on it, online and offline, in one window and in two.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { becomes, checkAccess, expiredToken, startBrowser, startServer, watch } from './harness.mjs';
@@ -31,7 +31,7 @@ const call = (path, options = {}) =>
 const erase = () => call('', { method: 'DELETE', headers: { 'X-Confirm-Delete': 'demo' } });
 const stored = async () => (await (await call('/tasks')).json()).tasks;
 
-/** A window of the page, ready; whatever it logs as an error, or fetches from elsewhere, fails the test. */
+/** A window of the page, ready; an error in its log or a request to another host fails the test. */
 async function open({ in: place = context } = {}) {
   const page = await place.newPage();
   watch(page, server, faults);
@@ -63,7 +63,7 @@ test('a task is added with all its fields, and is in the store', async () => {
   await becomes(() => count(page, 'overdue').textContent(), '1');
 });
 
-test('a task is edited, and an edit that is left changes nothing', async () => {
+test('a task is edited, and a cancelled edit changes nothing', async () => {
   await add(page, 'Buy milk');
   await page.getByRole('button', { name: 'Edit: Buy milk' }).click();
   await page.fill('.editor [name=title]', 'Buy oat milk');
@@ -77,7 +77,7 @@ test('a task is edited, and an edit that is left changes nothing', async () => {
   assert.deepEqual(await titles(page), ['Buy oat milk']);
 });
 
-test('a tick shows at once, counts, and never flickers while slow answers come in', async () => {
+test('a completed task shows at once, counts, and never flickers while slow answers come in', async () => {
   await add(page, 'First');
   await add(page, 'Second');
   await becomes(() => count(page, 'open').textContent(), '2');
@@ -88,7 +88,7 @@ test('a tick shows at once, counts, and never flickers while slow answers come i
     await new Promise((resolve) => setTimeout(resolve, late++ % 2 ? 60 : 250));
     if (answer) await route.fulfill({ response: answer }).catch(() => {});
   });
-  // A person's own ticks are the only ones that may be seen: the page notes every state the box is in.
+  // Only the person's own clicks may change the box: the page records every state it has.
   await page.evaluate(() => {
     const box = document.querySelector('#list > li input');
     globalThis.seen = [box.checked];
@@ -110,7 +110,7 @@ test('a tick shows at once, counts, and never flickers while slow answers come i
   assert.deepEqual(await page.evaluate(() => globalThis.seen), [false, true, false, true]);
 });
 
-test('filters, tags, priority, search and sorting show what they say', async () => {
+test('filters, tags, priority, search and sorting show the right tasks', async () => {
   const today = await page.evaluate(() => new Date().toLocaleDateString('sv'));
   await add(page, 'Alpha', { priority: 'low', tags: 'home' });
   await add(page, 'Beta', { priority: 'high', due: today, tags: 'work' });
@@ -176,7 +176,7 @@ test('everything can be done with the keyboard', async () => {
   await page.getByRole('dialog').waitFor();
 });
 
-test('two windows stay in step', async () => {
+test('two windows agree', async () => {
   const other = await open({ in: await browser.newContext() });
   try {
     await add(page, 'Seen in both');
@@ -191,7 +191,7 @@ test('two windows stay in step', async () => {
   }
 });
 
-test('what is done offline is sent once when the network is back, and what others did is caught up', async () => {
+test('offline changes are sent once when the network is back, and others' changes appear', async () => {
   await add(page, 'Before');
   await becomes(async () => (await stored()).length, 1);
   await context.setOffline(true);
@@ -210,7 +210,7 @@ test('what is done offline is sent once when the network is back, and what other
   assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((name) => name.includes('write')).length), 0);
 });
 
-test('a reload forgets nothing: neither what is stored nor what is not yet sent', async () => {
+test('a reload loses nothing, neither what is stored nor what is not yet sent', async () => {
   await add(page, 'Stored');
   await becomes(async () => (await stored()).length, 1);
   const keys = new Set();
@@ -239,7 +239,7 @@ test('a reload forgets nothing: neither what is stored nor what is not yet sent'
   assert.equal((await stored()).length, 2);
 });
 
-test('an expired token is replaced without a word, and a pasted one is taken where none is given', async () => {
+test('an expired token is replaced silently, and a pasted one is used where the server gives none', async () => {
   let given = 0;
   await page.evaluate((token) => sessionStorage.setItem('tasklane.token', token), expiredToken(server));
   await page.route('**/demo/token', (route) => (given++, route.continue()));
@@ -259,7 +259,7 @@ test('an expired token is replaced without a word, and a pasted one is taken whe
   await becomes(() => titles(page), ['With another token']);
 });
 
-test('a write that the server refuses is taken back and told', async () => {
+test('a write that the server refuses is undone and reported', async () => {
   await page.route('**/api/me/tasks', (route) =>
     route.request().method() === 'POST'
       ? route.fulfill({ status: 422, json: { detail: 'Not like that', error: { code: 'VALIDATION_ERROR', details: null } } })
@@ -272,7 +272,7 @@ test('a write that the server refuses is taken back and told', async () => {
 
 for (const colorScheme of ['light', 'dark']) {
   for (const width of [1100, 400]) {
-    test(`it can be used by everybody: ${colorScheme}, ${width} pixels`, async () => {
+    test(`it is accessible: ${colorScheme}, ${width} pixels`, async () => {
       const other = await browser.newContext({ colorScheme, viewport: { width, height: 800 } });
       const page = await open({ in: other });
       try {

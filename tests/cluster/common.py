@@ -1,4 +1,4 @@
-"""What the scripts of this folder share."""
+"""What the scripts in this folder share."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def free_port():
-    """A port below those that systems take for outgoing connections: it is still free at the next start."""
+    """A port below the range for outgoing connections, so that it is still free at the next start."""
     for _ in range(1000):
         port = random.randrange(15000, 30000)
         with socket.socket() as listener:
@@ -25,7 +25,7 @@ def free_port():
 
 
 def until(holds, what, seconds=6, every=0.1):
-    """Waits until something holds, and returns what it gave."""
+    """Waits until `holds` returns something true, and returns that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -34,11 +34,11 @@ def until(holds, what, seconds=6, every=0.1):
         except OSError:
             pass
         time.sleep(every)
-    sys.exit(f"in vain: {what}")
+    sys.exit(f"waited in vain: {what}")
 
 
 def install(programs):
-    """Installs Debian's packages for those programs that are not there. No service of theirs is left running."""
+    """Installs Debian's packages of missing programs. None of their services is left running."""
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/usr/lib/postgresql/15/bin"])
     there = [folder for folder in path.split(os.pathsep) if os.path.isdir(folder)]
     missing = sorted({package for program, package in programs.items()

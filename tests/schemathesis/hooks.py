@@ -8,25 +8,25 @@ import uuid
 import schemathesis
 from schemathesis import GenerationMode
 
-# The subject of the token, which scripts/fuzz-api has made.
+# The subject of the token that scripts/fuzz-api made.
 SUBJECT = "fuzz"
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    # Two words for one thing, which may contradict each other.
+    # Two parameters for the same thing, which may contradict each other.
     if "completed" in case.query and case.query.get("status") in ("all", "pending", "completed"):
         del case.query["status"]
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
-    # One key names one request; short made-up ones would soon name two.
+    # One key names one request; short generated keys would soon name two.
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if "X-Confirm-Delete" in case.headers:
         case.headers["X-Confirm-Delete"] = SUBJECT
     # Only the service makes cursors.
     case.query.pop("cursor", None)
-    # One of some six hundred names.
+    # One of about six hundred names.
     if "tz" in case.query:
         case.query["tz"] = "Europe/Berlin"
     if case.operation.label == "POST /api/{user_id}/import":

@@ -1,4 +1,4 @@
-"""The scenarios by name, in the order in which they are run. Each is a module with a `run`."""
+"""The scenarios by name, in the order in which they run. Each is a module with a `run`."""
 
 from . import big_user, cluster, cold, concurrent, events, hot_user, limits, memory, mixed, peers, profile, reads, smoke, soak, start, writes
 

@@ -1,4 +1,4 @@
-"""MODE=cluster on one PostgreSQL: what strict and bounded reads cost beside sole mode's, and one, two and three replicas under the same load."""
+"""MODE=cluster on one PostgreSQL: the cost of strict and bounded reads, and one to three replicas under the same load."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +15,7 @@ def run(bench):
 
 
 def reads(bench, users):
-    """No target: the price of a read that shows what any other process has acknowledged."""
+    """No target: the cost of a read that shows what any other process has acknowledged."""
     store = bench.store("postgres")
     store.seed(len(users.numbers), 20)
     for what, requests in (
@@ -24,7 +24,7 @@ def reads(bench, users):
     ):
         file = bench.load.file(requests)
         for kind, settings in (("strict", {}), ("bounded, READ_MAX_STALENESS=1s", {"READ_MAX_STALENESS": "1s"})):
-            # A process in sole mode says that it is not alone, and serves as if it were.
+            # A process in sole mode warns that it is not alone, and serves as if it were.
             with Tasklane(bench, store) as sole, Tasklane(bench, store, MODE="cluster", **settings) as other:
                 sides, told = {"sole": sole, "cluster": other}, {}
                 for side in sides.values():
@@ -44,7 +44,7 @@ def reads(bench, users):
 
 
 def replicas(bench, users):
-    """The same load on one, two and three replicas: two cores are shared by all of them, PostgreSQL and the load generator."""
+    """The same load on one, two and three replicas; they share two cores with PostgreSQL and the load generator."""
     store = bench.store("postgres")
     store.seed(len(users.numbers), 20)
     kinds = {
@@ -67,7 +67,7 @@ def replicas(bench, users):
 
 
 def side_by_side(bench, servers, kinds):
-    """Each server gets its share of the users and of the connections, all at the same time, as by a balancer that hashes on the user."""
+    """Each server gets its share of users and connections, as from a balancer that hashes on the user."""
 
     def one(place):
         share = {name: (weight, status, bench.load.file(requests[place::len(servers)])) for name, (weight, status, requests) in kinds.items()}

@@ -1,4 +1,4 @@
-"""Users whose lane is not in memory: what reading one costs beyond the SELECT itself."""
+"""Users whose lane is not in memory: what a read costs beyond the SELECT itself."""
 
 import json
 
@@ -17,7 +17,7 @@ def run(bench):
         turn = 0
 
         def some():
-            # Other users each time, spread over the table, so that both find what the database keeps and no more.
+            # Different users each time, spread over the table, so that both meet the same state of the database's cache.
             nonlocal turn
             turn += 1
             return list(everybody.numbers)[turn % 7 :: 10]
@@ -26,7 +26,7 @@ def run(bench):
             numbers = set(some())
             requests = [r for n, r in zip(everybody.numbers, all_lists) if n in numbers]
             with Tasklane(bench, store) as server:
-                # Connections to the database, prepared statements and the process's own pages are warm, the users are not.
+                # Database connections, prepared statements and the process's pages are warm; the users are not.
                 warm = Users(bench, 64, 0)
                 bench.load.one(server, lists(warm), once=True, connections=16)
                 told = bench.load.one(server, requests, once=True, connections=connections)

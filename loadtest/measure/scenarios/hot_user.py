@@ -1,4 +1,4 @@
-"""One user for whom everybody writes: 128 connections toggle the same task."""
+"""One user with many writers: 128 connections toggle the same task."""
 
 from ..load import Users, lists
 from ..processes import Server, Tasklane

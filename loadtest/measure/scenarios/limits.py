@@ -1,4 +1,4 @@
-"""Against the limits of the HTTP stack and the database: a bare actix-web server, and pgbench."""
+"""Compared with the limits of the HTTP stack and the database: a bare actix-web server, and pgbench."""
 
 import subprocess
 
@@ -25,7 +25,7 @@ def reads(bench):
 
 
 def compare(bench, server, number, what, requests, status):
-    """The server beside one that sends the same answers, those of all users in turn."""
+    """The server compared with one that only sends the same answers, those of all users in turn."""
     answers = bench.work / f"answers-{number}"
     answers.mkdir()
     for place, one in enumerate(requests):

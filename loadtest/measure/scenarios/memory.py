@@ -1,4 +1,4 @@
-"""Memory per user, and whether the byte budget holds when more users come than fit."""
+"""Memory per user, and whether the byte budget holds with more users than fit."""
 
 import json
 import time
@@ -13,12 +13,12 @@ def run(bench):
 
 
 def weight(bench):
-    """The memory of a warm user, from the growth of the process as users come."""
+    """The memory of a warm user, from the growth of the process with each user."""
     steps = [1000, 5000] if bench.quick else [1000, 10_000, 20_000, 50_000]
     store = bench.store("sqlite")
     store.seed(steps[-1], 20)
     with Tasklane(bench, store, CACHE_MAX_BYTES=8 << 30) as server:
-        # What the first requests bring along belongs to nobody.
+        # Memory of the first requests does not belong to a user.
         first = bench.load.one(server, lists(Users(bench, steps[0])), once=True, connections=16)
         settled = server.rss()
         done, grown = steps[0], [(steps[0], settled)]
@@ -33,7 +33,7 @@ def weight(bench):
         bench.line("Memory against users", "JSON of the lists", users, users * first["body_bytes"] / first["count"] / (1 << 20))
     each = (grown[-1][1] - settled) / (done - steps[0])
     body = told["body_bytes"] / told["count"]
-    # The list's frame is not a task's.
+    # The list's frame does not count as a task's.
     tasks = body - len('{"tasks":[],"count":20,"total":20,"next_cursor":null}') - 19
     bench.target(9, "memory of a warm user with 20 tasks, whose list was read", "the bytes of their JSON", "at most 1",
                  each / (2 * tasks + 1024),
@@ -56,14 +56,14 @@ def budget(bench):
             most = max(most, server.rss())
             time.sleep(0.3)
             lanes = max(lanes, server.metrics()["tasklane_lanes"])
-        # The first ones have long left.
+        # The first users were evicted long ago.
         early = Users(bench, 200)
         right = 0
         for number, one in zip(early.numbers, lists(early)):
             body = json.loads(raw_answer(server.address, one).split(b"\r\n\r\n", 1)[1])
             right += [task["title"] for task in body["tasks"]] == [f"Task {t} of user {number}" for t in range(5, 0, -1)]
         if right != len(early.numbers):
-            raise Failed(f"only {right} of {len(early.numbers)} users were served rightly again")
+            raise Failed(f"only {right} of {len(early.numbers)} users were served correctly again")
     bench.target("budget", f"resident memory, {users:,} users visited, CACHE_MAX_BYTES 64 MiB", "the budget + 100 MiB",
-                 "at most 164", most / (1 << 20), f"{most / (1 << 20):.0f} MiB at the most, {lanes:,.0f} lanes; 200 evicted users served rightly again")
+                 "at most 164", most / (1 << 20), f"{most / (1 << 20):.0f} MiB at most, {lanes:,.0f} lanes; 200 evicted users served correctly again")
     store.drop()

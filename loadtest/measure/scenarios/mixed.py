@@ -1,4 +1,4 @@
-"""1,000 connections, four reads for a write, for a minute."""
+"""1,000 connections, four reads for each write, for a minute."""
 
 from ..load import Users, lists, posts
 from ..processes import Tasklane

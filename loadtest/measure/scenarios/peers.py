@@ -1,4 +1,4 @@
-"""Against the alternatives: PocketBase, and a plain handler with one statement a request."""
+"""Compared with the alternatives: PocketBase, and a plain handler with one statement per request."""
 
 from ..load import Users, lists, posts, request
 from ..processes import PocketBase, Server, Tasklane
@@ -32,7 +32,7 @@ def pocketbase(bench):
         store.drop()
         store = bench.store("sqlite")
         store.seed(count, 1)
-        # Room for all that is made: beyond the budget it would be measured how fast users are read again.
+        # Room for all tasks: beyond the budget this would measure how fast users are reloaded.
         with Tasklane(bench, store, CACHE_MAX_BYTES=8 << 30) as server:
             ours, theirs = bench.load.file(posts(users)), bench.load.file(creates)
             found = bench.alternate(
@@ -44,7 +44,7 @@ def pocketbase(bench):
 
 
 def plain(bench):
-    """No target: how far a service ordinarily made is behind, on the same PostgreSQL."""
+    """No target: compares with an ordinary service on the same PostgreSQL."""
     users = Users(bench, 1000)
     store = bench.store("postgres")
     store.seed(1000, 20)

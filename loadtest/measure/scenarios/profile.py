@@ -1,4 +1,4 @@
-"""Instructions a request takes outside the kernel, counted by callgrind: exact where times are disturbed."""
+"""Instructions per request outside the kernel, counted by callgrind: exact where times vary."""
 
 import os
 import re
@@ -12,10 +12,10 @@ WARM, COUNTED = 300, 1000
 
 
 class Counted:
-    """Runs a server's command under callgrind, which counts while it is told to."""
+    """Runs a server's command under callgrind, which counts while it is switched on."""
 
     def __init__(self, bench, name, env=None):
-        # Valgrind finds its process by these two variables, which must be those of the process; ours has HOST for a setting.
+        # Valgrind's control program needs the same two variables as the process; HOST is also a setting of ours.
         self.env = {**os.environ, **(env or {})}
         for missing in set() if env is None else {"USER", "LOGNAME", "HOSTNAME"}:
             self.env.pop(missing, None)
@@ -24,7 +24,7 @@ class Counted:
                        f"--callgrind-out-file={self.out}"]
 
     def requests(self, bench, server, requests, status):
-        """Instructions for each of some requests."""
+        """Instructions per request."""
         send = lambda count: bench.load.one(
             server, [requests[turn % len(requests)] for turn in range(count)], status=status, once=True, connections=8)
         switch = lambda state: output("callgrind_control", "-i", state, server.process.pid, env=self.env, timeout=60)
@@ -34,7 +34,7 @@ class Counted:
         switch("off")
 
     def annotated(self, most=25):
-        """The total, and the functions that took most, each as instructions a request."""
+        """The total and the most expensive functions, in instructions per request."""
         text = output("callgrind_annotate", "--threshold=100", "--show-percs=no", self.out)
         total, functions = 0, {}
         for line in text.splitlines():
@@ -45,7 +45,7 @@ class Counted:
             if "PROGRAM TOTALS" in name:
                 total = count
             elif place := re.match(r"[^:]*:(.*?)( \[.*\])?$", name):
-                # What was inlined is listed by the file it came from.
+                # Inlined code is listed under its source file.
                 functions[place.group(1)] = functions.get(place.group(1), 0) + count
         return total, sorted(functions.items(), key=lambda each: -each[1])[:most]
 

@@ -1,4 +1,4 @@
-"""`loadtest/smoke`: whole task lives by 128 clients on both stores, every answer checked."""
+"""`loadtest/smoke`: 128 clients create, change and delete tasks on both stores, every answer checked."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ def run(bench):
 
 
 def script(bench, name, **env):
-    """One of the scripts beside this folder, whose table is kept."""
+    """Runs one of loadtest's scripts, and keeps its table."""
     env = {**os.environ, "TASKLANE_BIN": str(bench.binary("tasklane")), **env}
     done = subprocess.run([str(ROOT / "loadtest" / name)], env=env, capture_output=True, text=True)
     if done.returncode:

@@ -10,7 +10,7 @@ def run(bench):
     store = bench.store("postgres")
     store.seed(1000, 20)
     load = bench.load
-    # Nothing that only ever adds: at the end there are as many tasks as at the start.
+    # No creates: at the end there are as many tasks as at the start.
     kinds = {
         "list": (40, 200, load.file(lists(users))),
         "get": (40, 200, load.file(users.each("GET", "/api/{user}/tasks/{task 7}"))),

@@ -1,4 +1,4 @@
-"""From the start of the process to the first /health, with a million tasks in the store and with none."""
+"""The time from process start to the first /health, with a million tasks in the store and with none."""
 
 import socket
 import time

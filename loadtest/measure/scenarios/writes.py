@@ -1,4 +1,4 @@
-"""Writes under growing load: latency, throughput, and how many users one commit carries."""
+"""Writes under growing load: latency, throughput, and users per commit."""
 
 from ..load import Users, lists, posts
 from ..processes import Tasklane
@@ -10,7 +10,7 @@ def run(bench):
     for kind in ("postgres", "sqlite"):
         store = bench.store(kind)
         store.seed(1000, 20)
-        # Room for all that is made, as in peers.py.
+        # Room for all tasks, as in peers.py.
         with Tasklane(bench, store, CACHE_MAX_BYTES=8 << 30) as server:
             bench.load.one(server, lists(users), once=True, connections=16)
             for connections in (1, 4, 16, 64, 128, 256, 512, 1000):

@@ -1,7 +1,7 @@
-//! One HTTP/1.1 exchange on a kept connection.
+//! One HTTP/1.1 exchange on an open connection.
 //!
-//! A load generator shares the machine with what it measures, so this does no more than it must: the
-//! request comes as ready bytes, and of the answer only the status and the length are looked at.
+//! A load generator shares the machine with what it measures, so this does as little as possible: the request
+//! is prepared bytes, and of the answer only status and length are read.
 
 use std::io::{self, ErrorKind};
 
@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 /// Bytes read at once; an answer of 20 tasks fits.
 const CHUNK: usize = 32 * 1024;
 
-/// A connection with what was read from it and not yet used.
+/// A connection, and the bytes read from it but not yet used.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// Where the unread bytes of the buffer end.
+    /// Where the unused bytes of the buffer end.
     filled: usize,
 }
 
@@ -52,7 +52,7 @@ impl Connection {
     /// Sends a request and reads its answer to the end.
     ///
     /// # Errors
-    /// Those of the system; `InvalidData` for an answer that is no HTTP/1.1.
+    /// Those of the system; `InvalidData` for an answer that is not HTTP/1.1.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.stream.write_all(request).await?;
         self.filled = 0;
@@ -81,7 +81,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// The last answer's bytes, head and body, as they came.
+    /// The last answer's bytes, head and body, as received.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
         &self.buffer[..self.filled]
@@ -135,7 +135,7 @@ fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
 }
 
-/// The length of a body of chunks (RFC 9112, section 7.1); `None` while it is not whole.
+/// The length of a chunked body (RFC 9112, section 7.1); `None` while it is incomplete.
 fn chunked(mut rest: &[u8]) -> io::Result<Option<usize>> {
     let mut body = 0;
     loop {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_added_up_once_the_last_one_is_there() {
+    fn chunks_are_added_up_once_the_last_one_has_arrived() {
         let whole = b"5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n";
         assert_eq!(chunked(whole).unwrap(), Some(15));
         for end in 0..whole.len() {

@@ -1,4 +1,4 @@
-//! Latencies, counted and told as JSON.
+//! Latencies, counted and printed as JSON.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub struct Times(Histogram<u64>);
 
 impl Default for Times {
     fn default() -> Self {
-        // These bounds are fit for a histogram.
+        // These bounds are valid for a histogram.
         Self(Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("the bounds are in order"))
     }
 }
@@ -22,7 +22,7 @@ impl Times {
         self.0.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Takes another's counts in.
+    /// Adds another's counts.
     ///
     /// # Panics
     /// Never: all have the same bounds.

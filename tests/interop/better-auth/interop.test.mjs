@@ -1,5 +1,5 @@
-// Tasklane against a real Better Auth: sign up, fetch a token, live a task's life; keys that rotate; a provider that goes
-// and comes back. TASKLANE names the binary. Every process listens on 127.0.0.1 and dies with its test.
+// Tasklane with a real Better Auth: sign up, fetch a token, create, change and delete a task; keys that rotate; a provider
+// that stops and restarts. TASKLANE names the binary. Every process listens on 127.0.0.1 and ends with its test.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 const binary = process.env.TASKLANE ?? assert.fail('set TASKLANE to the binary, or run scripts/interop');
 const issuer = fileURLToPath(new URL('issuer.mjs', import.meta.url));
 
-/** Starts a process and waits for the line of `stream` that `read` makes something of. */
+/** Starts a process and waits for a line of `stream` from which `read` returns a value. */
 async function start(t, command, args, options, stream, read) {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
   const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -57,7 +57,7 @@ async function startTasklane(t, base) {
   return start(t, binary, [], { env, cwd: folder }, 'stderr', listening);
 }
 
-/** Calls Tasklane; gives the status, the body, and the headers. */
+/** Calls Tasklane; returns status, body and headers. */
 async function call(tasklane, token, path, method = 'GET', body = undefined) {
   const answer = await fetch(`${tasklane.address}/api/${path}`, {
     method,
@@ -68,7 +68,7 @@ async function call(tasklane, token, path, method = 'GET', body = undefined) {
   return { status: answer.status, body: text ? JSON.parse(text) : null, headers: answer.headers };
 }
 
-/** Asks for the list until the status is as wanted: a key that was just made may be half a minute away. */
+/** Asks for the list until the status is as expected: a new key may take half a minute to be fetched. */
 async function until(tasklane, token, status) {
   let answer;
   for (let tries = 0; tries < 160; tries += 1) {
@@ -79,7 +79,7 @@ async function until(tasklane, token, status) {
   assert.fail(`never ${status}: ${JSON.stringify(answer.body)}`);
 }
 
-/** A further token of the same session, as a frontend fetches it when the last one is old. */
+/** Another token of the same session, as a frontend fetches it when the last one expires. */
 async function nextToken(provider) {
   const answer = await fetch(provider.token_url, { headers: { Authorization: `Bearer ${provider.session_token}` } });
   assert.equal(answer.status, 200);
@@ -119,7 +119,7 @@ for (const alg of ['EdDSA', 'ES256', 'RS256']) {
       assert.equal((await call(tasklane, token, path, 'DELETE')).status, 204);
       assert.equal((await call(tasklane, token, path)).status, 404);
 
-      // Nobody else's path, and no other of Better Auth's signatures.
+      // Not another user's path, and none of Better Auth's other signatures.
       assert.equal((await call(tasklane, token, `${randomUUID()}/tasks`)).status, 401);
       assert.ok(provider.session_cache, 'the session cookie has a JWT');
       assert.equal((await call(tasklane, provider.session_cache, 'me/tasks')).status, 401);
@@ -136,12 +136,12 @@ test('keys rotate while it runs', async (t) => {
   await sleep(1500);
   const token = await nextToken(provider);
   assert.notEqual(header(token).kid, header(provider.token).kid);
-  // The first unknown key is asked for at once; the retired one is still published, and still good.
+  // The first unknown key is fetched at once; the retired one is still published and still valid.
   assert.equal((await call(tasklane, token, 'me/tasks')).body.count, 1);
   assert.equal((await call(tasklane, provider.token, 'me/tasks')).status, 200);
 });
 
-test('Better Auth is stopped and started again, with its keys and then with new ones', async (t) => {
+test('Better Auth restarts, first with its keys and then with new ones', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tasklane-issuer-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const port = await freePort();
@@ -152,7 +152,7 @@ test('Better Auth is stopped and started again, with its keys and then with new 
   await until(tasklane, first.token, 200);
   const unseen = await nextToken(first);
   await first.stop();
-  // While it is down: who was in, and who comes with a token of a known key.
+  // While it is down: a token that was accepted before, and a new token of a known key.
   assert.equal((await call(tasklane, first.token, 'me/tasks', 'POST', { title: 'while it is down' })).status, 201);
   assert.equal((await call(tasklane, unseen, 'me/tasks')).body.count, 1);
 
@@ -167,7 +167,7 @@ test('Better Auth is stopped and started again, with its keys and then with new 
   assert.equal((await until(tasklane, third.token, 200)).body.count, 0);
 });
 
-test('while the keys cannot be had, a token is neither taken nor called wrong', async (t) => {
+test('while the keys cannot be fetched, a token is neither accepted nor called invalid', async (t) => {
   const provider = await startIssuer(t);
   const tasklane = await startTasklane(t, `http://127.0.0.1:${await freePort()}`);
   const answer = await call(tasklane, provider.token, 'me/tasks');

@@ -47,7 +47,7 @@ if (given.help || !keys[given.alg] || !['default', 'uuid'].includes(given.ids)) 
   process.exit(given.help ? 0 : 2);
 }
 
-// Better Auth wants its own address, which is known only once the port is.
+// Better Auth needs its own address, which is known only once the port is.
 let handle = (_, answer) => answer.writeHead(503).end();
 const server = createServer((request, answer) => handle(request, answer));
 await new Promise((listening, failed) => {

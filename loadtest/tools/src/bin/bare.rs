@@ -1,5 +1,5 @@
-//! The bare server: actix-web giving ready answers in turn, and doing nothing else. What is faster than
-//! this is not to be had with this HTTP stack.
+//! The bare server: actix-web sends ready answers in turn and does nothing else. With this HTTP stack nothing
+//! can be faster.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
 use clap::Parser;
 
-/// Gives the answers in turn to every GET of /api/{user}/tasks and below.
+/// Sends the answers in turn to every GET of /api/{user}/tasks and below.
 #[derive(Parser)]
 struct Options {
-    /// Files, each with an answer as a server sent it: status line, headers, body. As many different ones as the
-    /// other side has, so that both read as much memory.
+    /// Files, each with an answer as a server sent it: status line, headers, body. As many different ones as
+    /// the other server has, so that both read as much memory.
     #[arg(required = true)]
     answers: Vec<PathBuf>,
     #[arg(long, default_value_t = 2)]
     workers: usize,
 }
 
-/// An answer, taken apart.
+/// An answer's parts.
 #[derive(Clone)]
 struct Answer {
     status: StatusCode,
@@ -64,7 +64,7 @@ impl Answer {
 
 async fn serve(options: Options) -> io::Result<()> {
     let read =
-        |file| Answer::read(&std::fs::read(file)?).ok_or_else(|| io::Error::other("a file holds no answer"));
+        |file| Answer::read(&std::fs::read(file)?).ok_or_else(|| io::Error::other("a file has no answer"));
     let answers: Arc<[Answer]> = options.answers.iter().map(read).collect::<Result<_, _>>()?;
     let server = HttpServer::new(move || {
         let get = |path: &str| {

@@ -1,4 +1,4 @@
-//! Event streams by the thousand: opens them for one user, has the user write, and counts who heard of
+//! Opens thousands of event streams for one user, lets the user write, and measures which streams received
 //! each write, and when. It prints one JSON object.
 
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long the last event may take to the last stream.
+/// How long the last event may take to reach the last stream.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Opens event streams of one user and counts what arrives.
@@ -36,12 +36,12 @@ struct Options {
     /// Milliseconds between two writes.
     #[arg(long, default_value_t = 100)]
     pause: u64,
-    /// Runs once all streams are open and again once all is heard; a line on stdin goes on.
+    /// Pauses when all streams are open, and again when everything has arrived; a line on stdin continues.
     #[arg(long)]
     halt: bool,
 }
 
-/// The event ids in a stretch of a stream that are changes, and how many bytes were used up.
+/// The ids of the changes in a piece of a stream, and how many bytes were consumed.
 fn changes(text: &[u8]) -> (Vec<u64>, usize) {
     let (mut ids, mut used) = (Vec::new(), 0);
     while let Some(end) = memmem::find(&text[used..], b"\n\n") {
@@ -57,7 +57,7 @@ fn changes(text: &[u8]) -> (Vec<u64>, usize) {
     (ids, used)
 }
 
-/// One stream: tells each event it hears, until `writes` are heard.
+/// One stream: reports each event, until `writes` have arrived.
 async fn stream(
     address: Arc<str>,
     open: Arc<Vec<u8>>,
@@ -81,7 +81,7 @@ async fn stream(
         buffer.drain(..used);
         count += ids.len();
         for id in ids {
-            // Nobody listens any more only when the time is up.
+            // The receiver is gone only when the time is up.
             let _ = heard.send((id, now));
         }
         if count >= writes {
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_changes_are_taken_out_of_a_stream() {
+    fn only_complete_changes_are_consumed() {
         let text =
             b"retry: 2000\nevent: hello\nid: 7\ndata: {}\n\nevent: change\nid: 8\ndata: {}\n\nevent: ch";
         assert_eq!(changes(text), (vec![8], text.len() - 9));

@@ -1,7 +1,7 @@
-//! The load generator: ready requests over kept connections, as fast as they are answered.
+//! The load generator: sends prepared requests over open connections, as fast as they are answered.
 //!
-//! Each connection sends the next request when the last one is answered (a closed loop). Which one is
-//! drawn at random, by the kinds' weights; the numbers come from a fixed seed. It prints one JSON object.
+//! Each connection sends its next request when the last one is answered (a closed loop). The request is
+//! chosen at random by the kinds' weights, with a fixed seed. It prints one JSON object.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Failed connections of one client after which it gives up.
 const TRIES: u32 = 100;
 
-/// Sends ready requests as fast as they are answered.
+/// Sends prepared requests as fast as they are answered.
 #[derive(Parser)]
 struct Options {
     /// host:port
@@ -41,8 +41,8 @@ struct Options {
     /// Sends every request of the first kind once, in order, and ends; without warm-up.
     #[arg(long)]
     once: bool,
-    /// name=weight=status=file: requests of one kind, and the status each answer must have. The file
-    /// holds for each request its length in decimal, a newline, and its bytes.
+    /// name=weight=status=file: requests of one kind, and the status that each answer must have. For each
+    /// request the file has its length in decimal, a newline, and its bytes.
     #[arg(required = true)]
     kinds: Vec<Kind>,
 }
@@ -123,13 +123,13 @@ struct Plan {
     once: Option<AtomicUsize>,
 }
 
-/// What came of the requests of one kind.
+/// The results of the requests of one kind.
 #[derive(Clone, Default)]
 struct Tally {
     times: Times,
     bytes: u64,
     errors: u64,
-    /// How often each wrong status, or fault of the connection, was met.
+    /// How often each wrong status or connection failure occurred.
     faults: BTreeMap<String, u64>,
 }
 
@@ -149,7 +149,7 @@ impl Tally {
     }
 }
 
-/// Marsaglia's xorshift64 ("Xorshift RNGs", 2003): a few instructions a number.
+/// Marsaglia's xorshift64 ("Xorshift RNGs", 2003): a few instructions per number.
 struct Dice(u64);
 
 impl Dice {

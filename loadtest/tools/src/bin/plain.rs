@@ -1,5 +1,5 @@
-//! The plain server: what one would write first. Every request is one statement on a pooled connection,
-//! on the same tables; a write is an autocommit of its own. It asks for no token, which is in its favour.
+//! The plain server, as one would write it first: every request is one statement on a pooled connection, on
+//! the same tables; every write is an autocommit. It checks no token, which is in its favour.
 
 use std::time::Duration;
 use std::{io, process};
@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 use uuid::Uuid;
 
-/// Serves tasks, one statement a request.
+/// Serves tasks, one statement per request.
 #[derive(Parser)]
 struct Options {
     /// postgres://…

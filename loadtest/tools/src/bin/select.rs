@@ -1,5 +1,5 @@
-//! What loading a user costs at the least: the statement by which the service reads a cold user, sent
-//! through tokio-postgres on kept connections, its rows received and dropped.
+//! The minimum cost of loading a user: the statement with which the service reads a cold user, sent through
+//! tokio-postgres on open connections, its rows received and dropped.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// The service's own.
 const LOAD: &str = include_str!("../../../../src/store/postgres/sql/load.sql");
 
-/// The columns of a task that it reads, and what stands in other rows in the place of the last ones.
+/// The columns of a task that it reads, and what other rows have instead of the last ones.
 const TASK: &str = "id, title, description, completed, created_at, updated_at, version,
     priority, tags::text, due_date, completed_at, position";
 const UNSET: &str = "NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text";
@@ -27,7 +27,7 @@ const UNSET: &str = "NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL
 struct Options {
     /// postgres://…
     url: String,
-    /// A file of user ids (UUIDs), one a line.
+    /// A file of user ids (UUIDs), one per line.
     users: PathBuf,
     #[arg(long, default_value_t = 1)]
     connections: usize,
