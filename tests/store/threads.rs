@@ -1,4 +1,4 @@
-//! The connections that threads have of their own in PostgreSQL.
+//! Threads' own connections to PostgreSQL.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,13 +15,13 @@ fn as_a_worker<T>(test: impl Future<Output = T>) -> T {
     Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
 
-/// Whether so many connections are open, and all of them idle.
+/// Whether the number of open connections is in this range, and all of them are idle.
 fn is_settled(store: &PostgresStore, sizes: &RangeInclusive<usize>) -> bool {
     let PoolState { size, idle, waiting } = store.pool();
     sizes.contains(&size) && (idle, waiting) == (size, 0)
 }
 
-/// Waits until it is so.
+/// Waits until [`is_settled`].
 async fn settled(store: &PostgresStore, sizes: RangeInclusive<usize>) {
     for _ in 0..3000 {
         if is_settled(store, &sizes) {
@@ -32,7 +32,8 @@ async fn settled(store: &PostgresStore, sizes: RangeInclusive<usize>) {
     panic!("{:?}, and not {sizes:?} idle connections", store.pool());
 }
 
-/// The process ids of the server's ends of the store's connections, and when each was asked last, in order.
+/// The store's connections: the process id of each at the server, and when its last query began. Ordered by
+/// id.
 fn backends_asked(database: &PostgresDatabase) -> Vec<(i32, String)> {
     let (client, name) = (database.client(), database.name().to_owned());
     on_store_runtime(async move {
@@ -47,7 +48,7 @@ fn backends(database: &PostgresDatabase) -> Vec<i32> {
     backends_asked(database).into_iter().map(|(pid, _)| pid).collect()
 }
 
-/// The only one of them, once the one that brought the tables up to date has ended.
+/// The only connection, once the one that migrated the tables has ended.
 async fn one_backend(database: &PostgresDatabase) -> i32 {
     for _ in 0..3000 {
         if let [one] = backends(database)[..] {
@@ -58,7 +59,7 @@ async fn one_backend(database: &PostgresDatabase) -> i32 {
     panic!("{} connections", backends(database).len());
 }
 
-/// Waits until none is left, for some time on end.
+/// Waits until there has been no connection for a while.
 async fn nothing_left(database: &PostgresDatabase) {
     let mut in_a_row = 0;
     for _ in 0..3000 {
@@ -71,7 +72,7 @@ async fn nothing_left(database: &PostgresDatabase) {
     panic!("connections are left");
 }
 
-/// A user with one task, written by a store that is gone.
+/// A user with one task, written by a store that is closed by now.
 fn stored_user(database: &PostgresDatabase) -> User {
     let user = User::new();
     as_a_worker(async {
@@ -83,7 +84,7 @@ fn stored_user(database: &PostgresDatabase) -> User {
     user
 }
 
-/// Runs a test on a thread that is attached to a store with so many connections, and has its first one.
+/// Runs a test on a thread that is attached to a store with this pool size and has its first connection.
 fn attached(pool_size: usize, test: impl AsyncFnOnce(&PostgresDatabase, &PostgresStore, &User)) {
     let database = PostgresDatabase::create();
     let user = stored_user(&database);
@@ -97,7 +98,7 @@ fn attached(pool_size: usize, test: impl AsyncFnOnce(&PostgresDatabase, &Postgre
 }
 
 #[test]
-fn a_thread_that_is_attached_reads_without_the_pool_and_another_one_by_it() {
+fn an_attached_thread_reads_on_its_own_connection_and_another_thread_through_the_pool() {
     needs!(Postgres);
     attached(9, async |database, store, user| {
         let own = one_backend(database).await;
@@ -114,9 +115,9 @@ fn a_thread_that_is_attached_reads_without_the_pool_and_another_one_by_it() {
 }
 
 #[test]
-fn what_comes_while_a_threads_connections_are_at_work_goes_by_the_pool_and_they_have_a_limit() {
+fn reads_beyond_a_threads_own_connections_use_the_pool_and_its_own_are_limited() {
     needs!(Postgres);
-    // The committer has one, and threads may have two of the other four.
+    // One is the committer's; of the other four, threads may have two.
     attached(5, async |database, store, user| {
         for _ in 0..5 {
             let loads = (0..40).map(|_| load(store, user));
@@ -124,7 +125,7 @@ fn what_comes_while_a_threads_connections_are_at_work_goes_by_the_pool_and_they_
                 assert_eq!(stored.unwrap().tasks.len(), 1);
             }
         }
-        // The last one of the thread's may still be on its way.
+        // The thread's second one may still be opening.
         settled(store, 3..=4).await;
         let all = backends(database).len();
         assert!((3..=4).contains(&all), "{all} connections");
@@ -132,7 +133,7 @@ fn what_comes_while_a_threads_connections_are_at_work_goes_by_the_pool_and_they_
 }
 
 #[test]
-fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
+fn connections_ended_by_the_server_fail_no_read_and_are_replaced() {
     needs!(Postgres);
     attached(9, async |database, store, user| {
         for _ in 0..2 {
@@ -142,10 +143,11 @@ fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
                 let sql = "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid";
                 client.query(sql, &[&ended]).await.unwrap();
             });
-            // By the pool until the thread has another one, which takes it a second. The pool may have opened
-            // several meanwhile, which take turns; the thread's does all there is.
+
+            // The pool serves reads until the thread has a connection again, which it tries after a second.
+            // It may then have two, if the second was opened while the first was on its way; one of them
+            // serves all reads.
             for round in 0.. {
-                assert!(round < 3000, "the thread has none again: {:?}", store.pool());
                 let asked_before = backends_asked(database);
                 for _ in 0..6 {
                     assert_eq!(load(store, user).await.unwrap().seq, Seq::new(1));
@@ -156,6 +158,7 @@ fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
                 if asked == 1 && replaced && is_settled(store, &(2..=9)) {
                     break;
                 }
+                assert!(round < 1000, "{:?}: of {before:?}, {asked_before:?} became {now:?}", store.pool());
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -163,7 +166,7 @@ fn connections_that_the_server_ends_cost_no_read_and_are_replaced() {
 }
 
 #[test]
-fn a_caller_that_goes_away_leaves_the_connection_to_the_next() {
+fn a_cancelled_read_leaves_its_connection_to_the_next_one() {
     needs!(Postgres);
     attached(4, async |database, store, user| {
         let own = one_backend(database).await;
@@ -179,12 +182,12 @@ fn a_caller_that_goes_away_leaves_the_connection_to_the_next() {
 }
 
 #[test]
-fn a_thread_that_is_attached_twice_or_ends_takes_no_place_from_others() {
+fn threads_that_attach_twice_or_end_take_no_connection_from_others() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let user = stored_user(&database);
     as_a_worker(async {
-        // One place for all threads.
+        // One connection for all threads.
         let store = database.connect(|options| options.pool_size = 4).await;
         for _ in 0..3 {
             std::thread::scope(|scope| {
@@ -205,7 +208,7 @@ fn a_thread_that_is_attached_twice_or_ends_takes_no_place_from_others() {
 }
 
 #[test]
-fn a_store_that_is_closed_leaves_none_behind() {
+fn a_closed_store_leaves_no_connection_open() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     as_a_worker(async {
@@ -215,7 +218,7 @@ fn a_store_that_is_closed_leaves_none_behind() {
             if opened {
                 settled(&store, 1..=1).await;
             } else {
-                // It is just being opened, and goes on to be.
+                // It is being opened, and this continues.
                 tokio::task::yield_now().await;
             }
             store.close().await;
