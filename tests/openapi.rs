@@ -1,4 +1,4 @@
-//! The OpenAPI document in the repository is the one the code generates, and it is complete.
+//! The OpenAPI document in the repository is the one that the code generates, and it is complete.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 
@@ -26,7 +26,7 @@ fn the_document_in_the_repository_is_the_generated_one() {
     let first = golden.lines().zip(generated.lines()).position(|(old, new)| old != new);
     assert!(
         golden == generated,
-        "openapi.json differs (first in line {}); `UPDATE_GOLDEN=1 cargo test --test openapi` writes it anew",
+        "openapi.json differs (first in line {}); `UPDATE_GOLDEN=1 cargo test --test openapi` rewrites it",
         first.map_or_else(|| golden.lines().count().min(generated.lines().count()) + 1, |line| line + 1)
     );
 }
@@ -114,7 +114,7 @@ fn every_body_has_an_example() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_resolves() {
     fn visit(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(fields) => {
@@ -133,7 +133,7 @@ fn every_reference_leads_somewhere() {
     assert!(!references.is_empty());
     for reference in references {
         let pointer = reference.strip_prefix('#').expect("references stay within the document");
-        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        assert!(document.pointer(pointer).is_some(), "{reference} does not resolve");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The HTTP contract, checked from outside: every test starts the real binary on a port of its own,
-//! with a store of its own, and talks to it over sockets. Nothing here knows the service's inside.
+//! The HTTP contract, checked from outside: every test starts the real binary on its own port, with its own
+//! store, and talks to it over sockets. Nothing here knows the service's internals.
 //!
 //! A rule is found by its URL:
 //!
@@ -9,13 +9,13 @@
 //! | `batch/` | `/api/{user_id}/batch` |
 //! | `sync/` | `/api/{user_id}/changes`, `/events`, `/events/ticket`; `seq` and `ETag` everywhere |
 //! | `account/` | `/api/{user_id}/export`, `/import`, `DELETE /api/{user_id}` |
-//! | `auth/` | `Authorization` and the user in the path; tokens, key sets, one user's tasks against another's |
-//! | `every_route/` | what holds for each of them: errors, limits, `Idempotency-Key`, hostile requests |
+//! | `auth/` | `Authorization` and the user in the path; tokens, key sets, isolation of users |
+//! | `every_route/` | what holds for every route: errors, limits, `Idempotency-Key`, hostile requests |
 //! | `docs/` | `/docs`, `/redoc`, `/openapi.json`, `/demo`; the README, the guide, the greeting at the start |
 //! | `operations/` | `/health`, `/ready`, `/metrics`; commands, settings, logs, CORS, TLS, traces |
-//! | `faults/` | none: crowds, kills, restarts, several processes, damage, overload |
+//! | `faults/` | none: load, kills, restarts, several processes, damage, overload |
 //!
-//! Each folder's `mod.rs` says what its files are about. `support/` is what the tests stand on.
+//! Each folder's `mod.rs` says what its files are about. `support/` holds what the tests share.
 //!
 //! A test written once runs on both stores: `on_both_stores!` lists the tests of a module, and each
 //! becomes `<folder>::<module>::<test>::on_sqlite` and `<folder>::<module>::<test>::on_postgres`.

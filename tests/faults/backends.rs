@@ -1,4 +1,4 @@
-//! PostgreSQL, seen from beside the servers: their connections are ended and stopped there.
+//! Ends and pauses the servers' connections, from PostgreSQL's side.
 
 use tokio_postgres::{Client, NoTls};
 
@@ -9,14 +9,14 @@ pub async fn connect(url: &str) -> Option<Client> {
     Some(client)
 }
 
-/// Whose connections are meant.
+/// Which connections are meant.
 #[derive(Clone, Copy)]
 pub enum Of {
-    /// All but the asker's.
+    /// All but the caller's.
     All,
     /// Those of one server.
     Server(usize),
-    /// Those that listen for what other servers wrote.
+    /// Those that listen for other servers' writes.
     Listeners,
 }
 
@@ -31,7 +31,7 @@ impl Of {
     }
 }
 
-/// What a server's connections are called.
+/// The application name of a server's connections.
 pub fn name(server: usize) -> String {
     format!("server-{server}")
 }
@@ -42,13 +42,13 @@ pub async fn terminate(admin: &Client, of: Of) {
     admin.query(&query, &[]).await.expect("our own connection is not among those ended");
 }
 
-/// The processes behind connections.
+/// The server processes of connections.
 pub async fn pids(admin: &Client, of: Of) -> Vec<i32> {
     let query = format!("SELECT pid FROM pg_stat_activity WHERE {}", of.condition());
     admin.query(&query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-/// Sends a signal to processes, of which some may be gone by now.
+/// Sends a signal to processes, some of which may be gone by now.
 pub fn signal(pids: &[i32], name: &str) {
     for pid in pids {
         let command = format!("kill -{name} {pid}");

@@ -1,6 +1,6 @@
-//! Whether what one user's clients were told can be true: their answers, in the order of their seqs, against
-//! a model of the user's tasks. Where a change's outcome is unknown the model keeps every state that can
-//! be, until something that was read tells which it is.
+//! Checks whether the answers to one user's clients can be true: compares them, in the order of their seqs,
+//! with a model of the user's tasks. Where a write's outcome is unknown, the model keeps every possible state
+//! until a read shows which it is.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,34 +14,34 @@ use crate::parts::take_apart;
 use crate::possible::Possible;
 use crate::record::{Record, What};
 
-/// What a freshly started server has of one user, after all.
+/// What a freshly started server has of one user in the end.
 pub struct Final {
     /// `X-Tasklane-Seq` of the list.
     pub seq: i64,
     /// The list's tasks.
     pub tasks: Vec<Value>,
-    /// The seq from which on the feed tells all: 0, or that of the commit the last erasure was in.
+    /// The seq from which the feed is complete: 0, or that of the commit with the last erasure.
     pub horizon: i64,
     /// The change feed from there.
     pub changes: Vec<Value>,
-    /// Who followed the event stream all the while.
+    /// Who followed the event stream throughout.
     pub followed: Option<Followed>,
 }
 
-/// What stands for the id of a task that nobody ever saw, before its title.
+/// With the title after it, this stands in for the id of a task nobody ever saw.
 const UNSEEN: &str = "unseen: ";
 
-/// A record with what the checks before have found out about it.
+/// A record with what earlier checks found out about it.
 struct Entry<'a> {
     record: &'a Record,
     outcome: Outcome,
-    /// The newest seq that anybody knew when it was sent first.
+    /// The newest seq that any client knew when it was first sent.
     floor: i64,
     body: Value,
 }
 
-/// Checks one user's records, in the order of their sending: whatever server was asked, it knew all that any of them
-/// had told.
+/// Checks one user's records, in the order of sending: whichever server was asked, it had to know everything
+/// that any server had answered before.
 ///
 /// # Errors
 /// What cannot be true.
@@ -49,8 +49,9 @@ pub fn check(records: &[Record], end: &Final) -> Result<(), String> {
     judge(records, end, |_, history, ending| check_order(history, ending).map(drop))
 }
 
-/// The same for servers that do not ask how far the others are: what one of them shows or refuses may rest on an older
-/// state than another has told, but not on an older one than itself. Writes are held to all that was told by anybody.
+/// The same for servers in `MODE=sole`: a read or refusal may be based on an older state than another server
+/// has shown, but not on an older one than the same server has. Writes must follow everything that any server
+/// has answered.
 ///
 /// # Errors
 /// What cannot be true.
@@ -62,7 +63,7 @@ pub fn check_of_servers_alone(records: &[Record], end: &Final) -> Result<(), Str
             check_real_time(&asked.map(|(_, operation)| operation.clone()).collect::<Vec<_>>())?;
         }
         for ((record, operation), floor) in records.iter().zip(history).zip(floors(history)) {
-            let writes = operation.write.is_some() && !record.told.replayed;
+            let writes = operation.write.is_some() && !record.reply.replayed;
             if writes && matches!(operation.outcome, Outcome::Done(seq) if seq <= floor) {
                 return Err(format!("seq {floor} was known before this write was asked for: {record:?}"));
             }
@@ -86,24 +87,24 @@ fn judge(
         record,
         outcome: operation.outcome,
         floor,
-        body: record.told.json(),
+        body: record.reply.json(),
     });
     let entries: Vec<_> = entries.collect();
     Replay::new(&entries, end)?.run()
 }
 
-/// Goes through the seqs from 0 to the last.
+/// Replays the seqs from 0 to the last.
 struct Replay<'a> {
     end: &'a Final,
     /// Acknowledged writes by seq.
     written: BTreeMap<i64, &'a Entry<'a>>,
-    /// What was seen at each seq without changing anything.
+    /// Reads and refusals by their seq.
     seen: BTreeMap<i64, Vec<&'a Entry<'a>>>,
-    /// Writes of unknown outcome, with the task they are about.
+    /// Writes with an unknown outcome, with their task.
     unknown: Vec<(&'a Entry<'a>, String)>,
-    /// Every version of a task that anybody was shown.
+    /// Every version of a task that any client saw.
     shown: BTreeMap<i64, Value>,
-    /// Deletions that the feed tells of.
+    /// Deletions in the feed.
     deletions: BTreeMap<i64, String>,
     tasks: Possible,
 }
@@ -158,11 +159,12 @@ impl<'a> Replay<'a> {
             let id = match &entry.record.what {
                 What::Create { id: None, title } => match titles.get(title.as_str()) {
                     Some(id) => Some((*id).to_owned()),
-                    // If nobody ever saw it, it can have been before an erasure; else it matters to nobody.
+                    // If nobody ever saw it, it may have come before an erasure; otherwise it does not
+                    // matter.
                     None => (entry.floor < end.horizon).then(|| format!("{UNSEEN}{title}")),
                 },
                 what if what.reads() => None,
-                // About all of them.
+                // About all tasks.
                 What::Erase => Some(String::new()),
                 what => what.task().map(str::to_owned),
             };
@@ -171,13 +173,13 @@ impl<'a> Replay<'a> {
         Ok(replay)
     }
 
-    /// What a stream told is what everybody sees, and its end is the list.
+    /// A stream must agree with what everybody sees, and end at the list.
     fn follow(&mut self, followed: &Followed) -> Result<(), String> {
         if let Some(lie) = &followed.lie {
             return Err(lie.clone());
         }
         if followed.resyncs > 0 && self.end.horizon == 0 {
-            return Err("a follower was told to read anew, though nothing was erased".to_owned());
+            return Err("a follower was had to reload the list, though nothing was erased".to_owned());
         }
         for change in &followed.changes {
             if change["deleted"] != true {
@@ -202,7 +204,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Notes one version of a task; all who see it see the same.
+    /// Notes one version of a task, which must be the same for everybody.
     fn show(&mut self, task: &Value) -> Result<(), String> {
         let version = task["version"].as_i64().ok_or_else(|| format!("a task without a version: {task}"))?;
         match self.shown.get(&version) {
@@ -238,28 +240,28 @@ impl<'a> Replay<'a> {
             return Err(format!("an answer without an id: {who}"));
         }
         let answered = Task::of(&entry.body);
-        // An import tells nothing of its tasks.
-        let told = record.told.status != 201 || answered.is_some();
-        self.tasks.write((id.unwrap_or_default(), &write), seq, told.then_some(answered), &who)
+        // The answer to an import has no task.
+        let known = record.reply.status != 201 || answered.is_some();
+        self.tasks.write((id.unwrap_or_default(), &write), seq, known.then_some(answered), &who)
     }
 
-    /// A seq that nobody was told to be theirs: one of the unknown.
+    /// A seq that no client got as an answer: it belongs to a write with an unknown outcome.
     fn hole(&mut self, seq: i64) -> Result<(), String> {
-        let told = match (self.shown.get(&seq), self.deletions.get(&seq)) {
+        let shows = match (self.shown.get(&seq), self.deletions.get(&seq)) {
             (Some(task), _) => Some((task["id"].as_str().unwrap_or_default().to_owned(), Task::of(task))),
             (None, Some(id)) => Some((id.clone(), None)),
             (None, None) => None,
         };
         let before = self.unknown.iter().filter(|(entry, id)| {
-            let is_another = told.as_ref().is_some_and(|(told, _)| told != id);
+            let is_another = shows.as_ref().is_some_and(|(shows, _)| shows != id);
             entry.floor < seq && !is_another && (seq <= self.end.horizon || !id.starts_with(UNSEEN))
         });
         let writes: Vec<_> =
             before.filter_map(|(entry, id)| entry.record.what.write().map(|write| (&**id, write))).collect();
-        self.tasks.hole(seq, writes.iter().map(|(id, write)| (*id, write)), told.clone())
+        self.tasks.hole(seq, writes.iter().map(|(id, write)| (*id, write)), shows.clone())
     }
 
-    /// What was shown or refused without a change.
+    /// A read or a refusal.
     fn look(&mut self, entry: &Entry<'_>) -> Result<(), String> {
         let (record, who) = (entry.record, format!("{:?}", entry.record));
         if record.what == What::List {
@@ -269,12 +271,12 @@ impl<'a> Replay<'a> {
         let Some(id) = record.what.task().or(entry.body["id"].as_str()) else {
             return Err(format!("which task? {who}"));
         };
-        let (refusal, shown) = match record.told.status {
+        let (refusal, shown) = match record.reply.status {
             200 => (Refusal::Same, Task::of(&entry.body)),
             404 => (Refusal::Missing, None),
             409 => (Refusal::Taken, None),
             412 => (Refusal::Stale, Task::of(&entry.body["error"]["details"])),
-            _ => return Err(format!("what is that? {who}")),
+            _ => return Err(format!("an unexpected kind: {who}")),
         };
         if let Some(write) = record.what.write() {
             self.tasks.pin(id, |state| write.apply(state, 0) == Err(refusal), &who)?;
@@ -283,7 +285,7 @@ impl<'a> Replay<'a> {
         self.tasks.pin(id, |state| !tells || state == shown.as_ref(), &who)
     }
 
-    /// A list is the whole of the user's tasks.
+    /// A list has all of the user's tasks.
     fn list(&mut self, tasks: &[Value], who: &str) -> Result<(), String> {
         let mut listed = BTreeMap::new();
         for task in tasks {
@@ -296,18 +298,18 @@ impl<'a> Replay<'a> {
         self.tasks.list(&listed, who)
     }
 
-    /// Who has the list of where the feed begins and follows it has the list, and no seq of the feed is another's.
+    /// Applying the feed to the list at its beginning must give the final list, and no seq may occur twice.
     fn feed(&self) -> Result<(), String> {
         let listed = || self.end.tasks.iter().map(|task| (task["id"].as_str().unwrap_or_default(), task));
         let mut followed: HashMap<&str, &Value> =
             listed().filter(|(_, task)| task["version"].as_i64() <= Some(self.end.horizon)).collect();
         let horizon = self.end.horizon;
         let mut last = horizon;
-        // Writes that were committed together with an erasure are behind where the feed begins.
+        // Writes that were committed together with an erasure come before the feed's beginning.
         let erasure = |entry: &&Entry<'_>| entry.record.what == What::Erase;
         let known = self.written.values().copied().rfind(erasure);
         let unknown = self.unknown.iter().any(|(entry, _)| erasure(entry));
-        if known.is_some_and(|entry| entry.record.told.seq > Some(horizon))
+        if known.is_some_and(|entry| entry.record.reply.seq > Some(horizon))
             || (horizon > 0 && known.is_none() && !unknown)
         {
             return Err(format!("the feed begins at {horizon}, but {:?}", known.map(|entry| entry.record)));
@@ -343,7 +345,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The tasks in a body, wherever they are.
+/// The tasks anywhere in a body.
 fn tasks_in(body: &Value) -> Vec<&Value> {
     if let Some(tasks) = body["tasks"].as_array() {
         return tasks.iter().collect();

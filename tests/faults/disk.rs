@@ -1,4 +1,4 @@
-//! Room on the disk: taken away under load, and given back.
+//! A disk that is filled under load, and freed again.
 
 use std::fs::{File, remove_file};
 use std::io::{ErrorKind, Write};
@@ -16,13 +16,13 @@ use uuid::Uuid;
 use crate::field::{Field, some_millis};
 use crate::support::{Answer, User};
 
-/// A small file system of a run's own. Dropping it takes it away.
+/// A small file system for one run. Dropping it unmounts it.
 pub struct Disk {
     dir: TempDir,
 }
 
 impl Disk {
-    /// Mounts one of so many megabytes.
+    /// Mounts one of this size.
     pub fn new(megabytes: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m,mode=1777");
@@ -35,12 +35,12 @@ impl Disk {
         Self { dir }
     }
 
-    /// Where it is.
+    /// Its mount point.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Takes all the room there is.
+    /// Fills all free space.
     pub fn fill(&self) {
         let mut filler = File::create(self.path().join("filler")).unwrap();
         for size in [1 << 20, 4096, 1] {
@@ -55,7 +55,7 @@ impl Disk {
         }
     }
 
-    /// Gives it back.
+    /// Frees it again.
     pub fn empty(&self) {
         remove_file(self.path().join("filler")).unwrap();
     }
@@ -63,13 +63,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: whatever still has it open keeps it until its own end.
+        // Lazily: processes that still have it open keep it until they end.
         let _ = as_root(&["umount", "-l"], self.dir.path());
     }
 }
 
 fn as_root(command: &[&str], place: &Path) -> std::io::Result<Output> {
-    // A second mount over the same place cannot happen: the folder is new.
+    // The folder is new, so nothing is mounted there yet.
     let direct = Command::new(command[0]).args(&command[1..]).arg(place).output();
     match direct {
         Ok(output) if output.status.success() => Ok(output),
@@ -78,10 +78,11 @@ fn as_root(command: &[&str], place: &Path) -> std::io::Result<Output> {
 }
 
 impl Field {
-    /// The disk is full: writes are refused and reads go on; there is room again, and all goes on by itself.
+    /// The disk is full: writes are refused and reads work. Once there is room again, everything works by
+    /// itself.
     pub(crate) async fn fill_disk(&mut self, random: &mut StdRng) {
         if self.on_postgres() {
-            // The log has segments in store, so that it is the tables that find no room.
+            // The log has spare segments, so that it is the tables that find no room.
             let admin = self.admin().await;
             for _ in 0..3 {
                 admin.batch_execute("SELECT txid_current(), pg_switch_wal()").await.unwrap();
@@ -95,11 +96,11 @@ impl Field {
         written(&user).await;
     }
 
-    /// No file of the server may grow. It is told so as by a disk that is full, in other words.
+    /// No file of the server may grow. The error differs from that of a full disk.
     pub(crate) async fn limit_files(&mut self, random: &mut StdRng) {
         let user = self.warm().await;
         self.limit("4096:");
-        // Its fate stays open as long as that lasts, so that one is enough.
+        // Its outcome stays unknown as long as this lasts, so one is enough.
         self.refused_but_read(&user, 1, random).await;
         self.limit("unlimited:");
         written(&user).await;
@@ -111,7 +112,7 @@ impl Field {
         assert!(set.status.success(), "{set:?}");
     }
 
-    /// The disk is full, and PostgreSQL's log has to grow: PostgreSQL panics until it can.
+    /// The disk is full and PostgreSQL's log has to grow: PostgreSQL panics until it can.
     pub(crate) async fn fill_log(&mut self, random: &mut StdRng) {
         let user = self.warm().await;
         self.disk().fill();
@@ -127,21 +128,21 @@ impl Field {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(away, 10, "PostgreSQL goes on without room");
+        assert_eq!(away, 10, "PostgreSQL keeps running without room");
         self.refused_but_read(&user, 3, random).await;
         self.disk().empty();
         block_in_place(|| self.cluster().restart());
         written(&user).await;
     }
 
-    /// A user outside the book, whose tasks are in the server's memory.
+    /// A user whose requests are not recorded, with tasks in the server's memory.
     async fn warm(&self) -> User {
         let user = self.server().user(&format!("filler {}", Uuid::new_v4()));
         written(&user).await;
         user
     }
 
-    /// Writes until one is refused, and sees that reads go on meanwhile.
+    /// Writes until one is refused, and checks that reads work meanwhile.
     async fn refused_but_read(&self, user: &User, rounds: usize, random: &mut StdRng) {
         for round in 0..rounds {
             let mut refused = None;
@@ -160,7 +161,7 @@ impl Field {
     }
 }
 
-/// Some fifty kilobytes that cannot be made any smaller.
+/// About fifty kilobytes that cannot be compressed.
 async fn write(user: &User) -> Answer {
     let operation = |_| {
         let text: String = (0..60).map(|_| Uuid::new_v4().simple().to_string()).collect();
@@ -170,7 +171,7 @@ async fn write(user: &User) -> Answer {
     user.call(Method::POST, "/batch", Some(&body)).await
 }
 
-/// Writes again, once there is room, without anybody's help.
+/// Retries a write until it succeeds, once there is room.
 async fn written(user: &User) {
     let mut last = None;
     for _ in 0..300 {

@@ -1,4 +1,4 @@
-//! The load: clients that do what people's devices do, and write down what they are told.
+//! The load: clients that work like real ones and record every answer.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,50 +12,51 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::history::Outcome;
-use crate::record::{Book, Record, Told, What};
+use crate::record::{Book, Record, Reply, What};
 use crate::support::User;
 
-/// Users; the first has a third of all requests.
+/// Users; a third of all requests are the first one's.
 pub const USERS: usize = 8;
 
-/// This user's data are erased now and then. That forgets keys, too: this user has none.
+/// This user is erased now and then. That forgets keys, so this user's writes have none.
 const ERASED: usize = USERS - 1;
 
 const CLIENTS: usize = 24;
 
-/// Requests of one client at the most.
+/// Requests of one client, at most.
 const MOST: usize = 50_000;
 
-/// Tasks of a user from which on more are deleted than made, so that lists stay short.
+/// From this number of tasks on, a user deletes more than they create, so that lists stay short.
 const MANY: usize = 24;
 
-/// How often a write with a key is sent until its fate is certain.
+/// How often a write with a key is sent until its outcome is known.
 const TRIES: usize = 8;
 
-/// How long a client waits that will not wait long, where there is another server to go to.
+/// How long an impatient client waits before it goes to another server.
 const SHORT: Duration = Duration::from_millis(700);
 
-/// To which server a request goes, for which user, and how long it is waited for.
+/// The server and user of a request, and how long its answer is waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
     pub server: usize,
     pub user: usize,
-    /// The longest, or `None` for the usual time.
+    /// At most this long; `None`: the usual time.
     pub patience: Option<Duration>,
 }
 
-/// A load on one or several servers, whoever runs them at the time.
+/// A load on one or several servers, which may be restarted meanwhile.
 pub struct Load {
     pub book: Book,
     /// Every user, at every server.
     doors: Vec<Vec<User>>,
     stop: AtomicBool,
-    /// Tasks each user is known to have, with the newest version heard of.
+    /// The known tasks of each user, with their newest known version.
     known: Vec<Mutex<VecDeque<(String, i64)>>>,
 }
 
 impl Load {
-    /// Clients for these users: for each server, all of them. Every request goes to any of the servers.
+    /// Clients for these users, who are listed once for each server. Every request goes to any of the
+    /// servers.
     pub fn new(doors: Vec<Vec<User>>) -> Arc<Self> {
         let known = doors[0].iter().map(|_| Mutex::default()).collect();
         Arc::new(Self { book: Book::default(), doors, stop: AtomicBool::new(false), known })
@@ -71,7 +72,7 @@ impl Load {
         let client = |number: usize| {
             let load = Arc::clone(self);
             let mut random = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number as u64));
-            // Where one of several servers stands still, most go on to another; some wait for its answer.
+            // When one of several servers is paused, most clients go to another; some wait for its answer.
             let hurries = self.servers() > 1 && !number.is_multiple_of(4);
             let patience = hurries.then_some(SHORT);
             tokio::spawn(async move {
@@ -87,24 +88,24 @@ impl Load {
         (0..CLIENTS).map(client).collect()
     }
 
-    /// Lets every client finish what it is at, and no more.
+    /// Lets every client finish its current operation, and stops.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// One operation of one client, with its repetitions.
+    /// One operation of one client, with its retries.
     async fn step(&self, random: &mut StdRng, patience: Option<Duration>, name: &str) {
         let user = if random.random_ratio(1, 3) { 0 } else { random.random_range(0..USERS) };
         let what = self.choose(random, user, name);
         let way =
             |random: &mut StdRng| Way { server: random.random_range(0..self.servers()), user, patience };
         if what.reads() {
-            // What it means is told by the book.
+            // The book says what it means.
             self.send(way(random), &what, None).await.ok();
             return;
         }
         let key = (user != ERASED && random.random_bool(0.4)).then(|| format!("key {name}"));
-        // A create with an id of the client's own may be sent again without a key.
+        // A create with a chosen id may be sent again without a key.
         let again =
             key.is_some() || (matches!(what, What::Create { id: Some(_), .. }) && random.random_bool(0.5));
         for _ in 0..TRIES {
@@ -117,7 +118,7 @@ impl Load {
                 return;
             }
         }
-        // Sent once more though it is known to be done: the answer must be the first one.
+        // Sent once more though it succeeded: the answer must be the first one.
         if key.is_some() && random.random_bool(0.2) {
             self.send(way(random), &what, key.as_deref()).await.ok();
         }
@@ -131,7 +132,7 @@ impl Load {
                 let mut writes: Vec<What> = Vec::new();
                 for place in 0..count {
                     let write = self.choose_one(random, user, &format!("{name}.{place}"));
-                    // About different tasks, and nothing that reads.
+                    // Writes to different tasks, no reads.
                     let apart = |other: &What| other.task().is_none() || other.task() != write.task();
                     if !write.reads() && writes.iter().all(apart) {
                         writes.push(write);
@@ -180,7 +181,7 @@ impl Load {
         }
     }
 
-    /// Sends one request and writes down what came of it.
+    /// Sends one request and records its answer.
     pub async fn send(&self, way: Way, what: &What, key: Option<&str>) -> Result<Outcome, String> {
         let Way { server, user, patience } = way;
         let mut request = request(&self.doors[server][user], what);
@@ -191,20 +192,20 @@ impl Load {
             request = request.timeout(patience);
         }
         let invoked = self.book.tick();
-        let told = tell(request).await;
+        let reply = ask(request).await;
         let returned = self.book.tick();
         let (what, key) = (what.clone(), key.map(str::to_owned));
-        let record = Record { server, user, what, key, invoked, returned, told };
+        let record = Record { server, user, what, key, invoked, returned, reply };
         self.learn(&record);
         let outcome = record.outcome();
         self.book.add(record);
         outcome
     }
 
-    /// Remembers the versions an answer tells of.
+    /// Remembers the versions in an answer.
     fn learn(&self, record: &Record) {
-        let body = match record.told.status {
-            200 | 201 => record.told.json(),
+        let body = match record.reply.status {
+            200 | 201 => record.reply.json(),
             _ => return,
         };
         let mut known = self.known[record.user].lock().unwrap();
@@ -272,7 +273,7 @@ fn made(id: Option<&String>, title: &str) -> Value {
     id.map_or_else(|| json!({"title": title}), |id| json!({"id": id, "title": title}))
 }
 
-/// A write as a batch has it.
+/// A write as an operation of a batch.
 fn operation(write: &What) -> Value {
     let mut operation = match write {
         What::Create { id, title } => json!({"op": "create", "task": made(id.as_ref(), title)}),
@@ -282,7 +283,7 @@ fn operation(write: &What) -> Value {
             None => json!({"op": "complete", "id": id}),
         },
         What::Delete { id, .. } => json!({"op": "delete", "id": id}),
-        other => unreachable!("no write of a batch: {other:?}"),
+        other => unreachable!("not a write of a batch: {other:?}"),
     };
     if let What::Describe { if_match: Some(version), .. } | What::Delete { if_match: Some(version), .. } =
         write
@@ -292,9 +293,9 @@ fn operation(write: &What) -> Value {
     operation
 }
 
-/// Sends a request, whatever comes of it.
-pub async fn tell(request: RequestBuilder) -> Told {
-    let nothing = |error: &reqwest::Error| Told {
+/// Sends a request and returns its answer or failure.
+pub async fn ask(request: RequestBuilder) -> Reply {
+    let nothing = |error: &reqwest::Error| Reply {
         status: 0,
         seq: None,
         replayed: false,
@@ -309,7 +310,7 @@ pub async fn tell(request: RequestBuilder) -> Told {
     let (seq, replayed) = (header("x-tasklane-seq"), header("idempotent-replayed").is_some());
     let (status, seq) = (response.status().as_u16(), seq.and_then(|seq| seq.parse().ok()));
     match response.bytes().await {
-        Ok(body) => Told { status, seq, replayed, body: body.to_vec(), unsent: false },
+        Ok(body) => Reply { status, seq, replayed, body: body.to_vec(), unsent: false },
         Err(error) => nothing(&error),
     }
 }

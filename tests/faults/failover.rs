@@ -1,5 +1,5 @@
-//! Failovers of real PostgreSQL servers under Patroni and etcd, with two replicas of the service and clients at work:
-//! the primary is lost, stands still until it has been replaced and comes back, or is replaced in good order.
+//! Failovers of real PostgreSQL servers under Patroni and etcd, with two replicas of the service under load:
+//! the primary is killed; is paused until it has been replaced, then resumes; or is replaced by a switchover.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -19,14 +19,15 @@ use crate::history::Outcome;
 use crate::parts::take_apart;
 use crate::record::{Record, What};
 use crate::support::{Server, Store, User};
-use crate::trial::{Figures, ending, figures, part, recover, until_answered, untold};
+use crate::trial::{Figures, ending, figures, part, recover, unanswered_seqs, until_answered};
 
-/// What becomes of the primary.
+/// What happens to the primary.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// kill -9 of PostgreSQL and Patroni; both are started again when another server has taken over.
+    /// kill -9 of PostgreSQL and Patroni; both are restarted once another server has taken over.
     Lost,
-    /// Both stand still for so many seconds, longer than the lease: another server has taken over when they go on.
+    /// Both are paused for this many seconds, longer than the lease: another server has taken over when they
+    /// resume.
     Frozen(u64),
     /// `patronictl switchover`.
     Switched,
@@ -44,7 +45,7 @@ struct Patroni {
 impl Patroni {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // PostgreSQL runs as another user, who must get through to its folder.
+        // PostgreSQL runs as another user, who must be able to enter its folder.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let mut patroni = Self { dir, url: String::new() };
         patroni.url = patroni.run("start", None);
@@ -61,19 +62,20 @@ impl Patroni {
         stdout.trim().to_owned()
     }
 
-    /// Waits until there are a primary, a synchronous standby and another one; the primary and its timeline.
+    /// Waits until there are a primary, a synchronous standby and another one; returns the primary and its
+    /// timeline.
     fn settle(&self) -> (String, u64) {
-        let told: Value = serde_json::from_str(&self.run("settle", None)).unwrap();
-        (told["primary"].as_str().unwrap().to_owned(), told["timeline"].as_u64().unwrap())
+        let state: Value = serde_json::from_str(&self.run("settle", None)).unwrap();
+        (state["primary"].as_str().unwrap().to_owned(), state["timeline"].as_u64().unwrap())
     }
 
-    /// Does its worst to the primary.
+    /// Inflicts this on the primary.
     async fn inflict(&self, end: End, primary: &str) {
         match end {
             End::Lost => {
                 block_in_place(|| self.run("crash", Some(primary)));
                 block_in_place(|| self.run("replaced", Some(primary)));
-                // It was away for a while.
+                // It was gone for a while.
                 sleep(Duration::from_secs(3)).await;
                 block_in_place(|| self.run("back", Some(primary)));
             }
@@ -94,7 +96,8 @@ impl Drop for Patroni {
     }
 }
 
-/// Writes for every user, five times a second and without waiting for answers, and notes when each is acknowledged.
+/// Writes for every user five times a second, without waiting for answers, and notes when each is
+/// acknowledged.
 struct Probe {
     acknowledged: Arc<Mutex<Vec<(usize, Instant)>>>,
     stop: Arc<AtomicBool>,
@@ -114,8 +117,8 @@ impl Probe {
                     writes.spawn(async move {
                         let title = format!("task probe{round}.{}", uuid::Uuid::new_v4().simple());
                         let way = Way { server: round % load.servers(), user, patience: None };
-                        let told = load.send(way, &What::Create { id: None, title }, None).await;
-                        if matches!(told, Ok(Outcome::Done(_))) {
+                        let outcome = load.send(way, &What::Create { id: None, title }, None).await;
+                        if matches!(outcome, Ok(Outcome::Done(_))) {
                             notes.lock().unwrap().push((user, Instant::now()));
                         }
                     });
@@ -131,7 +134,7 @@ impl Probe {
         Self { acknowledged, stop, task }
     }
 
-    /// Waits until every user has written since then.
+    /// Waits until every user has had a write acknowledged since then.
     async fn all_since(&self, since: Instant) {
         for _ in 0..3_000 {
             let found = self.acknowledged.lock().unwrap().clone();
@@ -143,7 +146,8 @@ impl Probe {
         panic!("after minutes not every user can write");
     }
 
-    /// Ends it; the longest time without an acknowledged write, for all together and for the user it was longest for.
+    /// Ends it; returns the longest time without an acknowledged write: for all users together, and for a
+    /// single user.
     async fn end(self, since: Instant) -> (Duration, Duration) {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap();
@@ -212,7 +216,7 @@ async fn failover_after_failover_loses_nothing_and_shows_nothing_old() {
     );
 }
 
-/// Compares what clients were told with what a fresh server has.
+/// Compares the clients' answers with what a fresh server has.
 async fn judge(records: &[Record], server: &Server, name: impl Fn(usize) -> String) -> Figures {
     let mut unanswered = 0;
     for number in 0..USERS {
@@ -222,7 +226,7 @@ async fn judge(records: &[Record], server: &Server, name: impl Fn(usize) -> Stri
         if let Err(complaint) = check(&of_user, &end) {
             panic!("user {number}: {complaint}\n\nthe part of the history:\n{}", part(&of_user, &complaint));
         }
-        unanswered += untold(&take_apart(&of_user).expect("it was checked"), &end);
+        unanswered += unanswered_seqs(&take_apart(&of_user).expect("it was checked"), &end);
     }
     Figures { unanswered, ..figures(records, std::collections::BTreeMap::new()) }
 }

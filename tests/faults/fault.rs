@@ -1,19 +1,19 @@
-//! What can be done to the service.
+//! The faults.
 
-/// What is done to the service while clients work.
+/// What happens to the service under load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// kill -9 of the server; it is started again on its port.
+    /// kill -9 of the server; it is restarted on its port.
     KillServer,
-    /// SIGTERM; it must end with 0, and is started again.
+    /// SIGTERM; it must exit with 0, and is restarted.
     StopServer,
-    /// SIGTERM, and again at once: it ends whatever is under way.
+    /// SIGTERM twice: it ends at once, whatever is under way.
     StopServerAtOnce,
-    /// The server stands still for some seconds.
+    /// The server is paused for some seconds.
     PauseServer,
-    /// The same for longer than anything waits for an answer; those beside it go on.
+    /// The same, for longer than anything waits for an answer; other servers continue.
     PauseServerForLong,
-    /// The same for a minute.
+    /// The same, for a minute.
     PauseServerForAMinute,
     /// kill -9 of all of PostgreSQL.
     KillPostgres,
@@ -21,38 +21,38 @@ pub enum Fault {
     RestartPostgres,
     /// kill -9 of it and of every server.
     KillBoth,
-    /// PostgreSQL's processes for all servers stand still for some seconds.
+    /// PostgreSQL's processes for all servers are paused for some seconds.
     PauseBackends,
-    /// The same for longer than the server waits for any answer.
+    /// The same, for longer than the server waits for any answer.
     PauseBackendsForLong,
-    /// kill -9 of the server while PostgreSQL holds its last commit back, which is carried out when the next
-    /// server has long written for the same users.
+    /// kill -9 of the server while PostgreSQL holds its last commit back; that is carried out long after the
+    /// next server has written for the same users.
     LateCommit,
     /// All connections to PostgreSQL are ended from its side, again and again.
     TerminateBackends,
-    /// The connections by which servers hear of each other's writes are ended, again and again.
+    /// The connections on which servers hear of each other's writes are ended, again and again.
     EndListeners,
-    /// PostgreSQL's processes for them stand still for some seconds.
+    /// PostgreSQL's processes for these are paused for some seconds.
     PauseListeners,
     /// All connections that PostgreSQL allows are in use by others.
     UseUpConnections,
-    /// Somebody else holds the lock on a user's row.
+    /// Another session holds the lock on a user's row.
     LockUser,
-    /// New connections to PostgreSQL are refused; then those there are reset.
+    /// New connections to PostgreSQL are refused; then existing ones are reset.
     Refuse,
     /// Every connection to PostgreSQL is reset.
     Reset,
-    /// Nothing gets through to or from PostgreSQL, and nobody says so.
+    /// Nothing gets through to or from PostgreSQL, silently.
     BlackHole,
-    /// The same for longer than a client is let wait.
+    /// The same, for longer than a client may wait.
     BlackHoleForLong,
-    /// Everything takes longer.
+    /// Everything is slow.
     Slow,
     /// Connections are cut in the middle of a message.
     CutMidway,
-    /// What is sent arrives and is carried out, but the answer is lost with the connection.
+    /// Statements arrive and are carried out, but their answers are lost with the connection.
     CutAnswer,
-    /// The same, and the connection stays: the answer just does not come.
+    /// The same, but the connection stays open: the answer never comes.
     Deaf,
     /// Another program holds the lock of SQLite's file.
     LockFile,
@@ -60,11 +60,11 @@ pub enum Fault {
     LimitFiles,
     /// The disk that the store is on is full.
     FillDisk,
-    /// The same, and PostgreSQL's log has to grow: it goes down, and cannot start.
+    /// The same, and PostgreSQL's log has to grow: it stops and cannot start.
     FillLog,
 }
 
-/// All that SQLite can suffer.
+/// All faults on SQLite.
 pub const OF_SQLITE: [Fault; 7] = [
     Fault::KillServer,
     Fault::StopServer,
@@ -75,7 +75,7 @@ pub const OF_SQLITE: [Fault; 7] = [
     Fault::FillDisk,
 ];
 
-/// All that PostgreSQL can suffer.
+/// All faults on PostgreSQL.
 pub const OF_POSTGRES: [Fault; 23] = [
     Fault::KillServer,
     Fault::StopServer,
@@ -102,7 +102,7 @@ pub const OF_POSTGRES: [Fault; 23] = [
     Fault::FillLog,
 ];
 
-/// All that several servers on one PostgreSQL can suffer: one of them, the way of one of them to PostgreSQL, or
+/// All faults of several servers on one PostgreSQL: of one server, of its network to PostgreSQL, or of
 /// PostgreSQL.
 pub const OF_SEVERAL: [Fault; 22] = [
     Fault::KillServer,

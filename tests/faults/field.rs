@@ -1,4 +1,4 @@
-//! Where a run takes place: the server, its store, what lies between them, and what is done to them.
+//! The setting of a run: the servers, their store, what lies between them, and how each fault is inflicted.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -26,7 +26,7 @@ pub enum Service {
     One,
     /// Three that know of each other (`MODE=cluster`): to clients they are one.
     Replicas,
-    /// Two of which each believes that it is alone (`MODE=sole`).
+    /// Two that do not know of each other (`MODE=sole`).
     TwoAlone,
 }
 
@@ -44,10 +44,10 @@ impl Service {
     }
 }
 
-/// Connections that PostgreSQL allows to each server here.
+/// Connections that PostgreSQL allows each server here.
 const CONNECTIONS: usize = 24;
 
-/// One or several servers on a store of their own.
+/// One or several servers on their own store.
 pub struct Field {
     /// How often each fault was inflicted.
     pub done: BTreeMap<String, usize>,
@@ -55,19 +55,19 @@ pub struct Field {
     /// The server that the fault strikes.
     struck: usize,
     cluster: Option<Cluster>,
-    /// Goes after what is on it.
+    /// Dropped after what is on it.
     disk: Option<Disk>,
 }
 
 impl Field {
-    /// Servers on an empty store that can suffer these faults; on PostgreSQL, each by way of a proxy.
+    /// Servers on an empty store, prepared for these faults; on PostgreSQL, each by way of a proxy.
     pub async fn new(kind: Kind, service: Service, faults: &[Fault]) -> Self {
         let small = faults.iter().any(|fault| matches!(fault, Fault::FillDisk | Fault::FillLog));
         let mut field =
             Self { done: BTreeMap::new(), replicas: Vec::new(), struck: 0, cluster: None, disk: None };
         match kind {
             Kind::Sqlite => {
-                // Its write-ahead log alone may take 32.
+                // Its write-ahead log alone may need 32.
                 field.disk = small.then(|| Disk::new(64));
                 let store = match &field.disk {
                     Some(disk) => Store::at(&format!("sqlite://{}/tasklane.db", disk.path().display())),
@@ -115,7 +115,7 @@ impl Field {
         &mut self.replicas[self.struck]
     }
 
-    /// Does its worst, and puts things right again.
+    /// Inflicts the fault, and repairs it again.
     pub async fn inflict(&mut self, fault: Fault, random: &mut StdRng) {
         *self.done.entry(format!("{fault:?}")).or_default() += 1;
         self.struck = random.random_range(0..self.replicas.len());
@@ -211,7 +211,7 @@ impl Field {
         }
     }
 
-    /// Ends all servers in good order and starts others, which have nothing but the store.
+    /// Stops all servers gracefully and starts new ones, which have only the store.
     pub fn stop_and_start(&mut self) {
         for replica in &mut self.replicas {
             replica.stop();
@@ -229,7 +229,7 @@ impl Field {
         self.disk.as_ref().expect("it was made for this fault")
     }
 
-    /// The PostgreSQL.
+    /// The PostgreSQL cluster.
     pub fn cluster(&self) -> &Cluster {
         self.cluster.as_ref().expect("this fault is of PostgreSQL")
     }
@@ -243,7 +243,7 @@ impl Field {
         self.proxy().set(Way::Open);
     }
 
-    /// Bytes are missing afterwards from every stream: no connection can go on.
+    /// Afterwards every stream lacks bytes: no connection can continue.
     async fn swallow(&self, way: Way, random: &mut StdRng, millis: Range<u64>) {
         self.proxy().set(way);
         self.open_after(random, millis).await;
@@ -258,7 +258,7 @@ impl Field {
         }
     }
 
-    /// A superuser's own connection, around the proxy.
+    /// A superuser's connection that bypasses the proxy.
     pub async fn admin(&self) -> Client {
         self.try_admin().await.expect("PostgreSQL runs")
     }
@@ -303,7 +303,7 @@ impl Field {
     }
 }
 
-/// Waits for some of so many milliseconds.
+/// Waits for a random number of milliseconds in this range.
 pub async fn some_millis(random: &mut StdRng, range: Range<u64>) {
     tokio::time::sleep(Duration::from_millis(random.random_range(range))).await;
 }

@@ -1,5 +1,5 @@
-//! Who follows a user's event stream through all that happens: broken off, it goes on at any server from the last
-//! event it heard.
+//! A follower of a user's event stream throughout all faults: after a lost connection it resumes at any
+//! server from its last event.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,39 +13,39 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::driver::tell;
+use crate::driver::ask;
 use crate::support::{Event, Events, User};
 
-/// How long a stream may say nothing before it is left for another.
+/// How long a stream may be silent before the follower leaves it for another.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Connections of one follower at the most.
+/// Connections of one follower, at most.
 const MOST: usize = 20_000;
 
-/// What one follower has come to.
+/// What one follower has.
 #[derive(Clone, Debug, Default)]
 pub struct Followed {
-    /// The last seq it heard of.
+    /// The last seq it received.
     pub seq: i64,
     /// Its list, by id.
     pub tasks: HashMap<String, Value>,
-    /// Every change it was told of, in this order.
+    /// Every change it received, in this order.
     pub changes: Vec<Value>,
-    /// How often it was told to read the list anew.
+    /// How often it had to reload the list.
     pub resyncs: usize,
-    /// What no stream may say.
+    /// A violation by a stream, if there was one.
     pub lie: Option<String>,
 }
 
-/// A follower at work.
+/// A running follower.
 pub struct Follower {
     task: JoinHandle<Followed>,
-    /// The seq it has to come to.
+    /// The seq it has to reach.
     target: Arc<AtomicI64>,
 }
 
 impl Follower {
-    /// Follows a user, whom all these servers know.
+    /// Follows a user, who is listed once for each server.
     pub fn start(doors: Vec<User>, seed: u64) -> Self {
         let target = Arc::new(AtomicI64::new(i64::MAX));
         let reached = Arc::clone(&target);
@@ -65,16 +65,16 @@ impl Follower {
         Self { task, target }
     }
 
-    /// Lets it come to the last seq, which it must within a minute.
+    /// Waits until it reaches the last seq, which it must within a minute.
     pub async fn finish(self, seq: i64) -> Followed {
         self.target.store(seq, Ordering::Relaxed);
         let came = timeout(Duration::from_mins(1), self.task).await;
-        came.unwrap_or_else(|_| panic!("a follower does not come to seq {seq}")).unwrap()
+        came.unwrap_or_else(|_| panic!("a follower does not reach seq {seq}")).unwrap()
     }
 }
 
 impl Followed {
-    /// Takes what one connection tells, from the last event on.
+    /// Reads one connection, from the last event on.
     async fn listen(&mut self, user: &User, random: &mut StdRng, target: &AtomicI64) {
         let request = user.request(Method::GET, "/events").header("last-event-id", self.seq);
         let Ok(Ok(response)) = timeout(QUIET, request.send()).await else { return };
@@ -85,17 +85,17 @@ impl Followed {
         while self.seq < target.load(Ordering::Relaxed) {
             let Ok(Some(event)) = timeout(QUIET, events.next()).await else { return };
             if event.name == "resync" {
-                return self.read_anew(user).await;
+                return self.reload(user).await;
             }
             self.take(&event);
-            // Now and then for no reason.
+            // Now and then it disconnects for no reason.
             if random.random_ratio(1, 40) {
                 return;
             }
         }
     }
 
-    /// Takes one event.
+    /// Applies one event.
     pub fn take(&mut self, event: &Event) {
         let goes_on = if event.name == "hello" { event.id == self.seq } else { event.id > self.seq };
         if !goes_on || event.data["seq"] != event.id {
@@ -116,9 +116,9 @@ impl Followed {
         self.changes.push(event.data.clone());
     }
 
-    async fn read_anew(&mut self, user: &User) {
+    async fn reload(&mut self, user: &User) {
         self.resyncs += 1;
-        let list = tell(user.request(Method::GET, "/tasks")).await;
+        let list = ask(user.request(Method::GET, "/tasks")).await;
         if let (200, Some(seq)) = (list.status, list.seq) {
             let body = list.json();
             let tasks = body["tasks"].as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! Lanes that come and go by the ten thousand: the process ends up with what it began with.
+//! Tens of thousands of lanes are activated and passivated: the process uses no more than in the beginning.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,10 +14,10 @@ const USERS: usize = 1_000;
 /// Clients at once.
 const CLIENTS: usize = 16;
 
-/// Bytes of memory that may be in use beyond what was after the warm-up: the allocator's own give and take.
+/// Bytes that memory may grow after the warm-up: the allocator's own fluctuation.
 const SWAY: u64 = 8 << 20;
 
-/// What the process has in use.
+/// The resources that the process uses.
 #[derive(Clone, Copy, Debug)]
 struct Use {
     memory: u64,
@@ -30,18 +30,18 @@ fn in_use(server: &Server) -> Use {
     Use { memory: server.memory(), threads, files: server.open_files() }
 }
 
-/// Lanes that have been read from the store.
+/// How many lanes have been loaded from the store.
 async fn activations(server: &Server) -> usize {
     let metrics = server.get("/metrics").await.expect(200).text();
     let line = metrics.lines().find_map(|line| line.strip_prefix("tasklane_cache_misses_total "));
     line.unwrap().parse().unwrap()
 }
 
-/// Visits users in turn, by a read or a flip, until so many lanes have been activated.
+/// Visits users in turn, by a read or a flip, until this many lanes have been activated.
 async fn visit(server: &Server, users: &[(User, String)], count: usize) {
     let next = AtomicUsize::new(0);
     let clients = (0..CLIENTS).map(|_| async {
-        // Many more than ever needed, if a lane were still there now and then.
+        // Far more than needed, in case a lane is still in memory now and then.
         while next.load(Ordering::Relaxed) < 4 * count {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let (user, task) = &users[number % users.len()];
@@ -63,7 +63,7 @@ async fn visit(server: &Server, users: &[(User, String)], count: usize) {
 /// Compares what is in use after `warm` activations with what is after `many`.
 async fn nothing_leaks(kind: Kind, warm: usize, many: usize) {
     let store = Store::new(kind).await;
-    // Room for some hundred lanes, which go in the order they came: the next round finds none of them.
+    // Room for some hundred lanes, evicted in the order they came: the next round finds none of them.
     let server = Server::with(&store, &[("CACHE_MAX_BYTES", "1048576")]);
     let text = "x".repeat(1_900);
     let users = (0..USERS).map(|number| server.user(&format!("user {number}")));
@@ -79,7 +79,7 @@ async fn nothing_leaks(kind: Kind, warm: usize, many: usize) {
     let after = in_use(&server);
     println!("{kind:?}: after {warm} activations {before:?}, after {many} {after:?}");
     assert_eq!(after.threads, before.threads, "{after:?}, before {before:?}");
-    // The clients' and the database's connections come and go by a few.
+    // The number of client and database connections varies a little.
     assert!(after.files <= before.files + 4, "{after:?}, before {before:?}");
     assert!(after.memory <= before.memory + SWAY, "{after:?}, before {before:?}");
     for (user, _) in &with_tasks[..50] {

@@ -1,6 +1,7 @@
-//! Real faults under load: the real binary, one or several, a real PostgreSQL, killed, stopped, cut off and starved while
-//! clients work, and a checker of everything they were told. Nothing acknowledged may be lost, nothing
-//! refused may show, no read may be stale. `SEED=<n>` repeats the choices of a run, not its timing.
+//! Real faults under load: one or several processes of the real binary and a real PostgreSQL are killed,
+//! stopped, cut off and starved while clients work, and a checker judges every answer. Nothing acknowledged
+//! may be lost, nothing refused may appear, no read may be stale. `SEED=<n>` repeats the choices of a run,
+//! not its timing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

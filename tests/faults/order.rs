@@ -1,19 +1,19 @@
-//! The records of one user as the checker of seqs wants them, and what keys promise of them.
+//! One user's records as input for the checker of seqs, and the check of idempotency keys.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::history::{Operation, Outcome};
 use crate::record::Record;
 
-/// The records as the checker of seqs wants them. A repetition that was answered with what an earlier
-/// request did settles that request: it happened between the first sending and now.
+/// The records as input for the checker of seqs. A retry that gets a replayed answer settles the earlier
+/// request: that happened between the first sending and now.
 pub fn history(records: &[Record], outcomes: &[Outcome]) -> Vec<Operation> {
     let mut first: HashMap<&str, u64> = HashMap::new();
     let mut done: HashMap<&str, usize> = HashMap::new();
     for (place, (record, outcome)) in records.iter().zip(outcomes).enumerate() {
         let Some(key) = record.key.as_deref() else { continue };
         first.entry(key).or_insert(record.invoked);
-        if matches!(outcome, Outcome::Done(_)) || record.told.replayed {
+        if matches!(outcome, Outcome::Done(_)) || record.reply.replayed {
             done.insert(key, place);
         }
     }
@@ -24,9 +24,9 @@ pub fn history(records: &[Record], outcomes: &[Outcome]) -> Vec<Operation> {
         let id = record.what.task().unwrap_or_default().to_owned();
         Operation {
             write: record.what.write().map(|write| (id, write)),
-            // Only answers that name a seq are compared with one another.
+            // Only answers with a seq are compared with each other.
             key: key.filter(|_| matches!(outcome, Outcome::Done(_))).map(str::to_owned),
-            invoked: key.filter(|_| record.told.replayed).map_or(record.invoked, |key| first[key]),
+            invoked: key.filter(|_| record.reply.replayed).map_or(record.invoked, |key| first[key]),
             returned: record.returned,
             outcome,
         }
@@ -34,14 +34,14 @@ pub fn history(records: &[Record], outcomes: &[Outcome]) -> Vec<Operation> {
     records.iter().zip(outcomes).enumerate().map(operation).collect()
 }
 
-/// Every answer under one key that tells of its execution is the same, and the first of them is a
-/// repetition only where an earlier request may have been carried out.
+/// Every answer under one key to an executed write is the same, and the first of them is a replay only if an
+/// earlier request may have been carried out.
 pub fn check_replays(records: &[Record]) -> Result<(), String> {
     let mut answers: HashMap<&str, &Record> = HashMap::new();
     let mut unsure: HashSet<&str> = HashSet::new();
     for record in records {
         let Some(key) = record.key.as_deref() else { continue };
-        if !matches!(record.told.status, 200 | 201 | 204) {
+        if !matches!(record.reply.status, 200 | 201 | 204) {
             if record.outcome()? == Outcome::Unknown {
                 unsure.insert(key);
             }
@@ -49,17 +49,17 @@ pub fn check_replays(records: &[Record]) -> Result<(), String> {
         }
         match answers.get(key) {
             Some(first)
-                if (first.told.status, &first.told.body, first.told.seq)
-                    != (record.told.status, &record.told.body, record.told.seq) =>
+                if (first.reply.status, &first.reply.body, first.reply.seq)
+                    != (record.reply.status, &record.reply.body, record.reply.seq) =>
             {
                 return Err(format!("two answers under one key: {first:?} and {record:?}"));
             }
             Some(_) => {
-                if !record.told.replayed {
-                    return Err(format!("carried out anew, though done before: {record:?}"));
+                if !record.reply.replayed {
+                    return Err(format!("carried out again, though done before: {record:?}"));
                 }
             }
-            None if record.told.replayed && !unsure.contains(key) => {
+            None if record.reply.replayed && !unsure.contains(key) => {
                 return Err(format!("replayed, though never carried out: {record:?}"));
             }
             None => drop(answers.insert(key, record)),

@@ -1,20 +1,20 @@
-//! What asks for several things at once, taken apart: a batch and an import are so many writes in a row of seqs, of
-//! which nobody ever sees a part; an export is a list.
+//! Splits requests that do several things: a batch or an import is several writes with consecutive seqs, of
+//! which nobody may ever see a part; an export is a list.
 
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
 use crate::history::Outcome;
-use crate::record::{Record, Told, What};
+use crate::record::{Record, Reply, What};
 
 /// The records, each of one write or one read.
 ///
 /// # Errors
-/// An answer that cannot be true in itself, or a state between two writes of one batch that somebody saw.
+/// An answer that contradicts itself, or a read between two writes of one batch.
 pub fn take_apart(records: &[Record]) -> Result<Vec<Record>, String> {
     let mut apart = Vec::with_capacity(records.len());
-    // Seqs that were never anybody's newest.
+    // Seqs that were never the newest one.
     let mut inside: HashSet<i64> = HashSet::new();
     for record in records {
         let parts = match &record.what {
@@ -30,7 +30,7 @@ pub fn take_apart(records: &[Record]) -> Result<Vec<Record>, String> {
             _ => vec![record.clone()],
         };
         if let (Outcome::Done(_), [first, .., last]) = (record.outcome()?, &*parts) {
-            inside.extend(first.told.seq.unwrap_or(0)..last.told.seq.unwrap_or(0));
+            inside.extend(first.reply.seq.unwrap_or(0)..last.reply.seq.unwrap_or(0));
         }
         apart.extend(parts);
     }
@@ -45,18 +45,18 @@ pub fn take_apart(records: &[Record]) -> Result<Vec<Record>, String> {
 }
 
 fn list(record: &Record) -> Result<Record, String> {
-    if record.told.status == 200 && record.told.json()["seq"].as_i64() != record.told.seq {
+    if record.reply.status == 200 && record.reply.json()["seq"].as_i64() != record.reply.seq {
         return Err(format!("an export of another seq than its answer's: {record:?}"));
     }
     Ok(Record { what: What::List, ..record.clone() })
 }
 
 fn parts(record: &Record, writes: &[What]) -> Result<Vec<Record>, String> {
-    let part = |place: usize, told: Told| {
+    let part = |place: usize, reply: Reply| {
         let key = record.key.as_ref().map(|key| format!("{key}.{place}"));
-        Record { what: writes[place].clone(), key, told, ..record.clone() }
+        Record { what: writes[place].clone(), key, reply, ..record.clone() }
     };
-    let body = record.told.json();
+    let body = record.reply.json();
     match record.outcome()? {
         Outcome::Done(seq) => {
             let results = match &record.what {
@@ -69,23 +69,23 @@ fn parts(record: &Record, writes: &[What]) -> Result<Vec<Record>, String> {
                 return Err(format!("not what was asked for: {record:?}"));
             }
             let numbered = (seq - i64::try_from(writes.len()).expect("it is small") + 1..).zip(&results);
-            let told = |(seq, result): (i64, &Value)| Told {
+            let reply = |(seq, result): (i64, &Value)| Reply {
                 status: result["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(0),
                 seq: Some(seq),
                 body: result.get("task").map(|task| task.to_string().into_bytes()).unwrap_or_default(),
-                ..record.told.clone()
+                ..record.reply.clone()
             };
-            Ok(numbered.map(told).enumerate().map(|(place, told)| part(place, told)).collect())
+            Ok(numbered.map(reply).enumerate().map(|(place, reply)| part(place, reply)).collect())
         }
-        // They are about different tasks: what one rests on is not changed by those before it.
+        // They are about different tasks: none depends on those before it.
         Outcome::Refused(_) => {
             let details = &body["error"]["details"];
             let place = details["operation"].as_u64().and_then(|place| usize::try_from(place).ok());
             let place = place.filter(|place| *place < writes.len());
-            let place = place.ok_or_else(|| format!("refused for which write? {record:?}"))?;
+            let place = place.ok_or_else(|| format!("it is not said which write was refused: {record:?}"))?;
             let body = json!({"error": {"details": details["task"]}}).to_string().into_bytes();
-            Ok(vec![Record { key: None, ..part(place, Told { body, ..record.told.clone() }) }])
+            Ok(vec![Record { key: None, ..part(place, Reply { body, ..record.reply.clone() }) }])
         }
-        _ => Ok((0..writes.len()).map(|place| part(place, record.told.clone())).collect()),
+        _ => Ok((0..writes.len()).map(|place| part(place, record.reply.clone())).collect()),
     }
 }

@@ -1,4 +1,4 @@
-//! What each client asked for and was told: the book of one run.
+//! The book of one run: what each client asked for and was answered.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -13,11 +13,11 @@ use crate::model::{Fields, Write};
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Make a task; the title is nobody else's.
+    /// Create a task, with a unique title.
     Create { id: Option<String>, title: String },
-    /// Set a description that is nobody else's.
+    /// Set a unique description.
     Describe { id: String, text: String, if_match: Option<i64> },
-    /// Tick, untick, or flip.
+    /// Complete, reopen, or flip.
     Complete { id: String, completed: Option<bool> },
     /// Remove a task.
     Delete { id: String, if_match: Option<i64> },
@@ -25,13 +25,13 @@ pub enum What {
     List,
     /// Read one task.
     Task { id: String },
-    /// Several writes about different tasks, all or none.
+    /// Several writes to different tasks, all or none.
     Batch(Vec<What>),
-    /// Put tasks in, by id and title; nobody else has any of these.
+    /// Import tasks, by id and title, each of them unique.
     Import(Vec<(String, String)>),
-    /// Read all there is.
+    /// Export.
     Export,
-    /// Remove all there is.
+    /// Erase the user.
     Erase,
 }
 
@@ -41,7 +41,7 @@ impl What {
         matches!(self, Self::List | Self::Task { .. } | Self::Export)
     }
 
-    /// What it does to a task, or to all; `None`: it reads, or has parts.
+    /// What it does to a task, or to all; `None`: it reads, or has several parts.
     pub fn write(&self) -> Option<Write> {
         Some(match self.clone() {
             Self::Create { title, .. } => Write::create(&title),
@@ -69,9 +69,9 @@ impl What {
     }
 }
 
-/// What came of one request.
+/// The answer to one request.
 #[derive(Clone)]
-pub struct Told {
+pub struct Reply {
     /// The status, or 0 without an answer.
     pub status: u16,
     /// `X-Tasklane-Seq`.
@@ -80,11 +80,11 @@ pub struct Told {
     pub replayed: bool,
     /// The body, or why there is none.
     pub body: Vec<u8>,
-    /// Whether the request surely never reached the server.
+    /// Whether the request certainly never reached the server.
     pub unsent: bool,
 }
 
-impl Told {
+impl Reply {
     /// The body, if it is JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
@@ -96,18 +96,18 @@ impl Told {
 pub struct Record {
     /// Which server was asked.
     pub server: usize,
-    /// Whose tasks.
+    /// Which user's tasks.
     pub user: usize,
-    /// What for.
+    /// What was asked for.
     pub what: What,
     /// `Idempotency-Key`: all requests under one key ask for the same.
     pub key: Option<String>,
-    /// When it was sent and when it was answered, in one count for the whole run.
+    /// When it was sent and when it was answered, by the run's logical clock.
     pub invoked: u64,
     /// See `invoked`.
     pub returned: u64,
-    /// What came of it.
-    pub told: Told,
+    /// The answer.
+    pub reply: Reply,
 }
 
 impl Record {
@@ -116,12 +116,12 @@ impl Record {
     /// # Errors
     /// An answer that the contract does not know.
     pub fn outcome(&self) -> Result<Outcome, String> {
-        let told = &self.told;
-        let seq = || told.seq.ok_or_else(|| format!("no X-Tasklane-Seq: {self:?}"));
-        Ok(match (told.status, &self.what) {
-            (0, _) if told.unsent => Outcome::NotApplied,
+        let reply = &self.reply;
+        let seq = || reply.seq.ok_or_else(|| format!("no X-Tasklane-Seq: {self:?}"));
+        Ok(match (reply.status, &self.what) {
+            (0, _) if reply.unsent => Outcome::NotApplied,
             (0, _) => Outcome::Unknown,
-            // It did not come in time: a server that stood still finds it too late. It was never looked at.
+            // It did not arrive in time: a paused server resumed too late and never looked at it.
             (408, _) => Outcome::NotApplied,
             (200, What::Create { .. })
             | (409, What::Create { id: Some(_), .. })
@@ -145,7 +145,7 @@ impl Record {
             | (412, What::Describe { if_match: Some(_), .. } | What::Delete { if_match: Some(_), .. }) => {
                 Outcome::Refused(seq()?)
             }
-            (503, _) => match told.json()["error"]["code"].as_str() {
+            (503, _) => match reply.json()["error"]["code"].as_str() {
                 Some("OUTCOME_UNKNOWN") => Outcome::Unknown,
                 Some("STORE_UNAVAILABLE" | "OVERLOADED") => Outcome::NotApplied,
                 _ => return Err(format!("a 503 of no known kind: {self:?}")),
@@ -157,7 +157,7 @@ impl Record {
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { status, seq, replayed, body, .. } = &self.told;
+        let Reply { status, seq, replayed, body, .. } = &self.reply;
         let body: String = String::from_utf8_lossy(body).chars().take(400).collect();
         write!(f, "[{}, {}] server {} user {} ", self.invoked, self.returned, self.server, self.user)?;
         write!(f, "{:?} key {:?} -> {status} seq {seq:?} replayed {replayed} {body}", self.what, self.key)
@@ -177,7 +177,7 @@ impl Book {
         self.clock.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Writes one down.
+    /// Adds one.
     pub fn add(&self, record: Record) {
         self.records.lock().unwrap().push(record);
     }
@@ -187,13 +187,13 @@ impl Book {
         self.records.lock().unwrap().len()
     }
 
-    /// The newest of a user at a server.
+    /// A user's newest record at a server.
     pub fn last_of(&self, way: Way) -> Option<Record> {
         let records = self.records.lock().unwrap();
         records.iter().rfind(|record| (record.server, record.user) == (way.server, way.user)).cloned()
     }
 
-    /// All of them, in the order of their sending.
+    /// All of them, in the order of sending.
     pub fn close(&self) -> Vec<Record> {
         let mut records = std::mem::take(&mut *self.records.lock().unwrap());
         records.sort_by_key(|record| record.invoked);

@@ -1,4 +1,4 @@
-//! One server, wherever it is started again: on its port, on its way to the store.
+//! One server that can be restarted, on the same port and the same path to the store.
 
 use std::net::TcpListener;
 
@@ -7,13 +7,13 @@ use tokio::task::block_in_place;
 use crate::proxy::Proxy;
 use crate::support::{Server, Store};
 
-/// A server that comes back under its address.
+/// A server that keeps its address when it is restarted.
 pub struct Replica {
-    /// The one that runs now.
+    /// The running server.
     pub server: Server,
     /// The store, as it sees it.
     pub store: Store,
-    /// What lies between it and PostgreSQL.
+    /// The proxy between it and PostgreSQL.
     pub proxy: Option<Proxy>,
     port: String,
     mode: &'static str,
@@ -27,19 +27,19 @@ impl Replica {
         Self { server, store, proxy, port, mode }
     }
 
-    /// Starts another one in its place, once it is gone.
+    /// Starts a new one in its place, once it has ended.
     pub fn start_again(&mut self) {
         self.server = block_in_place(|| start(&self.store, &self.port, self.mode));
     }
 
-    /// Ends it in good order.
+    /// Stops it gracefully.
     pub fn stop(&mut self) {
         self.server.terminate();
         let status = block_in_place(|| self.server.wait());
         assert!(status.success(), "after SIGTERM: {status}; it wrote:\n{:#?}", self.server.output().stderr());
     }
 
-    /// The same, and starts another one, which has nothing but the store.
+    /// The same, then starts a new one, which has only the store.
     pub fn stop_and_start(&mut self) {
         self.stop();
         self.start_again();
@@ -47,13 +47,14 @@ impl Replica {
 }
 
 fn start(store: &Store, port: &str, mode: &str) -> Server {
-    // A file that may not grow is then an error of the write; left alone, the signal would end the server.
+    // With SIGXFSZ ignored, a file that may not grow is an error of the write; the signal would end the
+    // server.
     let ignoring = ["/bin/sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
     Server::under(&ignoring, store, &[("PORT", port), ("MODE", mode)])
 }
 
-/// A port below those that systems take for outgoing connections: it is still free at the next start. No
-/// seed chooses it, or two tests with one seed would have the same.
+/// A port below the range for outgoing connections, so that it is still free at the next start. It does not
+/// depend on the seed, or two tests with one seed would use the same.
 fn free_port() -> u16 {
     for _ in 0..1_000 {
         let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 5_000) as u16;

@@ -1,5 +1,5 @@
-//! Several servers on one PostgreSQL. Every request of a client goes to any of them, so that the next one would
-//! show what the last one's server knows and this one does not.
+//! Several servers on one PostgreSQL. Every request of a client goes to any of them, so that a server which
+//! does not know another one's writes would be noticed.
 
 use crate::fault::{Fault, OF_SEVERAL};
 use crate::field::Service;
@@ -7,7 +7,7 @@ use crate::scripts::{for_a_long_time, shuffled};
 use crate::support::Kind;
 use crate::trial::trial;
 
-/// Each becomes a test: who serves, which faults in turn, how many, from which seed.
+/// Each becomes a test: which servers, which faults in turn, how many, from which seed.
 macro_rules! scripts {
     ($($name:ident: $service:ident, [$($fault:ident),+], $rounds:literal, $seed:literal;)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,18 +31,18 @@ scripts! {
         TwoAlone, [KillServer, LateCommit, CutAnswer], 3, 24;
 }
 
-/// One of three stands still for a minute.
+/// One of three is paused for a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the long form: a minute and more"]
-async fn replicas_asleep_for_a_minute_wake_and_are_not_behind() {
+async fn replicas_paused_for_a_minute_show_no_old_state_afterwards() {
     needs!(Postgres);
     let service = (Kind::Postgres, Service::Replicas);
     let figures = trial(service, &[Fault::PauseServerForAMinute], 1, 25).await;
     println!("{figures:?}; violations: 0");
 }
 
-/// All faults mixed, run after run, until `FAULT_MINUTES` are over; every fourth run is of servers that believe
-/// they are alone.
+/// All faults mixed, run after run, until `FAULT_MINUTES` are over; every fourth run has servers in
+/// `MODE=sole`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the long form: for as long as wanted"]
 async fn replicas_under_all_faults_mixed_lose_nothing_for_a_long_time() {

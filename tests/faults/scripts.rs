@@ -12,7 +12,7 @@ use crate::needs::{Need, is_missing};
 use crate::support::Kind;
 use crate::trial::{Figures, trial};
 
-/// Each becomes a test of one server: on which store, which faults in turn, how many, from which seed.
+/// Each becomes a test of one server: which store, which faults in turn, how many, from which seed.
 macro_rules! scripts {
     ($($name:ident: $kind:ident, [$($fault:ident),+], $rounds:literal, $seed:literal;)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,7 +50,7 @@ fn needed(kind: Kind, faults: &[Fault]) -> impl Iterator<Item = Need> {
     (kind == Kind::Postgres).then_some(Need::Postgres).into_iter().chain(disk)
 }
 
-/// Whatever was carried out when the server was told to stop has been answered.
+/// Everything that was carried out before the server stopped was answered.
 async fn stop_under_load(kind: Kind, seed: u64) {
     let figures = trial((kind, Service::One), &[Fault::StopServer], 4, seed).await;
     assert_eq!(figures.unanswered, 0, "{figures:?}");
@@ -67,7 +67,7 @@ async fn a_stop_under_load_answers_all_it_carried_out_on_postgres() {
     stop_under_load(Kind::Postgres, 12).await;
 }
 
-/// Another order for each seed, of which one run sees a part.
+/// A different order for each seed; one run uses a part of it.
 pub fn shuffled(faults: &[Fault], seed: u64) -> Vec<Fault> {
     let mut faults = faults.to_vec();
     faults.shuffle(&mut StdRng::seed_from_u64(seed));

@@ -1,4 +1,4 @@
-//! One run: load, faults, recovery, and the judgement on all that clients were told.
+//! One run: load, faults, recovery, and the check of every answer.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::checker::{Final, check, check_of_servers_alone};
-use crate::driver::{Load, USERS, Way, tell};
+use crate::driver::{Load, USERS, Way, ask};
 use crate::fault::Fault;
 use crate::field::{Field, Service};
 use crate::follower::Follower;
@@ -18,25 +18,25 @@ use crate::parts::take_apart;
 use crate::record::{Record, What};
 use crate::support::{Kind, User};
 
-/// What a run came to.
+/// The figures of a run.
 #[derive(Debug, Default)]
 pub struct Figures {
     /// Requests.
     pub operations: usize,
     /// Writes that were acknowledged.
     pub acknowledged: usize,
-    /// Requests whose outcome nobody was told.
+    /// Requests with an unknown outcome.
     pub unknown: usize,
     /// Requests that were not carried out.
     pub refused: usize,
-    /// Writes that were carried out without anybody being told.
+    /// Writes of these that were carried out.
     pub unanswered: i64,
     /// Faults by kind.
     pub faults: BTreeMap<String, usize>,
 }
 
 impl Figures {
-    /// Adds another run's.
+    /// Adds those of another run.
     pub fn add(&mut self, other: Self) {
         self.operations += other.operations;
         self.acknowledged += other.acknowledged;
@@ -61,7 +61,7 @@ impl Figures {
     }
 }
 
-/// Inflicts `rounds` faults out of these, seeded, under load, and judges.
+/// Inflicts `rounds` of these faults, seeded, under load, and checks every answer.
 ///
 /// # Panics
 /// With the seed and the part of the history that cannot be true.
@@ -78,7 +78,7 @@ pub async fn trial(
     let doors = field.doors(&subjects);
     let load = Load::new(doors.clone());
     let clients = load.start(seed);
-    // A server that believes it is alone tells its followers of others' writes when it hears of them, which may be never.
+    // A server in `MODE=sole` shows its followers others' writes once it learns of them, which may be never.
     let followed = if service == Service::TwoAlone { 0 } else { USERS };
     let follow = |user: usize| {
         Follower::start(doors.iter().map(|users| users[user].clone()).collect(), seed + user as u64)
@@ -86,7 +86,7 @@ pub async fn trial(
     let mut followers: VecDeque<Follower> = (0..followed).map(follow).collect();
     until_answered(&load, 300).await;
     for round in 0..rounds {
-        // Each of them at least once, if there are rounds enough.
+        // Each of them at least once, if there are enough rounds.
         let fault =
             faults.get(round).copied().unwrap_or_else(|| faults[random.random_range(0..faults.len())]);
         eprintln!("SEED={seed} {kind:?} {service:?}: {fault:?}");
@@ -104,7 +104,7 @@ pub async fn trial(
     let mut unanswered = 0;
     let check = if service == Service::TwoAlone { check_of_servers_alone } else { check };
     for number in 0..USERS {
-        // Any of the fresh servers may be asked.
+        // Any of the fresh servers can be asked.
         let user = &doors[number % doors.len()][number];
         let of_user: Vec<Record> = records.iter().filter(|record| record.user == number).cloned().collect();
         let mut end = ending(user).await;
@@ -117,24 +117,24 @@ pub async fn trial(
                 "SEED={seed} {kind:?} {service:?} {faults:?}: user {number}: {complaint}\n\nthe part of the history:\n{part}"
             );
         }
-        unanswered += untold(&take_apart(&of_user).expect("it was checked"), &end);
+        unanswered += unanswered_seqs(&take_apart(&of_user).expect("it was checked"), &end);
     }
     Figures { unanswered, ..figures(&records, std::mem::take(&mut field.done)) }
 }
 
-/// How many seqs are of writes that no client was told of.
-pub fn untold(records: &[Record], end: &Final) -> i64 {
-    let told = records.iter().filter(|record| !record.what.reads());
-    let told: HashSet<i64> = told
+/// How many seqs belong to writes that no client got an answer to.
+pub fn unanswered_seqs(records: &[Record], end: &Final) -> i64 {
+    let answered = records.iter().filter(|record| !record.what.reads());
+    let answered: HashSet<i64> = answered
         .filter_map(|record| match record.outcome() {
             Ok(Outcome::Done(seq)) => Some(seq),
             _ => None,
         })
         .collect();
-    end.seq - i64::try_from(told.len()).expect("it is small")
+    end.seq - i64::try_from(answered.len()).expect("it is small")
 }
 
-/// Waits until the book has so many records; the service must come back for that.
+/// Waits until the book has this many records, for which the service must have recovered.
 pub async fn until_answered(load: &Arc<Load>, count: usize) {
     for _ in 0..1_200 {
         if load.book.len() >= count {
@@ -145,7 +145,7 @@ pub async fn until_answered(load: &Arc<Load>, count: usize) {
     panic!("after a minute only {} answers of {count}", load.book.len());
 }
 
-/// Without a restart, every user can write and read again, at every server.
+/// Checks that, without a restart, every user can write and read again at every server.
 pub async fn recover(load: &Arc<Load>, seed: u64) {
     for way in (0..load.servers())
         .flat_map(|server| (0..USERS).map(move |user| Way { server, user, patience: None }))
@@ -170,14 +170,14 @@ pub async fn recover(load: &Arc<Load>, seed: u64) {
 }
 
 pub async fn ending(user: &User) -> Final {
-    let list = tell(user.request(reqwest::Method::GET, "/tasks")).await;
+    let list = ask(user.request(reqwest::Method::GET, "/tasks")).await;
     assert_eq!(list.status, 200);
     let (seq, tasks) = (list.seq.unwrap(), list.json()["tasks"].as_array().unwrap().clone());
     let mut changes: Vec<Value> = Vec::new();
     let horizon = horizon(user, seq).await;
     let mut since = horizon;
     for _ in 0..10_000 {
-        let page = tell(user.request(reqwest::Method::GET, &format!("/changes?since={since}"))).await;
+        let page = ask(user.request(reqwest::Method::GET, &format!("/changes?since={since}"))).await;
         assert_eq!(page.status, 200);
         let page = page.json();
         changes.extend(page["changes"].as_array().unwrap().iter().cloned());
@@ -190,13 +190,12 @@ pub async fn ending(user: &User) -> Final {
     Final { seq, tasks, horizon, changes, followed: None }
 }
 
-/// The least seq from which on the feed tells all.
+/// The lowest seq from which the feed is complete.
 async fn horizon(user: &User, seq: i64) -> i64 {
     let (mut least, mut most) = (0, seq);
     while least < most {
         let middle = i64::midpoint(least, most);
-        let page =
-            tell(user.request(reqwest::Method::GET, &format!("/changes?since={middle}&limit=1"))).await;
+        let page = ask(user.request(reqwest::Method::GET, &format!("/changes?since={middle}&limit=1"))).await;
         match page.status {
             200 => most = middle,
             410 => least = middle + 1,
@@ -206,7 +205,7 @@ async fn horizon(user: &User, seq: i64) -> i64 {
     least
 }
 
-/// Those records that have to do with what cannot be true: its tasks, titles, keys and seqs.
+/// The records that concern the violation: its tasks, titles, keys and seqs.
 pub fn part(records: &[Record], complaint: &str) -> String {
     let words: HashSet<&str> = complaint.split(|c: char| !c.is_alphanumeric() && !"-.".contains(c)).collect();
     let concerned = |record: &&Record| {
@@ -214,13 +213,13 @@ pub fn part(records: &[Record], complaint: &str) -> String {
         record.what.task().is_some_and(|id| words.contains(id))
             || matches!(&record.what, What::Create { title, .. } if name(title))
             || record.key.as_deref().is_some_and(name)
-            || record.told.seq.is_some_and(|seq| !record.what.reads() && words.contains(&*seq.to_string()))
+            || record.reply.seq.is_some_and(|seq| !record.what.reads() && words.contains(&*seq.to_string()))
     };
     let mut lines: Vec<String> =
         records.iter().filter(concerned).map(|record| format!("{record:?}")).collect();
     if lines.is_empty() {
-        // It is about seqs of nobody: whose could they be?
-        let without = records.iter().filter(|record| !record.what.reads() && record.told.seq.is_none());
+        // It is about seqs without an answer: shows all writes they could belong to.
+        let without = records.iter().filter(|record| !record.what.reads() && record.reply.seq.is_none());
         lines = without.map(|record| format!("{record:?}")).collect();
     }
     let cut = lines.len().saturating_sub(60);
@@ -237,6 +236,6 @@ pub fn figures(records: &[Record], faults: BTreeMap<String, usize>) -> Figures {
             _ => {}
         }
     }
-    assert!(figures.acknowledged > 100, "there was no load: {figures:?}");
+    assert!(figures.acknowledged > 100, "there was too little load: {figures:?}");
     figures
 }

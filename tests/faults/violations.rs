@@ -1,9 +1,9 @@
-//! The checker itself: it believes what is true, and finds a lie of each kind.
+//! Tests of the checker: it accepts a true history, and finds a violation of each kind.
 
 use serde_json::{Value, json};
 
 use crate::checker::{Final, check, check_of_servers_alone};
-use crate::record::{Record, Told, What};
+use crate::record::{Record, Reply, What};
 
 pub const A: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a01";
 pub const B: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a02";
@@ -14,22 +14,22 @@ pub fn task(id: &str, title: &str, description: Option<&str>, completed: bool, v
 
 pub fn record(what: What, at: u64, status: u16, seq: Option<i64>, body: &Value) -> Record {
     let body = serde_json::to_vec(body).unwrap();
-    let told = Told { status, seq, replayed: false, body, unsent: false };
-    Record { server: 0, user: 0, what, key: None, invoked: at, returned: at + 1, told }
+    let reply = Reply { status, seq, replayed: false, body, unsent: false };
+    Record { server: 0, user: 0, what, key: None, invoked: at, returned: at + 1, reply }
 }
 
 fn describe(text: &str) -> What {
     What::Describe { id: A.into(), text: text.into(), if_match: None }
 }
 
-/// Two tasks; a description whose answer was lost, and one that was refused; a deletion; reads.
+/// Two tasks; an update whose answer was lost, and one that was refused; a deletion; reads.
 fn truth() -> (Vec<Record>, Final) {
     let (a1, b2) = (task(A, "a", None, false, 1), task(B, "b", None, false, 2));
     let a4 = task(A, "a", Some("x"), true, 4);
     let create =
         |id: Option<&str>, title: &str| What::Create { id: id.map(str::to_owned), title: title.into() };
     let mut made_again = record(create(None, "b"), 4, 201, Some(2), &b2);
-    made_again.told.replayed = true;
+    made_again.reply.replayed = true;
     let mut records = vec![
         record(create(Some(A), "a"), 0, 201, Some(1), &a1),
         record(create(None, "b"), 2, 0, None, &Value::Null),
@@ -59,23 +59,23 @@ pub fn found_in(truth: (Vec<Record>, Final), part: &str, lie: impl FnOnce(&mut V
     let (mut records, mut end) = truth;
     lie(&mut records, &mut end);
     records.sort_by_key(|record| record.invoked);
-    let complaint = check(&records, &end).expect_err("this lie must be found");
+    let complaint = check(&records, &end).expect_err("this violation must be found");
     assert!(complaint.contains(part), "another complaint: {complaint}");
 }
 
 pub fn set(record: &mut Record, body: &Value) {
-    record.told.body = serde_json::to_vec(body).unwrap();
+    record.reply.body = serde_json::to_vec(body).unwrap();
 }
 
 #[test]
-fn the_checker_believes_a_true_history_with_an_outcome_unknown() {
+fn the_checker_accepts_a_true_history_with_an_unknown_outcome() {
     let (records, end) = truth();
     assert_eq!(check(&records, &end), Ok(()));
 }
 
 #[test]
 fn the_checker_finds_lost_and_invented_writes() {
-    // The last acknowledged write is gone, as after an answer before the commit.
+    // The last acknowledged write is lost, as if it had been answered before the commit.
     found("", |_, end| {
         end.seq = 4;
         end.tasks.push(task(B, "b", None, false, 2));
@@ -83,7 +83,7 @@ fn the_checker_finds_lost_and_invented_writes() {
     });
     found("can only be in", |_, end| end.tasks.clear());
     found("can only be in", |_, end| end.tasks.push(task(B, "b", None, false, 2)));
-    // What was said not to be applied was, and takes the place of the unknown.
+    // A write that was reported as not applied was applied, in place of the unknown one.
     found("belongs to nobody", |records, _| {
         let lie = task(A, "a", Some("y"), false, 3);
         records.push(record(What::Task { id: A.into() }, 11, 200, Some(3), &lie));
@@ -91,7 +91,7 @@ fn the_checker_finds_lost_and_invented_writes() {
     found("belong to nobody", |records, _| {
         set(&mut records[4], &json!({"error": {"code": "OVERLOADED"}}));
     });
-    // A flip that flipped nothing.
+    // A flip without effect.
     found("no state of", |records, end| {
         let lie = task(A, "a", Some("x"), false, 4);
         set(&mut records[6], &lie);
@@ -104,16 +104,16 @@ fn the_checker_finds_lost_and_invented_writes() {
 #[test]
 fn the_checker_finds_stale_and_torn_reads() {
     found("was known before", |records, _| {
-        records[9].told.seq = Some(4);
+        records[9].reply.seq = Some(4);
     });
     found("can only be in", |records, _| {
         set(&mut records[3], &json!({"tasks": [task(A, "a", None, false, 1)]}));
     });
     found("can only be in", |records, _| {
-        records[8].told.status = 200;
+        records[8].reply.status = 200;
         set(&mut records[8], &task(B, "b", None, false, 2));
     });
-    found("was shown, but the last is", |records, _| records[9].told.seq = Some(6));
+    found("was shown, but the last is", |records, _| records[9].reply.seq = Some(6));
     found("version 4 is", |records, _| {
         let mut lie = task(A, "a", Some("x"), true, 4);
         lie["updated_at"] = json!("another instant");
@@ -122,8 +122,8 @@ fn the_checker_finds_stale_and_torn_reads() {
 }
 
 #[test]
-fn of_servers_alone_a_read_may_be_behind_another_but_not_behind_itself_nor_may_a_write() {
-    // A list of before the last change, at another server than the one that told of it.
+fn in_sole_mode_a_read_may_be_behind_other_servers_but_neither_behind_its_own_nor_may_a_write() {
+    // A list from before the last change, at another server than the one that acknowledged it.
     let stale = |server: usize| {
         let (mut records, end) = truth();
         let tasks = json!([task(A, "a", Some("x"), true, 4), task(B, "b", None, false, 2)]);
@@ -137,11 +137,11 @@ fn of_servers_alone_a_read_may_be_behind_another_but_not_behind_itself_nor_may_a
     assert!(check(&records, &end).unwrap_err().contains("was known before"));
     let (records, end) = stale(0);
     assert!(check_of_servers_alone(&records, &end).unwrap_err().contains("was known before"));
-    // A stale read must be true of its seq all the same.
+    // Even a stale read must be true at its seq.
     let (mut records, end) = stale(1);
     set(records.last_mut().unwrap(), &json!({"tasks": [task(A, "a", Some("x"), true, 4)]}));
     assert!(check_of_servers_alone(&records, &end).unwrap_err().contains("can only be in"));
-    // A write that another server overtook before it was asked for.
+    // A write with a seq older than one that another server had answered before.
     let (mut records, end) = truth();
     let last = records.len() - 1;
     records[6].server = 1;
@@ -160,9 +160,9 @@ fn the_checker_finds_keys_that_are_carried_out_wrongly() {
     found("two answers under one key", |records, _| {
         again(records, |again| set(again, &task(B, "b", None, true, 2)));
     });
-    found("carried out anew", |records, _| again(records, |again| again.told.replayed = false));
+    found("carried out again", |records, _| again(records, |again| again.reply.replayed = false));
     found("never carried out", |records, _| {
-        records[1].told.unsent = true;
+        records[1].reply.unsent = true;
     });
 }
 
@@ -176,6 +176,6 @@ fn the_checker_finds_a_feed_that_differs() {
 
 #[test]
 fn the_checker_finds_answers_outside_the_contract() {
-    found("cannot have", |records, _| records[5].told.status = 500);
-    found("no X-Tasklane-Seq", |records, _| records[8].told.seq = None);
+    found("cannot have", |records, _| records[5].reply.status = 500);
+    found("no X-Tasklane-Seq", |records, _| records[8].reply.seq = None);
 }

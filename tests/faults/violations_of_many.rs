@@ -1,4 +1,5 @@
-//! The checker, where one request does many things: it believes what is true, and finds a lie of each kind.
+//! Tests of the checker, for requests that do many things: it accepts a true history, and finds a violation
+//! of each kind.
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::violations::{A, B, found_in, record, set, task};
 
 const C: &str = "0b8f6a52-1d0e-4b7a-9c58-2f6d1e0b4a03";
 
-/// A batch, one of unknown outcome that was carried out, an export, an erasure, an import.
+/// A batch, a batch with an unknown outcome that was carried out, an export, an erasure, an import.
 fn truth() -> (Vec<Record>, Final) {
     let (a1, b2) = (task(A, "a", None, false, 1), task(B, "b", None, false, 2));
     let make = |id: &str, title: &str| What::Create { id: Some(id.into()), title: title.into() };
@@ -57,20 +58,21 @@ fn found(part: &str, lie: impl FnOnce(&mut Vec<Record>, &mut Final)) {
 }
 
 #[test]
-fn the_checker_believes_what_many_at_once_did() {
+fn the_checker_accepts_a_true_history_of_batches_imports_and_erasures() {
     let (records, end) = truth();
     assert_eq!(check(&records, &end), Ok(()));
 }
 
-/// A create of which nobody was told may have been carried out and erased before anybody saw it, but not after.
+/// A create with an unknown outcome may have been carried out and erased before anybody saw it, but not
+/// after.
 #[test]
-fn the_checker_believes_in_a_task_that_nobody_saw_before_it_was_erased_and_in_none_after() {
+fn the_checker_accepts_an_unseen_task_before_an_erasure_and_none_after() {
     let what = What::Create { id: None, title: "nobody's".into() };
     let (mut records, mut end) = truth();
     let unknown = record(what, 5, 0, None, &Value::Null);
-    // The erasure, the import and all that was read later are one further.
+    // The seqs of the erasure, the import and all later reads are one higher.
     for later in &mut records[3..] {
-        later.told.seq = later.told.seq.map(|seq| seq + 1);
+        later.reply.seq = later.reply.seq.map(|seq| seq + 1);
     }
     let c7 = task(C, "c", None, false, 7);
     set(&mut records[5], &json!({"imported": 1, "unchanged": 0, "seq": 7}));
@@ -93,12 +95,12 @@ fn the_checker_believes_in_a_task_that_nobody_saw_before_it_was_erased_and_in_no
 
 #[test]
 fn the_checker_finds_batches_that_are_not_whole() {
-    // A reader between the two writes of one batch.
+    // A read between the two writes of one batch.
     found("half of a batch", |records, _| {
         let half = json!({"tasks": [task(A, "a", None, false, 1)]});
         records.push(record(What::List, 1, 200, Some(1), &half));
     });
-    // One of them did more than it was asked for.
+    // One of them did more than was asked for.
     found("no state of", |records, _| {
         let lie = json!({"results": [{"status": 201, "task": task(A, "a", None, false, 1)},
             {"status": 201, "task": task(B, "b", None, true, 2)}], "seq": 2});
@@ -107,13 +109,13 @@ fn the_checker_finds_batches_that_are_not_whole() {
     found("not what was asked for", |records, _| {
         set(&mut records[0], &json!({"results": [{"status": 201}], "seq": 2}));
     });
-    // Two that overlap.
+    // Two batches that overlap.
     found("half of a batch", |records, _| {
         let lie = json!({"results": [{"status": 204}, {"status": 204}], "seq": 3});
         let both = [A, B].map(|id| What::Delete { id: id.into(), if_match: None });
         records.push(record(What::Batch(both.into()), 3, 200, Some(3), &lie));
     });
-    // What was refused was not, for its tasks were there.
+    // A refused batch was applied: its tasks were there.
     found("can only be in", |records, _| {
         let refused = json!({"error": {"code": "NOT_FOUND", "details": {"operation": 0, "task": null}}});
         let delete = What::Delete { id: B.into(), if_match: None };
@@ -124,7 +126,7 @@ fn the_checker_finds_batches_that_are_not_whole() {
 #[test]
 fn the_checker_finds_wrong_exports_and_imports() {
     found("can only be in", |records, _| set(&mut records[2], &json!({"tasks": [], "seq": 4})));
-    found("an export of another seq", |records, _| records[2].told.seq = Some(3));
+    found("an export of another seq", |records, _| records[2].reply.seq = Some(3));
     found("not what was asked for", |records, _| {
         set(&mut records[5], &json!({"imported": 0, "unchanged": 1, "seq": 6}));
     });
@@ -144,12 +146,12 @@ fn the_checker_finds_what_outlives_an_erasure() {
     });
     found("belong to nobody", |records, _| {
         set(&mut records[3], &json!({"error": {"code": "STORE_UNAVAILABLE"}}));
-        records[3].told.status = 503;
-        records[1].told.unsent = true;
+        records[3].reply.status = 503;
+        records[1].reply.unsent = true;
     });
 }
 
-/// Who has followed the stream of this history: a list read anew after the erasure, and one task.
+/// A follower of this history's stream: a list that was reloaded after the erasure, and one task.
 fn follower(end: &Final) -> Followed {
     let mut followed = Followed { seq: 5, resyncs: 1, ..Followed::default() };
     let data = end.changes.last().unwrap().clone();
@@ -188,7 +190,7 @@ fn the_checker_finds_a_stream_that_leaves_out_repeats_or_invents() {
     lie("a stream tells of a deletion", |followed, _| {
         followed.changes.insert(0, json!({"seq": 2, "id": B, "deleted": true}));
     });
-    lie("told to read anew", |followed, end| {
+    lie("had to reload the list", |followed, end| {
         followed.resyncs = 1;
         end.horizon = 0;
     });

@@ -1,4 +1,4 @@
-//! Whatever the store does: an answer is true, and what was acknowledged is there.
+//! Whatever the store does, every answer is true and what was acknowledged is stored.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::memory_store::Fault;
 use crate::support::{create, flip, user, world};
 
 #[test]
-fn a_lost_answer_is_asked_for_again_and_the_write_happens_once() {
+fn after_a_lost_answer_the_batch_is_sent_again_and_applied_once() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
         world(LaneLimits::default(), move |world| async move {
             let who = user("ann");
@@ -25,20 +25,20 @@ fn a_lost_answer_is_asked_for_again_and_the_write_happens_once() {
 }
 
 #[test]
-fn a_lost_answer_that_another_process_overtook_is_called_unknown_and_readers_see_the_truth() {
+fn a_lost_answer_is_unknown_if_another_process_wrote_next_and_readers_see_the_stored_state() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         world.store.fail(&[Fault::LoseAnswerThenOvertake]);
         assert!(matches!(world.lanes.submit(&who, flip(id).into()).await, Err(Error::OutcomeUnknown)));
-        // The lane is not stuck: the next write meets the state as it is now.
+        // The lane is not stuck: the next write meets the current state.
         assert_eq!(world.lanes.submit(&who, flip(id).into()).await.unwrap().seq.get(), 4);
         world.assert_readers_see_the_store(&who).await;
     });
 }
 
 #[test]
-fn a_write_overtaken_by_another_process_runs_again_on_the_newer_state() {
+fn a_write_refused_by_the_fence_is_retried_on_the_newer_state() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
@@ -52,7 +52,7 @@ fn a_write_overtaken_by_another_process_runs_again_on_the_newer_state() {
 }
 
 #[test]
-fn a_write_overtaken_again_and_again_is_given_up_unapplied() {
+fn a_write_refused_by_the_fence_again_and_again_is_given_up_unapplied() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
@@ -65,7 +65,7 @@ fn a_write_overtaken_again_and_again_is_given_up_unapplied() {
 }
 
 #[test]
-fn a_store_that_is_down_fails_writes_serves_warm_reads_and_is_found_again() {
+fn while_the_store_is_down_writes_fail_and_warm_reads_are_served_until_it_is_back() {
     world(LaneLimits::default(), |world| async move {
         let (who, cold) = (user("ann"), user("bob"));
         let id = world.task(&who, "one").await;
@@ -84,7 +84,7 @@ fn a_store_that_is_down_fails_writes_serves_warm_reads_and_is_found_again() {
 }
 
 #[test]
-fn a_rejected_batch_is_an_error_of_ours_and_the_lane_goes_on() {
+fn a_rejected_batch_is_an_internal_error_and_the_lane_continues() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         world.store.fail(&[Fault::Reject]);
@@ -95,7 +95,7 @@ fn a_rejected_batch_is_an_error_of_ours_and_the_lane_goes_on() {
 }
 
 #[test]
-fn while_a_commit_hangs_its_caller_hears_unknown_and_those_behind_it_hear_not_applied() {
+fn while_a_commit_hangs_its_caller_gets_unknown_and_those_queued_behind_it_get_not_applied() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
@@ -112,7 +112,7 @@ fn while_a_commit_hangs_its_caller_hears_unknown_and_those_behind_it_hear_not_ap
         assert_eq!(
             world.store.seq(who.user()),
             2,
-            "the one in flight was applied, those that heard no were not"
+            "the one in flight was applied, those that were refused were not"
         );
         world.assert_readers_see_the_store(&who).await;
         assert_eq!(world.lanes.submit(&who, flip(id).into()).await.unwrap().seq.get(), 3);
@@ -120,11 +120,11 @@ fn while_a_commit_hangs_its_caller_hears_unknown_and_those_behind_it_hear_not_ap
 }
 
 #[test]
-fn a_lane_whose_actor_died_is_made_anew_from_the_store() {
+fn a_lane_whose_actor_panicked_is_reloaded_from_the_store() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;
-        // Overtaken, the actor reloads, and the reload panics in its very context.
+        // After the conflict the actor reloads, and the reload panics in its context.
         world.store.fail(&[Fault::Overtake]);
         world.store.panic_at_load.store(true, Ordering::SeqCst);
         assert!(matches!(world.lanes.submit(&who, flip(id).into()).await, Err(Error::OutcomeUnknown)));
@@ -135,11 +135,11 @@ fn a_lane_whose_actor_died_is_made_anew_from_the_store() {
 }
 
 #[test]
-fn another_subject_of_the_same_user_id_is_turned_away() {
+fn another_subject_with_the_same_user_id_is_refused() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         world.task(&who, "one").await;
-        // The derived id of one subject, given as the subject of another token.
+        // One subject's derived id, as the subject of another token.
         let thief = user(&who.user().to_string());
         assert_eq!(thief.user(), who.user());
         assert!(matches!(world.lanes.snapshot(&thief).await, Err(Error::ForeignSubject)));

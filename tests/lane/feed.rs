@@ -1,4 +1,4 @@
-//! The change feed and those who follow it: whoever applies it has the list.
+//! The change feed and its followers: applying the feed gives the list.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tasklane::lane::{Effect, Event, LaneLimits, Snapshot, Work, Write};
 
 use crate::support::{create, effect, flip, user, world};
 
-/// A client's copy of the list, kept up by the feed alone.
+/// A client's copy of the list, updated by the feed alone.
 #[derive(Default)]
 struct Copy {
     seq: Seq,
@@ -56,7 +56,7 @@ proptest! {
         limit in 1_usize..5,
         forget in any::<bool>(),
     ) {
-        // Passivation in between, or not: the feed comes from the store or from the lane.
+        // With or without passivation in between: the feed comes from the store or from the lane.
         let idle = Duration::from_secs(if forget { 0 } else { 600 });
         world(LaneLimits { idle, ..LaneLimits::default() }, move |world| async move {
             let who = user("ann");
@@ -138,7 +138,7 @@ fn a_batch_applies_wholly_or_not_at_all() {
         };
         match world.lanes.submit(&who, batch(id)).await {
             Err(Error::Refused { refusal: Refusal::NotFound, operation: 3, seq, .. }) => {
-                assert_eq!(seq.get(), 1, "nothing of it stays");
+                assert_eq!(seq.get(), 1, "nothing of it was applied");
             }
             other => panic!("{other:?}"),
         }

@@ -39,7 +39,7 @@ fn two_hundred_duplicates_at_once_make_one_task() {
 }
 
 #[test]
-fn a_key_is_known_after_the_lane_was_made_anew() {
+fn a_key_is_known_after_the_lane_was_passivated() {
     world(LaneLimits { idle: Duration::from_mins(1), ..LaneLimits::default() }, |world| async move {
         let who = user("ann");
         let first = send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
@@ -57,19 +57,19 @@ fn another_request_under_a_used_key_is_refused() {
         send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
         let other = world.lanes.submit(&who, keyed("k", 2, create("two"))).await;
         assert!(matches!(other, Err(Error::KeyReused { .. })), "{other:?}");
-        // Side by side, the one that comes second is refused as well.
+        // Of two at the same time, the second is refused as well.
         let both =
             [world.spawn(&who, keyed("j", 1, create("a"))), world.spawn(&who, keyed("j", 2, create("b")))];
         let outcomes: Vec<_> = join_all(both).await.into_iter().map(|done| done.unwrap().is_ok()).collect();
         assert_eq!(outcomes, [true, false]);
         assert_eq!(world.store.seq(who.user()), 2);
-        // Another user's keys are another user's.
+        // Another user's equal key is another key.
         assert!(!send(&world.lanes, &user("bob"), keyed("k", 2, create("x"))).await.replayed);
     });
 }
 
 #[test]
-fn a_create_that_found_its_task_is_answered_so_for_good() {
+fn a_create_that_found_its_task_keeps_its_answer_for_good() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let made = create("one");
@@ -82,7 +82,7 @@ fn a_create_that_found_its_task_is_answered_so_for_good() {
         let answers: Vec<_> = join_all(both).await.into_iter().map(|done| done.unwrap().unwrap()).collect();
         assert_eq!((answers[0].replayed, answers[1].replayed), (false, true));
         assert_eq!((world.store.seq(who.user()), answers[1].seq.get()), (1, 1), "nothing was written");
-        // Carried out anew, it would bring the task back.
+        // Carried out again, it would bring the task back.
         send(&world.lanes, &who, Command::DeleteTask { id }.into()).await;
         let again = send(&world.lanes, &who, keyed("k", 1, made.clone())).await;
         assert_eq!(again, answers[1]);
@@ -104,7 +104,7 @@ fn a_refused_write_leaves_its_key_free() {
     });
 }
 
-/// A retry after any outcome: the toggle must have happened exactly once in the end.
+/// Retries after any outcome: in the end the toggle must have happened exactly once.
 async fn retry(world: World, faults: &[Fault]) {
     let who = user("ann");
     let id = world.task(&who, "one").await;
@@ -150,7 +150,8 @@ fn a_key_that_another_process_used_between_look_up_and_planning_is_found() {
         let who = user("ann");
         let id = world.task(&who, "one").await;
         *world.store.latency.lock().unwrap() = Duration::from_millis(100);
-        // The first is on its way to the store; the second was looked up, not found, and waits behind it.
+        // The first write is on its way to the store; the second one's key was looked up, not found, and it
+        // waits.
         let first = world.spawn(&who, flip(id));
         let second = world.spawn(&who, keyed("k", 7, flip(id)));
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -164,9 +165,9 @@ fn a_key_that_another_process_used_between_look_up_and_planning_is_found() {
     });
 }
 
-/// What changed nothing moved no seq: neither the fence nor the seq of the look-up can tell of it.
+/// A write without a change moves no seq: neither the fence nor the seq of the look-up can reveal it.
 #[test]
-fn a_key_that_another_process_kept_without_a_change_is_found() {
+fn a_key_that_another_process_stored_without_a_change_is_found() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let made = create("one");
@@ -176,7 +177,7 @@ fn a_key_that_another_process_kept_without_a_change_is_found() {
         send(&world.lanes, &who, Command::DeleteTask { id }.into()).await;
         *world.store.latency.lock().unwrap() = Duration::from_millis(100);
         let again = world.spawn(&who, keyed("k", 7, made.clone()));
-        // It was looked up, not found, and is on its way to the store.
+        // Its key was looked up, not found, and it is on its way to the store.
         tokio::time::sleep(Duration::from_millis(50)).await;
         world.store.keep_elsewhere(who.user(), "k", [7; 32]);
         let answer = again.await.unwrap().unwrap();
@@ -202,9 +203,9 @@ fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
     });
 }
 
-/// A commit in doubt is in the store before its lane knows.
+/// A commit in doubt may be stored before its lane knows.
 #[test]
-fn no_read_after_a_repeated_answer_is_older_than_that_answer() {
+fn no_read_after_a_replayed_answer_is_older_than_that_answer() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let write = keyed("k", 1, create("one"));
@@ -212,7 +213,7 @@ fn no_read_after_a_repeated_answer_is_older_than_that_answer() {
         world.store.fail(&[Fault::LoseAnswer]);
         let first = world.spawn(&who, write.clone());
         tokio::time::sleep(Duration::from_millis(10)).await;
-        // The commit that is on its way arrives; nothing that is sent after it does.
+        // The commit that is under way arrives; nothing sent after it does.
         world.store.stuck.store(true, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(world.store.seq(who.user()), 1);

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::support::{create, user, world};
 
 #[test]
-fn a_users_flood_is_turned_away_at_the_users_limit_and_others_go_on() {
+fn a_users_flood_is_refused_at_the_users_limit_and_others_are_served() {
     world(LaneLimits { waiting_per_user: 8, ..LaneLimits::default() }, |world| async move {
         let (flood, other) = (user("flood"), user("other"));
         *world.store.latency.lock().unwrap() = Duration::from_secs(1);
@@ -58,17 +58,18 @@ fn all_users_together_are_bounded_and_recover() {
     });
 }
 
-/// The lanes never have more batches under way than there are places; whoever did would hear at once.
+/// The lanes never submit more batches than the committer has slots; a batch without a slot is refused at
+/// once.
 #[test]
-fn a_committer_without_a_place_says_so_and_takes_more_once_it_moves() {
+fn a_full_group_committer_refuses_batches_until_a_commit_ends() {
     world(LaneLimits::default(), |world| async move {
         world.store.stuck.store(true, Ordering::SeqCst);
         let (committer, _) = GroupCommitter::start(world.store.clone(), &Handle::current(), 2);
         let submit = |name: String| {
             let flight = Arc::new(Mutex::new(())).try_lock_owned().unwrap();
-            let (told, settled) = oneshot::channel();
-            let tell = move |settled, _| drop(told.send(settled));
-            committer.submit(Arc::new(empty_batch(&user(&name))), flight, tell);
+            let (sender, settled) = oneshot::channel();
+            let notify = move |settled, _| drop(sender.send(settled));
+            committer.submit(Arc::new(empty_batch(&user(&name))), flight, notify);
             settled
         };
         let first = submit("first".into());
@@ -115,7 +116,7 @@ fn a_user_with_as_many_tasks_as_allowed_gets_no_more() {
 }
 
 #[test]
-fn draining_waits_for_the_writes_under_way_and_takes_no_more() {
+fn draining_waits_for_the_writes_under_way_and_accepts_no_more() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         *world.store.latency.lock().unwrap() = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The lanes, over a store in memory that fails on command: what they promise whatever the store does.
+//! The lanes over a store in memory that fails on command: what they promise, whatever the store does.
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 

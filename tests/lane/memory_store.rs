@@ -29,7 +29,7 @@ pub enum Fault {
     LoseAnswerThenOvertake,
     /// The store will never take it.
     Reject,
-    /// The answer is lost, and it is applied only after so long, if the fence still lets it pass.
+    /// The answer is lost, and it is applied only after this long, if it still passes the fence.
     ApplyLater(Duration),
 }
 
@@ -38,12 +38,12 @@ struct Row {
     subject: String,
     stored: Stored,
     rejected: HashSet<Uuid>,
-    /// The seqs another process took, and what it did with each that shows.
+    /// The seqs that another process used, and its visible changes.
     foreign: BTreeMap<i64, Option<(String, model::Write)>>,
 }
 
 impl Row {
-    /// Keeps an answer under a key, as another process would.
+    /// Stores an answer under a key, as another process would.
     fn keep(&mut self, key: &str, fingerprint: [u8; 32], effects: &[&str]) {
         self.stored.last = Some(Uuid::now_v7());
         let answer = format!(r#"{{"seq":{},"effects":{effects:?}}}"#, self.stored.seq).into();
@@ -52,7 +52,7 @@ impl Row {
     }
 }
 
-/// A task as the model has it.
+/// The model's form of a task.
 fn model_of(task: &Task) -> model::Task {
     model::Task {
         title: task.content.title.as_str().to_owned(),
@@ -62,7 +62,7 @@ fn model_of(task: &Task) -> model::Task {
     }
 }
 
-/// The store as it once was.
+/// An earlier state of the store.
 pub struct Past(HashMap<UserId, Row>);
 
 #[derive(Default)]
@@ -77,7 +77,7 @@ pub struct MemoryStore {
     pub stuck: AtomicBool,
     /// The next load panics.
     pub panic_at_load: AtomicBool,
-    /// The next load that a conflict causes, which is one by an actor, panics.
+    /// The next load after a conflict, which an actor does, panics.
     pub panic_at_reload: AtomicBool,
     conflicted: Mutex<HashSet<UserId>>,
     pub loads: AtomicUsize,
@@ -85,11 +85,11 @@ pub struct MemoryStore {
     pub flying: Mutex<Vec<UserId>>,
     /// Several processes commit here: two commits of one user may be in flight.
     pub shared: AtomicBool,
-    /// Queries that asked how far users are.
+    /// How many queries asked for users' seqs.
     pub validations: AtomicUsize,
-    /// How often it has become another one.
+    /// How often another server has taken over.
     pub epoch: Arc<AtomicU64>,
-    /// How long such a query is on its way, and its answer.
+    /// The latency of such a query, and of its answer.
     pub distance: Mutex<Duration>,
 }
 
@@ -110,7 +110,7 @@ impl MemoryStore {
         self.panic_at_reload.store(false, Ordering::SeqCst);
     }
 
-    /// What is there in the end.
+    /// The stored state in the end.
     pub fn ending(&self, user: UserId) -> Ending {
         let row = self.rows.lock().unwrap().get(&user).cloned().unwrap_or_default();
         let deleted = row.stored.gone.into_iter().map(|(id, seq)| (seq, id.to_string())).collect();
@@ -130,7 +130,7 @@ impl MemoryStore {
             .map_or_else(Vec::new, |row| row.stored.tasks.values().cloned().collect())
     }
 
-    /// Ticks or unticks every task of the user, as another process would.
+    /// Completes or reopens every task of the user, as another process would.
     pub fn overtake(&self, user: UserId, subject: &str) {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.entry(user).or_default();
@@ -138,7 +138,7 @@ impl MemoryStore {
         let (stored, foreign) = (&mut row.stored, &mut row.foreign);
         stored.last = Some(Uuid::now_v7());
         if stored.tasks.is_empty() {
-            // It made a task and deleted it again.
+            // It created a task and deleted it again.
             stored.seq += 1;
             foreign.insert(stored.seq, None);
         }
@@ -150,7 +150,7 @@ impl MemoryStore {
         }
     }
 
-    /// Keeps the answer to a write that changed nothing under this key, as another process would.
+    /// Stores the answer to a write that changed nothing under this key, as another process would.
     pub fn keep_elsewhere(&self, user: UserId, key: &str, fingerprint: [u8; 32]) {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.get_mut(&user).unwrap();
@@ -166,12 +166,12 @@ impl MemoryStore {
         row.keep(key, fingerprint, &["deleted"]);
     }
 
-    /// What is there now, to go back to.
+    /// The current state, to go back to.
     pub fn remember(&self) -> Past {
         Past(self.rows.lock().unwrap().clone())
     }
 
-    /// Is as it was then, as after a restore from a backup.
+    /// Goes back to an earlier state, like a restore from a backup.
     pub fn go_back(&self, past: &Past) {
         self.rows.lock().unwrap().clone_from(&past.0);
     }
@@ -196,7 +196,7 @@ fn apply(rows: &mut HashMap<UserId, Row>, batch: &Batch, epoch: &AtomicU64) -> O
     row.stored.commit(batch)
 }
 
-/// Rejects a batch for ever, unless it is applied already or comes too late to be looked at.
+/// Rejects a batch for ever, unless it was applied already or the fence refuses it.
 fn reject(rows: &mut HashMap<UserId, Row>, batch: &Batch) -> Outcome {
     let row = rows
         .entry(batch.user)
@@ -311,7 +311,7 @@ impl Store for MemoryStore {
         }
         let known = self.rows.lock().unwrap().get(&user).map(|row| row.stored.recall(key));
         let recalled = known.unwrap_or_else(|| Stored::default().recall(key));
-        // The answer is on its way for a while, and may be old when it comes.
+        // The answer takes a while, and may be outdated when it arrives.
         tokio::time::sleep(Duration::from_millis(1)).await;
         Ok(recalled)
     }

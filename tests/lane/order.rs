@@ -1,4 +1,4 @@
-//! One total order per user, without gap or repeat, whoever writes.
+//! One total order per user, without gap or repeat, however many write.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn five_changes_of_one_task_in_one_batch_all_count_and_the_last_one_stays() {
         let id = world.task(&who, "one").await;
         *world.store.latency.lock().unwrap() = Duration::from_millis(50);
         let before = world.store.commits.load(std::sync::atomic::Ordering::SeqCst);
-        // The first goes out alone; the next five wait for it and go out together.
+        // The first is sent alone; the next five wait for it and are sent together.
         let writes: Vec<_> = (0..6).map(|_| world.spawn(&who, flip(id))).collect();
         let written: Vec<_> = join_all(writes).await.into_iter().map(|done| done.unwrap().unwrap()).collect();
         assert_eq!(seqs(&written), [2, 3, 4, 5, 6, 7]);
@@ -86,7 +86,7 @@ fn readers_see_no_write_before_the_store_holds_it_and_never_wait_for_one() {
 }
 
 #[test]
-fn a_refusal_that_rests_on_an_uncommitted_write_waits_for_its_fate() {
+fn a_refusal_that_depends_on_an_uncommitted_write_waits_for_its_outcome() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         let id = world.task(&who, "one").await;

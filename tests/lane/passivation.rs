@@ -1,4 +1,4 @@
-//! Lanes come and go; what they held does not.
+//! Lanes are passivated and activated again; nothing is lost.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn a_cold_lane_is_read_from_the_store_once_however_many_wait_for_it() {
 }
 
 #[test]
-fn an_idle_lane_goes_and_comes_back_with_everything() {
+fn an_idle_lane_is_passivated_and_reloaded_with_everything() {
     world(LaneLimits { idle: Duration::from_mins(1), ..LaneLimits::default() }, |world| async move {
         let who = user("ann");
         world.task(&who, "one").await;
@@ -39,8 +39,8 @@ fn an_idle_lane_goes_and_comes_back_with_everything() {
 }
 
 #[test]
-fn passivation_under_fire_loses_nothing() {
-    // No room for a single lane: the sweeper takes out whatever it may at every turn.
+fn passivation_under_load_loses_nothing() {
+    // No room for a single lane: the sweeper evicts every lane that it may, every time.
     world(forgetful(), |world| async move {
         *world.store.latency.lock().unwrap() = Duration::from_millis(1);
         let people: Vec<_> = (0..50).map(|n| user(&format!("user {n}"))).collect();
@@ -49,7 +49,7 @@ fn passivation_under_fire_loses_nothing() {
             async move {
                 for round in 0..40 {
                     lanes.submit(who, create("one").into()).await.unwrap();
-                    // Out of step with one another and with the sweeper.
+                    // Out of step with each other and with the sweeper.
                     tokio::time::sleep(Duration::from_millis((n as u64 * 37 + round * 101) % 900)).await;
                 }
             }

@@ -1,4 +1,4 @@
-//! Several processes on one store: what each has in memory is brought up to date, and never goes back by itself.
+//! Several processes on one store: each brings its memory up to date, and never goes back by itself.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ fn strict() -> LaneLimits {
 }
 
 #[test]
-fn reads_that_wait_share_one_query_and_none_joins_one_that_was_sent_before_it_came() {
+fn waiting_reads_share_one_query_and_none_joins_a_query_sent_before_it() {
     replicas(2, strict(), |store, worlds| async move {
         let who = user("ann");
         worlds[0].task(&who, "one").await;
@@ -29,7 +29,7 @@ fn reads_that_wait_share_one_query_and_none_joins_one_that_was_sent_before_it_ca
         let lanes = &worlds[1].lanes;
         let first = lanes.snapshot(&who);
         let late = async {
-            // The first query has read the store, and its answer is on its way.
+            // The first query has read the store; its answer is on its way.
             tokio::time::sleep(Duration::from_millis(75)).await;
             assert_eq!(worlds[0].lanes.submit(&who, create("two").into()).await.unwrap().seq.get(), 2);
             join_all((0..500).map(|_| lanes.snapshot(&who))).await
@@ -45,7 +45,7 @@ fn reads_that_wait_share_one_query_and_none_joins_one_that_was_sent_before_it_ca
 }
 
 #[test]
-fn many_who_find_a_lane_behind_fetch_what_is_new_once() {
+fn many_readers_of_an_outdated_lane_fetch_its_changes_once() {
     replicas(2, strict(), |store, worlds| async move {
         let who = user("ann");
         worlds[0].task(&who, "one").await;
@@ -91,28 +91,28 @@ fn a_bounded_read_asks_only_when_the_last_answer_is_too_old() {
         let before = store.validations.load(Ordering::SeqCst);
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert_eq!((seen().await, store.validations.load(Ordering::SeqCst)), (1, before));
-        // Whoever knows of a write asks for it.
+        // A reader that knows of a newer write asks for it.
         let newest = worlds[1].lanes.snapshot_from(&who, Seq::new(2)).await.unwrap();
         assert_eq!(newest.seq().get(), 2);
         worlds[0].task(&who, "three").await;
         tokio::time::sleep(Duration::from_secs(6)).await;
         assert_eq!(seen().await, 3);
-        // A refusal is as exact as ever.
+        // A refusal is still exact.
         let id = worlds[0].task(&who, "four").await;
         worlds[1].lanes.submit(&who, Command::DeleteTask { id }.into()).await.unwrap();
     });
 }
 
 #[test]
-fn who_asks_for_a_seq_that_the_store_has_not_come_to_is_told_so() {
+fn a_seq_beyond_the_stored_one_is_refused() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         world.task(&who, "one").await;
         assert_eq!(world.lanes.snapshot_from(&who, Seq::new(1)).await.unwrap().seq().get(), 1);
-        assert_eq!(world.store.validations.load(Ordering::SeqCst), 0, "nobody else writes");
+        assert_eq!(world.store.validations.load(Ordering::SeqCst), 0, "a sole process asks nobody");
         let ahead = world.lanes.snapshot_from(&who, Seq::new(2)).await;
         assert!(matches!(ahead, Err(Error::SeqAhead { seq }) if seq.get() == 1), "{ahead:?}");
-        // Also where only a restart, or another process, can have made it.
+        // Even where only a restart or another process could explain the seq.
         world.store.overtake(who.user(), who.subject());
         assert_eq!(world.lanes.snapshot_from(&who, Seq::new(2)).await.unwrap().seq().get(), 2);
     });
@@ -126,7 +126,7 @@ fn a_key_used_elsewhere_is_found_after_the_lane_has_caught_up() {
         *store.latency.lock().unwrap() = Duration::from_millis(100);
         let key = IdempotencyKey { key: "k".into(), fingerprint: [7; 32] };
         let first = worlds[0].spawn(&who, flip(id));
-        // Looked up, not found; it waits behind the first one.
+        // Its key was looked up and not found; it waits behind the first one.
         let second = worlds[0].spawn(&who, Write { key: Some(key), ..flip(id).into() });
         tokio::time::sleep(Duration::from_millis(50)).await;
         store.commit_elsewhere(who.user(), "k", [7; 32]);
@@ -139,16 +139,16 @@ fn a_key_used_elsewhere_is_found_after_the_lane_has_caught_up() {
 }
 
 #[test]
-fn a_refusal_is_true_of_the_newest_state_whoever_made_it() {
+fn a_refusal_is_based_on_the_newest_state_of_any_process() {
     replicas(2, strict(), |_, worlds| async move {
         let who = user("ann");
         worlds[1].lanes.snapshot(&who).await.unwrap();
         let id = worlds[0].task(&who, "one").await;
-        // The second process has never heard of the task.
+        // The second process has not seen the task.
         worlds[1].lanes.submit(&who, Command::DeleteTask { id }.into()).await.unwrap();
         let gone = worlds[0].lanes.submit(&who, flip(id).into()).await;
         assert!(matches!(gone, Err(Error::Refused { refusal: Refusal::NotFound, .. })), "{gone:?}");
-        // The same create, sent to the other one after the task has changed.
+        // The same create, sent to the other process after the task has changed.
         let made = create("two");
         let Command::CreateTask(new) = &made else { unreachable!() };
         worlds[0].lanes.submit(&who, made.clone().into()).await.unwrap();
@@ -163,7 +163,7 @@ fn a_refusal_is_true_of_the_newest_state_whoever_made_it() {
 }
 
 #[test]
-fn a_store_that_has_gone_back_is_followed_back_and_followers_hear_of_it() {
+fn after_a_restore_the_lane_goes_back_and_followers_are_notified() {
     replicas(2, strict(), |store, worlds| async move {
         let who = user("ann");
         worlds[0].task(&who, "one").await;
@@ -182,10 +182,10 @@ fn a_store_that_has_gone_back_is_followed_back_and_followers_hear_of_it() {
         }
         assert!(follower.changed().await);
         assert_eq!(follower.snapshot().timeline(), 1);
-        // What a lost write answered is not an answer any more.
+        // The answer of a lost write is not replayed any more.
         let lost = worlds[0].lanes.submit(&who, keyed()).await;
         assert!(matches!(lost, Err(Error::Refused { .. })), "{lost:?}");
-        // Both write on where the store is now.
+        // Both continue from the store's current state.
         worlds[1].task(&who, "three").await;
         worlds[0].task(&who, "four").await;
         assert_eq!(store.seq(who.user()), 3);
@@ -194,7 +194,7 @@ fn a_store_that_has_gone_back_is_followed_back_and_followers_hear_of_it() {
 }
 
 #[test]
-fn a_store_that_is_another_one_is_read_anew_even_where_its_seq_is_the_same() {
+fn after_a_promotion_the_lane_is_reloaded_even_if_its_seq_is_the_same() {
     world(LaneLimits::default(), |world| async move {
         let (who, writer) = (user("ann"), user("bob"));
         for who in [&who, &writer] {
@@ -204,28 +204,31 @@ fn a_store_that_is_another_one_is_read_anew_even_where_its_seq_is_the_same() {
         for who in [&who, &writer] {
             world.task(who, "lost").await;
         }
-        // As many changes as were lost, by somebody else, who was the first to meet the new server.
+        // As many changes as were lost, by another process that met the new server first.
         world.store.go_back(&past);
         for who in [&who, &writer] {
             world.store.overtake(who.user(), who.subject());
         }
         world.store.epoch.fetch_add(1, Ordering::SeqCst);
         world.assert_readers_see_the_store(&who).await;
-        // A write does not rest on what was lost either.
+        // Nor is a write planned on what was lost.
         let task = world.store.tasks(writer.user())[0].clone();
         assert!(task.content.completed);
         world.lanes.submit(&writer, flip(task.id).into()).await.unwrap();
-        assert!(!world.store.tasks(writer.user())[0].content.completed, "it was flipped as it was before");
+        assert!(
+            !world.store.tasks(writer.user())[0].content.completed,
+            "the flip was planned on the lost state"
+        );
         world.assert_readers_see_the_store(&writer).await;
-        // It is done with: nothing is read again.
+        // Now it is up to date: nothing is loaded again.
         let loads = world.store.loads.load(Ordering::SeqCst);
         world.lanes.snapshot(&who).await.unwrap();
         assert_eq!(world.store.loads.load(Ordering::SeqCst), loads);
     });
 }
 
-/// What readers can tell of a state; of deletions the last one of each task, as a store gives them.
-fn told(snapshot: &Snapshot, from: Seq) -> impl PartialEq + std::fmt::Debug + use<> {
+/// What readers can see of a state; of each task's deletions the last one, as a store returns them.
+fn visible(snapshot: &Snapshot, from: Seq) -> impl PartialEq + std::fmt::Debug + use<> {
     let mut feed = BTreeMap::new();
     let changes = snapshot.changes(from, usize::MAX).unwrap();
     for (seq, event) in changes.events {
@@ -238,14 +241,14 @@ fn told(snapshot: &Snapshot, from: Seq) -> impl PartialEq + std::fmt::Debug + us
     (snapshot.seq(), snapshot.len(), list, feed, changes.seq)
 }
 
-/// What another process does between two reads of this one, or becomes of the store.
+/// What another process does, or what happens to the store, between two reads of this process.
 #[derive(Clone, Debug)]
 enum Step {
     Create,
     Flip(usize),
     Delete(usize),
     Erase,
-    /// Another server takes over, which has all the first one had.
+    /// Another server takes over, with all data of the first one.
     TakeOver,
     Read,
 }
@@ -265,7 +268,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_lane_that_has_caught_up_is_as_one_that_was_read_anew(steps in prop::collection::vec(step(), 1..60)) {
+    fn a_lane_that_caught_up_equals_one_loaded_from_the_store(steps in prop::collection::vec(step(), 1..60)) {
         replicas(2, strict(), |store, worlds| async move {
             let who = user("ann");
             let ids: Vec<_> = (0..8).map(|_| TaskId::generate()).collect();
@@ -293,7 +296,7 @@ proptest! {
                         let stored = store.load(who.user()).await.unwrap();
                         let horizon = stored.as_ref().map_or(Seq::ZERO, |stored| stored.horizon);
                         let whole = Snapshot::of_stored(stored, who.subject(), 0);
-                        assert_eq!(told(&shown, horizon), told(&whole, horizon));
+                        assert_eq!(visible(&shown, horizon), visible(&whole, horizon));
                         assert!(horizon == Seq::ZERO || shown.changes(Seq::ZERO, 1).is_none());
                         continue;
                     }

@@ -1,5 +1,5 @@
 //! Simulation: seeded clients, a store with seeded faults, virtual time, one thread. Every history is
-//! checked. A seed that fails is named and fails again: `SEED=<n> cargo test --test lane simulation`.
+//! checked. A seed that fails is printed and fails again: `SEED=<n> cargo test --test lane simulation`.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -61,7 +61,7 @@ impl Run {
             }
         };
         let key = command.as_ref().filter(|_| random.random_bool(0.4)).map(|_| name.to_owned());
-        // A write with a key is sent until its outcome is certain; another one only once.
+        // A write with a key is sent until its outcome is known; one without a key only once.
         for _ in 0..8 {
             let invoked = self.tick();
             let lanes = &self.replicas[random.random_range(0..self.replicas.len())].lanes;
@@ -70,7 +70,7 @@ impl Run {
             let sending = actix_rt::spawn(async move { send(&lanes, &person, sent, name.as_deref()).await });
             let outcome = match sending.await {
                 Ok(outcome) => outcome,
-                // Where others write, too, a read reloads as well, and dies of it in the actor's place.
+                // With several processes a read reloads, too, and would hit the panic instead of the actor.
                 Err(_) if self.replicas.len() > 1 && command.is_none() => Outcome::NotApplied,
                 Err(_) if self.replicas.len() > 1 => Outcome::Unknown,
                 Err(panic) => panic!("{panic}"),
@@ -110,7 +110,7 @@ async fn send(lanes: &Registry, who: &Identity, command: Option<Command>, key: O
     }
 }
 
-/// One fault of those there are, or none.
+/// A random fault, or none.
 fn fault(random: &mut StdRng) -> Option<Fault> {
     Some(match random.random_range(0..20) {
         0 | 1 => Fault::Refuse,
@@ -138,7 +138,7 @@ fn limits(random: &mut StdRng, count: usize) -> LaneLimits {
     }
 }
 
-/// One run, over so many processes that share the store.
+/// One run, with this many processes on the store.
 fn simulate(seed: u64, count: usize) {
     let mut random = StdRng::seed_from_u64(seed);
     let limits = limits(&mut random, count);
@@ -163,11 +163,11 @@ fn simulate(seed: u64, count: usize) {
                 for step in 0..STEPS {
                     run.step(&mut random, &format!("{client}/{step}")).await;
                     tokio::time::sleep(Duration::from_millis(random.random_range(0..1_500))).await;
-                    // The next reload panics in the actor: it dies, and is made anew.
+                    // The next reload panics in the actor, which is then replaced.
                     if random.random_bool(0.02) {
                         run.replicas[0].store.panic_at_reload.store(true, Ordering::SeqCst);
                     }
-                    // Another server takes over, which has all the first one had.
+                    // Another server takes over, with all data of the first one.
                     if random.random_bool(0.02) {
                         run.replicas[0].store.epoch.fetch_add(1, Ordering::SeqCst);
                     }
@@ -175,7 +175,7 @@ fn simulate(seed: u64, count: usize) {
             }
         });
         join_all(clients.collect::<Vec<_>>()).await;
-        // Whatever is still under way comes to its end.
+        // Lets everything under way finish.
         store.heal();
         tokio::time::sleep(Duration::from_mins(2)).await;
         for (who, history) in run.people.iter().zip(&run.histories.take()) {
@@ -196,7 +196,7 @@ fn simulate(seed: u64, count: usize) {
 }
 
 #[test]
-fn no_seeded_run_tells_a_client_what_is_not_true() {
+fn no_seeded_run_gives_a_client_a_false_answer() {
     if let Ok(seed) = std::env::var("SEED") {
         return simulate(seed.parse().expect("SEED is a number"), 1);
     }
@@ -204,7 +204,7 @@ fn no_seeded_run_tells_a_client_what_is_not_true() {
 }
 
 #[test]
-fn no_seeded_run_of_three_processes_tells_a_client_what_is_not_true() {
+fn no_seeded_run_of_three_processes_gives_a_client_a_false_answer() {
     if let Ok(seed) = std::env::var("SEED") {
         return simulate(seed.parse().expect("SEED is a number"), 3);
     }
@@ -213,6 +213,6 @@ fn no_seeded_run_of_three_processes_tells_a_client_what_is_not_true() {
 
 #[test]
 #[ignore = "the long form: some hours; run it with --ignored"]
-fn no_seeded_run_of_very_many_tells_a_client_what_is_not_true() {
+fn no_seeded_run_of_very_many_gives_a_client_a_false_answer() {
     (SEEDS..MANY_SEEDS).for_each(|seed| simulate(seed, 1 + usize::try_from(seed % 3).unwrap()));
 }

@@ -1,4 +1,4 @@
-//! Lanes over a store in memory, in virtual time: pauses cost nothing and order is repeatable.
+//! Lanes over a store in memory, in virtual time: pauses cost nothing and the order is repeatable.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct World {
     pub lanes: Registry,
 }
 
-/// Runs `test` in a world of its own: one thread, virtual time.
+/// Runs `test` in its own world: one thread, virtual time.
 pub fn world<F: Future<Output = ()> + 'static>(limits: LaneLimits, test: impl FnOnce(World) -> F + 'static) {
     let system = System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
@@ -33,7 +33,7 @@ fn start(store: &Arc<MemoryStore>, limits: LaneLimits) -> World {
     World { store, lanes }
 }
 
-/// Runs `test` in a world of its own in which so many processes share the store.
+/// Runs `test` in its own world, in which this many processes share the store.
 pub fn replicas<F: Future<Output = ()> + 'static>(
     count: usize,
     limits: LaneLimits,
@@ -63,7 +63,7 @@ pub const fn flip(id: TaskId) -> Command {
     Command::CompleteTask { id, completed: None }
 }
 
-/// The one thing an answer says was done.
+/// The only effect in an answer.
 pub fn effect(answer: &WriteReply) -> &Effect {
     match &answer.effects[..] {
         [effect] => effect,
@@ -72,7 +72,7 @@ pub fn effect(answer: &WriteReply) -> &Effect {
 }
 
 impl World {
-    /// A write on a task of its own, so that many can be under way.
+    /// Sends a write in its own task, so that many can be under way.
     pub fn spawn(
         &self,
         who: &Identity,
@@ -82,7 +82,7 @@ impl World {
         actix_rt::spawn(async move { lanes.submit(&who, write).await })
     }
 
-    /// Makes a task and says which.
+    /// Creates a task and returns its id.
     pub async fn task(&self, who: &Identity, title: &str) -> TaskId {
         match effect(&self.lanes.submit(who, create(title).into()).await.unwrap()) {
             Effect::Created(task) => task.id,

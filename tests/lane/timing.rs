@@ -1,4 +1,5 @@
-//! What a write is told of the time it took: in virtual time, where the store takes exactly as long as it is told.
+//! The times that an answer to a write has: in virtual time, where the store takes exactly as long as it is
+//! set to.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use tasklane::lane::{LaneLimits, Timing};
 use crate::support::{create, flip, user, world};
 
 const STORE: Duration = Duration::from_secs(2);
-/// How long after the first write the second comes, and how long that leaves it to wait.
+/// How long after the first write the second is sent, and how long it then has to wait.
 const LATER: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_millis(1500);
-/// Timers are of whole milliseconds, and several stand between a write and its answer.
+/// Timers have whole milliseconds, and several are involved between a write and its answer.
 const GRAIN: Duration = Duration::from_millis(50);
 
 #[track_caller]
@@ -21,7 +22,7 @@ fn is_about(time: Duration, expected: Duration) {
 }
 
 #[test]
-fn a_write_knows_how_long_it_waited_and_how_long_its_commit_took() {
+fn an_answer_says_how_long_its_write_waited_and_how_long_its_commit_took() {
     world(LaneLimits::default(), |world| async move {
         let who = user("one");
         let id = world.task(&who, "one").await;
@@ -43,7 +44,7 @@ fn a_write_knows_how_long_it_waited_and_how_long_its_commit_took() {
 }
 
 #[test]
-fn a_refused_write_knows_of_no_commit_and_one_whose_store_is_away_of_a_failed_one() {
+fn a_refused_write_has_no_commit_time_and_one_whose_store_is_down_has_that_of_the_failed_commit() {
     world(LaneLimits::default(), |world| async move {
         let who = user("one");
         world.task(&who, "one").await;
@@ -54,7 +55,7 @@ fn a_refused_write_knows_of_no_commit_and_one_whose_store_is_away_of_a_failed_on
         world.store.stuck.store(true, Ordering::SeqCst);
         let (answer, timing) = world.lanes.submit_timed(&who, create("two").into()).await;
         answer.unwrap_err();
-        // It is under way still.
+        // It is still under way.
         assert_eq!(timing.commit, None);
         assert!(timing.queue >= Duration::from_secs(1), "{timing:?}");
         world.store.stuck.store(false, Ordering::SeqCst);

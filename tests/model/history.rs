@@ -1,5 +1,5 @@
-//! What clients did and were told, and whether it can be true. The checker takes time linear in the
-//! length of the history (but for one sort).
+//! A history of what clients did and were answered, and the check whether it can be true. Except for one
+//! sort, the check takes time linear in the history's length.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,11 +9,11 @@ use crate::possible::Possible;
 /// One operation of one client on one user.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// What is asked of which task; `None`: a read.
+    /// The task and the write to it; `None`: a read.
     pub write: Option<(String, Write)>,
-    /// The client's name for it, if it gave one.
+    /// Its idempotency key, if any.
     pub key: Option<String>,
-    /// When it was asked for and when it was answered, in one count for the whole history.
+    /// When it was sent and when it was answered, by the history's logical clock.
     pub invoked: u64,
     pub returned: u64,
     pub outcome: Outcome,
@@ -25,24 +25,24 @@ pub enum Outcome {
     Done(i64),
     /// Refused by a rule, at this seq.
     Refused(i64),
-    /// Not applied, and never will be.
+    /// Not applied, and it never will be.
     NotApplied,
-    /// Applied or not.
+    /// Applied or not: unknown.
     Unknown,
 }
 
-/// What is in the store in the end, with what other processes did.
+/// What the store has in the end, with what other processes did.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
     pub seq: i64,
     pub tasks: BTreeMap<String, Task>,
-    /// The deletions that are remembered, by their seqs.
+    /// The remembered deletions, by seq.
     pub deleted: BTreeMap<i64, String>,
-    /// The seqs another process took, and what it did, where that shows.
+    /// The seqs that another process used, and its visible changes.
     pub foreign: BTreeMap<i64, Option<(String, Write)>>,
 }
 
-/// Checks one user's history: the seqs, and that the writes, in their order, come to what is there in the end.
+/// Checks one user's history: the seqs, and that the writes in their order lead to the final state.
 ///
 /// # Errors
 /// What cannot be true.
@@ -71,11 +71,11 @@ pub fn check(history: &[Operation], ending: &Ending) -> Result<(), String> {
         let before = unknown.iter().filter(|(_, floor)| *floor < seq);
         tasks.hole(seq, before.map(|((id, write), _)| (&**id, write)), shown(seq))?;
     }
-    tasks.list(&ending.tasks, "what is there in the end")
+    tasks.list(&ending.tasks, "the final state")
 }
 
-/// Checks the seqs alone: of the ending, no more than the seq and what others took is looked at. Gives
-/// the acknowledged writes by their seqs.
+/// Checks the seqs alone: of the ending it uses the seq and the seqs of other processes. Returns the
+/// acknowledged writes by seq.
 ///
 /// # Errors
 /// What cannot be true.
@@ -85,8 +85,8 @@ pub fn check_order(history: &[Operation], ending: &Ending) -> Result<BTreeMap<i6
     Ok(written)
 }
 
-/// Acknowledged seqs are of one write each and leave no hole but for what is unknown. Gives those writes by their
-/// seqs.
+/// Each acknowledged seq belongs to one write, and gaps are explained by unknown outcomes. Returns those
+/// writes by seq.
 ///
 /// # Errors
 /// What cannot be true.
@@ -126,7 +126,7 @@ pub fn check_seqs(history: &[Operation], ending: &Ending) -> Result<BTreeMap<i64
     Ok(written)
 }
 
-/// What was answered before something was asked is not newer than it.
+/// No answer is older than one that was given before its request.
 ///
 /// # Errors
 /// What cannot be true.
@@ -135,7 +135,7 @@ pub fn check_real_time(history: &[Operation]) -> Result<(), String> {
     let mut answered: Vec<_> = history.iter().zip(floors(history)).collect();
     answered.sort_by_key(|(operation, _)| operation.returned);
     for (operation, floor) in answered {
-        // A replayed answer is an old one, by design.
+        // A replayed answer is an old one by design.
         let replay = operation.key.as_deref().is_some_and(|key| !keys.insert(key));
         let stale = match operation.outcome {
             Outcome::Done(seq) if operation.write.is_some() => seq <= floor,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checker_believes_the_truth_and_an_unknown_write_whether_it_was_carried_out_or_not() {
+    fn the_checker_accepts_a_true_history_whether_an_unknown_write_was_carried_out_or_not() {
         let (mut history, mut ending) = truth();
         assert_eq!(check(&history, &ending), Ok(()));
         history.push(Operation { outcome: Outcome::Unknown, ..done(Some(("one", FLIP)), (12, 13), 0) });
@@ -223,24 +223,25 @@ mod tests {
         found("was known before", |history, _| {
             (history[3].outcome, history[2].outcome) = (Outcome::Done(3), Outcome::Done(4));
         });
-        // An acknowledged task is lost, a deleted one is there, a flip flipped nothing or is a write of another seq.
+        // An acknowledged task is lost; a deleted one exists; a flip had no effect, or has another write's
+        // seq.
         found("task one can only be in", |_, ending| drop(ending.tasks.remove("one")));
         found("task two can only be in", |_, ending| {
             drop(ending.tasks.insert("two".into(), ending.tasks["one"].clone()));
         });
         found("task one can only be in", |_, ending| ending.tasks.get_mut("one").unwrap().completed = false);
         found("task one can only be in", |_, ending| ending.tasks.get_mut("one").unwrap().version = 1);
-        // What another process did counts.
+        // Another process's changes count.
         found("task one can only be in", |_, ending| {
             ending.seq = 5;
             ending.foreign.insert(5, Some(("one".into(), FLIP)));
         });
-        // A write that was acknowledged, of a task that was gone.
+        // An acknowledged write to a deleted task.
         found("no state of", |history, ending| {
             history.push(done(Some(("two", FLIP)), (12, 13), 5));
             ending.seq = 5;
         });
-        // What was said not to be applied was.
+        // A write that was reported as not applied was applied.
         found("task lost can only be in", |history, ending| {
             let lost = done(Some(("lost", Write::create("lost"))), (12, 13), 0);
             history.push(Operation { outcome: Outcome::NotApplied, ..lost });

@@ -1,13 +1,14 @@
-//! The one model of a user's tasks, with which every suite compares: what a write makes of a task, or why it is refused.
+//! The one model of a user's tasks that every suite compares with: what a write does to a task, or why it is
+//! refused.
 //!
 //! What rests on it:
 //!
-//! - `possible.rs`: all tasks of a user, where outcomes are unknown: every state that each of them can be in
-//! - `history.rs`: whether what clients were told can be true, over a store that does as it is told (`tests/lane`)
-//! - `tests/faults/checker.rs`: the same over HTTP, with everything that an answer shows
+//! - `possible.rs`: a user's tasks where outcomes are unknown: every state that each of them can be in
+//! - `history.rs`: whether clients' answers can be true, over a store that fails on command (`tests/lane`)
+//! - `tests/faults/checker.rs`: the same over HTTP, with everything that an answer contains
 //! - `tests/api/tasks/sequences.rs`: each answer to a sequence of calls
 //!
-//! `stored.rs` is the other half: what a batch makes of what a store holds, whatever is in it.
+//! `stored.rs` is the other half: what any batch does to a store.
 
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ pub struct Task {
     pub title: String,
     pub description: Option<String>,
     pub completed: bool,
-    /// The seq of the write that it comes from.
+    /// The seq of the write that made this state.
     pub version: i64,
 }
 
@@ -33,7 +34,7 @@ impl Task {
     }
 }
 
-/// What an update gives; `None` is left as it is.
+/// The fields of an update; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     pub title: Option<String>,
@@ -42,7 +43,7 @@ pub struct Fields {
     pub completed: Option<bool>,
 }
 
-/// What is asked of one task.
+/// A write to one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     Create {
@@ -54,12 +55,12 @@ pub enum Write {
         fields: Fields,
         if_match: Option<i64>,
     },
-    /// Tick, untick, or flip.
+    /// Complete, reopen, or flip.
     Complete(Option<bool>),
     Delete {
         if_match: Option<i64>,
     },
-    /// Of all tasks.
+    /// Erases all tasks.
     Erase,
 }
 
@@ -68,11 +69,11 @@ pub enum Write {
 pub enum Refusal {
     /// There is no such task.
     Missing,
-    /// There is one already, and just as it was to be.
+    /// The same task exists already.
     Same,
-    /// There is another one.
+    /// Another task has the id.
     Taken,
-    /// It is in another version than was named.
+    /// Its version is not the one that was named.
     Stale,
 }
 

@@ -1,11 +1,11 @@
-//! A user's tasks where outcomes are unknown: every state that each of them can be in, until something that was seen
-//! tells which it is.
+//! A user's tasks where outcomes are unknown: every state that each of them can be in, until a read shows
+//! which it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Task, Write};
 
-/// For each task ever heard of, every state it can be in. `None`: it is not there.
+/// For each known task, every state it can be in. `None`: it does not exist.
 #[derive(Default)]
 pub struct Possible(BTreeMap<String, Vec<Option<Task>>>);
 
@@ -19,10 +19,10 @@ impl Possible {
         self.of(id).iter().filter_map(|state| write.apply(state.as_ref(), seq).ok()).collect()
     }
 
-    /// Keeps those states of a task that agree with what was seen.
+    /// Keeps the states of a task that agree with what was seen.
     ///
     /// # Errors
-    /// None does.
+    /// None of them agrees.
     pub fn pin(&mut self, id: &str, agrees: impl Fn(Option<&Task>) -> bool, who: &str) -> Result<(), String> {
         let possible = self.of(id);
         let before = possible.clone();
@@ -33,11 +33,11 @@ impl Possible {
         Ok(())
     }
 
-    /// An acknowledged write, with the task it was answered with, unless the answer does not tell.
+    /// An acknowledged write, with the task in its answer, if the answer has one.
     ///
     /// # Errors
     /// It cannot have been carried out, or not with this result.
-    #[allow(clippy::option_option, reason = "untold, gone, or there")]
+    #[allow(clippy::option_option, reason = "not answered, gone, or there")]
     pub fn write(
         &mut self,
         (id, write): (&str, &Write),
@@ -61,15 +61,16 @@ impl Possible {
         Ok(())
     }
 
-    /// A seq that nobody was told to be theirs: that of one of these writes. `told`: the task that shows under it.
+    /// A seq that no client got as an answer: it belongs to one of these writes. `shown`: the task that was
+    /// seen with it.
     ///
     /// # Errors
-    /// It can be that of none.
+    /// It can belong to none of them.
     pub fn hole<'a>(
         &mut self,
         seq: i64,
         writes: impl Iterator<Item = (&'a str, &'a Write)>,
-        told: Option<(String, Option<Task>)>,
+        shown: Option<(String, Option<Task>)>,
     ) -> Result<(), String> {
         let mut reached: Vec<(String, Option<Task>)> = Vec::new();
         let mut erased = false;
@@ -80,11 +81,11 @@ impl Possible {
                 reached.extend(self.after(id, write, seq).into_iter().map(|state| (id.to_owned(), state)));
             }
         }
-        let found = told.as_ref().map_or(erased || !reached.is_empty(), |told| reached.contains(told));
+        let found = shown.as_ref().map_or(erased || !reached.is_empty(), |shown| reached.contains(shown));
         if !found {
-            return Err(format!("seq {seq} belongs to nobody, and shows as {told:?}"));
+            return Err(format!("seq {seq} belongs to nobody, and shows as {shown:?}"));
         }
-        if let Some((id, state)) = told {
+        if let Some((id, state)) = shown {
             *self.of(&id) = vec![state];
             return Ok(());
         }
@@ -103,7 +104,7 @@ impl Possible {
     /// All of the user's tasks were seen.
     ///
     /// # Errors
-    /// One of them cannot be so, or cannot be missing.
+    /// One of them cannot have this state, or cannot be missing.
     pub fn list(&mut self, listed: &BTreeMap<String, Task>, who: &str) -> Result<(), String> {
         let ids: BTreeSet<String> = self.0.keys().chain(listed.keys()).cloned().collect();
         ids.iter().try_for_each(|id| self.pin(id, |state| state == listed.get(id), who))

@@ -1,4 +1,4 @@
-//! What a store holds of one user, by the contract of `tasklane::store::Store`, and what a batch makes of it.
+//! What a store has of one user, by the contract of `tasklane::store::Store`, and what a batch does to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub struct Stored {
     pub seq: i64,
     pub horizon: i64,
     pub email: Option<String>,
-    /// The batch that was applied last; `None`: the user was never heard of.
+    /// The batch that was applied last; `None`: the user does not exist.
     pub last: Option<Uuid>,
     pub tasks: BTreeMap<TaskId, Task>,
     /// The seq of each task's last deletion.
@@ -21,7 +21,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Applies a batch, once, if the fence lets it pass.
+    /// Applies a batch once, if it passes the fence.
     pub fn commit(&mut self, batch: &Batch) -> Outcome {
         if self.last == Some(batch.id) {
             return Outcome::Committed;
@@ -53,7 +53,8 @@ impl Stored {
         Outcome::Committed
     }
 
-    /// What a load gives, in order. A task that was made again has its tombstone, which a store need not give.
+    /// What a load returns, in order. A task that was created again keeps its tombstone, which a store need
+    /// not return.
     pub fn load(&self, subject: &str) -> Option<StoredUser> {
         self.last?;
         let mut tombstones: Vec<_> = self.gone.iter().map(|(id, seq)| (Seq::new(*seq), *id)).collect();

@@ -1,5 +1,5 @@
-//! What a process needs to learn of another one's writes: how far users are, and what changed since. Each
-//! case runs on every store.
+//! How a process learns of another one's writes: users' seqs, and what changed since. Each case runs on every
+//! store.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ on_both_stores! {
     the_seqs_of_many_users_come_in_one_answer
 }
 
-/// Of what a load gives, what is newer; in an order of its own.
+/// The part of a load that is newer than `seq`, in a fixed order.
 fn newer(mut stored: StoredUser, seq: Seq) -> StoredUser {
     stored.tasks.retain(|task| task.version > seq);
     stored.tombstones.retain(|(deleted, _)| *deleted > seq);
@@ -69,9 +69,9 @@ async fn the_seqs_of_many_users_come_in_one_answer(database: Database) {
         assert_eq!(commit(&*store, user.batch(0, changes)).await, Outcome::Committed);
     }
     let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
-    let told = store.seqs(&ids).await.unwrap();
-    let told: BTreeMap<_, _> = told.into_iter().filter(|(_, seq)| *seq != Seq::ZERO).collect();
+    let found = store.seqs(&ids).await.unwrap();
+    let found: BTreeMap<_, _> = found.into_iter().filter(|(_, seq)| *seq != Seq::ZERO).collect();
     let expected = (1..=3).zip(&ids).map(|(seq, id)| (*id, Seq::new(seq))).collect();
-    assert_eq!(told, expected);
+    assert_eq!(found, expected);
     assert_eq!(store.seqs(&[]).await.unwrap(), []);
 }

@@ -1,4 +1,4 @@
-//! What every store promises: each case runs on every one of them.
+//! What every store promises: each case runs on every store.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -63,7 +63,7 @@ async fn tasks_are_made_changed_deleted_and_made_again(database: Database) {
     assert_eq!((stored.seq, stored.tasks), (Seq::new(4), vec![changed.clone()]));
     assert_eq!(stored.tombstones, tombstones(&[(4, b)]));
 
-    // A new life with another time of birth, then a second death and a third life.
+    // Created again with another creation time, then deleted and created once more.
     let again = Task { created_at: Timestamp::from_micros(5), ..task(b, "again", 5) };
     assert_eq!(commit(&*store, user.batch(4, vec![put(&again)])).await, Outcome::Committed);
     let stored = load(&*store, &user).await.unwrap();
@@ -187,7 +187,7 @@ async fn only_the_expected_seq_passes_the_fence(database: Database) {
     let id = TaskId::generate();
     let early = user.batch(1, vec![put(&task(id, "too early", 2))]);
     assert_eq!(commit(&*store, early).await, Outcome::Conflict);
-    assert_eq!(load(&*store, &user).await, None, "a conflict leaves no user behind");
+    assert_eq!(load(&*store, &user).await, None, "a conflict creates no user");
     let kept = task(id, "kept", 1);
     assert_eq!(commit(&*store, user.batch(0, vec![put(&kept)])).await, Outcome::Committed);
     for wrong in [0, 2, 3] {
@@ -196,7 +196,7 @@ async fn only_the_expected_seq_passes_the_fence(database: Database) {
     }
     let stored = load(&*store, &user).await.unwrap();
     assert_eq!((stored.seq, &stored.tasks), (Seq::new(1), &vec![kept]));
-    assert_eq!(stored.tombstones, [], "a conflict leaves no tombstone behind");
+    assert_eq!(stored.tombstones, [], "a conflict creates no tombstone");
 }
 
 async fn a_batch_sent_again_is_applied_once(database: Database) {
@@ -213,7 +213,7 @@ async fn a_batch_sent_again_is_applied_once(database: Database) {
     }
     let stored = load(&*store, &user).await.unwrap();
     assert_eq!((stored.seq, stored.tasks), (Seq::new(2), vec![]));
-    assert_eq!(commit(&*store, first).await, Outcome::Conflict, "only the last batch is known again");
+    assert_eq!(commit(&*store, first).await, Outcome::Conflict, "only the last batch is recognised");
 }
 
 async fn five_changes_of_one_task_are_one_row_and_five_steps(database: Database) {
@@ -247,7 +247,7 @@ async fn a_bad_batch_fails_alone(database: Database) {
             if at == 2 {
                 let Outcome::Rejected(reason) = outcome else { panic!("{outcome:?}") };
                 assert!(!reason.contains(secret), "{reason}");
-                assert_eq!(load(&*store, user).await, None, "its good half is not kept either");
+                assert_eq!(load(&*store, user).await, None, "its good half is not applied either");
             } else {
                 assert_eq!(*outcome, Outcome::Committed);
                 assert_eq!(load(&*store, user).await.unwrap().tasks, [tasks[at].clone()]);
@@ -362,7 +362,7 @@ async fn a_dropped_call_does_not_stop_its_commit(database: Database) {
     let batches = [Arc::new(user.batch(0, vec![put(&task(TaskId::generate(), "left alone", 1))]))];
     {
         let mut call = pin!(store.commit(&batches));
-        // Begun, and most likely not yet done.
+        // Begun, and most likely not finished.
         let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
     for _ in 0..3000 {
@@ -390,7 +390,7 @@ async fn everything_is_there_after_reopening(database: Database) {
     assert_eq!(load(&*store, &user).await, before);
     let stored = before.clone().unwrap();
     assert_eq!((stored.tasks, stored.tombstones), (vec![kept], tombstones(&[(2, id)])));
-    assert_eq!(commit(&*store, last).await, Outcome::Committed, "the last batch is known again");
+    assert_eq!(commit(&*store, last).await, Outcome::Committed, "the last batch is recognised");
     assert_eq!(load(&*store, &user).await, before);
 }
 

@@ -1,5 +1,5 @@
-//! Migrations expand: after each one the version before it goes on reading and writing, so that both can serve one
-//! database during an upgrade. What counts is what a migration does to the catalogue, not how it is worded.
+//! Migrations expand: after each one the previous version keeps reading and writing, so that both can serve
+//! one database during an upgrade. The tests look at what a migration does to the catalogue, not at its text.
 //!
 //! Only PostgreSQL: a SQLite file has one process, which is stopped before the next version starts.
 
@@ -14,13 +14,13 @@ mod postgres {
     refinery::embed_migrations!("migrations/postgres");
 }
 
-/// What was taken out after no version in use needed it any more (contract), as the check below names it.
+/// What was removed once no version in use needed it (contract), as the check below names it.
 const TAKEN_OUT: [&str; 0] = [];
 
-/// What an older version must be able to rely on.
+/// What an older version relies on.
 #[derive(Clone, Default)]
 struct Catalogue {
-    /// By table and name: the type, and whether an INSERT may leave it out.
+    /// By table and column: the type, and whether an INSERT may leave it out.
     columns: BTreeMap<(String, String), Column>,
     /// By table and definition: constraints and unique indexes, with the columns they are on.
     rules: BTreeMap<(String, String), Rule>,
@@ -36,7 +36,7 @@ struct Column {
 #[derive(Clone)]
 struct Rule {
     columns: Vec<String>,
-    /// Whether it can be what `ON CONFLICT` names.
+    /// Whether `ON CONFLICT` can name it.
     unique: bool,
 }
 
@@ -53,7 +53,7 @@ impl Catalogue {
             let column = Column { kind: row.get(2), required: not_null && !default, nullable: !not_null };
             read.columns.insert((row.get(0), row.get(1)), column);
         }
-        // An index of expressions has columns it does not name; its definition tells it apart all the same.
+        // An index on expressions lists no columns for them; its definition identifies it all the same.
         let rules = "SELECT r.relname::text, r.said, r.is_unique,
                 ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = r.relid AND attnum = ANY(r.keys))
             FROM (SELECT c.relname, c.oid AS relid, pg_get_constraintdef(o.oid) AS said, o.contype IN ('p', 'u') AS is_unique,
@@ -76,7 +76,7 @@ impl Catalogue {
         self.columns.keys().any(|(found, _)| found == table)
     }
 
-    /// What of a later catalogue a version that knows only this one would trip over.
+    /// What of a later catalogue breaks a version that knows only this one.
     fn broken_by(&self, later: &Self) -> Vec<String> {
         let mut broken = Vec::new();
         for (name @ (table, column), before) in &self.columns {
@@ -115,7 +115,7 @@ impl Catalogue {
 }
 
 #[test]
-fn after_each_migration_the_version_before_it_goes_on_working() {
+fn after_each_migration_the_previous_version_keeps_working() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let mut client = database.client();
@@ -140,9 +140,9 @@ fn after_each_migration_the_version_before_it_goes_on_working() {
     assert_eq!(broken, [""; 0], "see CONTRIBUTING.md: expand, then contract");
 }
 
-/// The check above would see what it is there for.
+/// Shows that the check above can fail.
 #[test]
-fn a_migration_that_breaks_the_version_before_it_is_seen() {
+fn a_migration_that_breaks_the_previous_version_is_detected() {
     const BREAKING: [(&str, &str); 10] = [
         ("ALTER TABLE tasks DROP COLUMN description", "tasks.description is gone"),
         ("ALTER TABLE tasks RENAME COLUMN title TO name", "tasks.title is gone"),
@@ -185,9 +185,9 @@ fn a_migration_that_breaks_the_version_before_it_is_seen() {
     });
 }
 
-/// A process of this version may have to start again while the next one is being brought in.
+/// A process of this version may have to restart during an upgrade to the next one.
 #[test]
-fn a_database_that_a_later_version_has_expanded_is_opened() {
+fn a_database_expanded_by_a_later_version_can_be_opened() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     crate::fixture::run(database.connect(|_| ()));

@@ -1,4 +1,4 @@
-//! Databases to test on, and short ways to make batches.
+//! Databases for tests, and short ways to make batches.
 
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
@@ -17,11 +17,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-/// The runtime PostgreSQL's connections live on, apart from the tests' own.
+/// The runtime for PostgreSQL's connections, separate from the tests'.
 pub static STORE_RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
 
-/// Runs a test on a runtime with neither timers nor I/O: a store must not need its caller's.
+/// Runs a test on a runtime without timers and I/O: a store must not need its caller's.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     Builder::new_current_thread().build().unwrap().block_on(test)
 }
@@ -33,7 +33,7 @@ pub fn on_store_runtime<T: Send + 'static>(work: impl Future<Output = T> + Send 
     receiver.recv().expect("the work panicked")
 }
 
-/// A database of a test's own, gone with it.
+/// A database for one test, deleted when dropped.
 pub enum Database {
     Sqlite(TempDir),
     Postgres(PostgresDatabase),
@@ -55,7 +55,8 @@ impl Database {
         }
     }
 
-    /// Runs a statement past the store. `LATER(x)` is the instant a microsecond after `x`, `ZEROES` a fingerprint.
+    /// Runs a statement past the store. `LATER(x)` is a microsecond after the instant `x`, `ZEROES` a
+    /// fingerprint.
     pub fn execute(&self, statement: &str) {
         let spelt = |microsecond: &str, zeroes: &str| {
             let later = statement.replace("LATER(", "(").replace("_at)", &format!("_at + {microsecond})"));
@@ -74,7 +75,7 @@ impl Database {
         }
     }
 
-    /// Several ways to the same data: as many processes as the store allows.
+    /// The same data opened by two processes, if the store allows it.
     pub async fn open_twice(&self) -> [Arc<dyn Store>; 2] {
         let first: Arc<dyn Store> = self.open().await;
         match self {
@@ -120,7 +121,7 @@ impl PostgresDatabase {
         url_of(&self.name)
     }
 
-    /// The same database by way of another address.
+    /// The same database at another port, of a proxy.
     pub fn url_via(&self, port: u16) -> String {
         let (_, address) = self.host_and_port();
         self.url().replacen(&format!(":{address}/"), &format!(":{port}/"), 1)
@@ -140,7 +141,7 @@ impl PostgresDatabase {
         PostgresStore::connect(options, STORE_RUNTIME.handle().clone()).await.unwrap()
     }
 
-    /// A connection that knows nothing of Tasklane.
+    /// A plain connection.
     pub fn client(&self) -> Client {
         let url = self.url();
         on_store_runtime(async move { client(&url).await })
@@ -154,7 +155,7 @@ impl Drop for PostgresDatabase {
     }
 }
 
-/// One user of a test.
+/// A test's user.
 #[derive(Clone)]
 pub struct User {
     pub id: UserId,
@@ -167,7 +168,7 @@ impl User {
         Self { id: UserId::of_subject(&subject), subject }
     }
 
-    /// A batch at `expected` that makes one step per change.
+    /// A batch at `expected` with one seq per change.
     pub fn batch(&self, expected: i64, changes: Vec<Change<Arc<Task>>>) -> Batch {
         let reached = expected + i64::try_from(changes.len()).unwrap();
         Batch {
@@ -185,7 +186,7 @@ impl User {
     }
 }
 
-/// A task with this title and version; the version also says what its other fields are.
+/// A task with this title and version; its other fields depend on the version.
 pub fn task(id: TaskId, title: &str, version: i64) -> Task {
     let pick = |count: i64| usize::try_from(version.rem_euclid(count)).unwrap();
     let due = [None, Some("2026-02-28"), Some("2026-02-28T10:30:00.5+05:30")][pick(3)];
@@ -219,12 +220,12 @@ pub fn delete<T>(id: TaskId, seq: i64) -> Change<T> {
     Change::Delete { id, seq: Seq::new(seq), at: at(seq) }
 }
 
-/// When what has this seq is deleted or kept.
+/// The time of the deletion or key with this seq.
 pub fn at(seq: i64) -> Timestamp {
     Timestamp::from_micros(1_780_000_000_000_000 + seq)
 }
 
-/// An answer kept under `key` by the change that has this seq.
+/// An answer stored under `key` by the change with this seq.
 pub fn record(key: &str, seq: i64) -> KeyRecord {
     let fingerprint = [u8::try_from(seq.rem_euclid(251)).unwrap(); 32];
     let answer = format!("{{\"seq\":{seq},\"text\":\"'\\\\ \u{1F980}\"}}");
@@ -241,8 +242,8 @@ pub async fn commit(store: &dyn Store, batch: Batch) -> Outcome {
     outcomes.into_iter().next().unwrap()
 }
 
-/// The user as stored: the tasks in the order of their ids, the tombstones in that of their seqs, without
-/// those of tasks that were made again, which a store may give or not.
+/// The user as stored: tasks ordered by id, tombstones by seq, without those of tasks that were created
+/// again, which a store may return or not.
 pub async fn load(store: &dyn Store, user: &User) -> Option<StoredUser> {
     store.load(user.id).await.unwrap().map(in_order)
 }
@@ -255,7 +256,7 @@ pub fn in_order(mut stored: StoredUser) -> StoredUser {
     stored
 }
 
-/// The seq of each deletion that is remembered, and of which task.
+/// The remembered deletions: seq and task.
 pub fn tombstones(deleted: &[(i64, TaskId)]) -> Vec<(Seq, TaskId)> {
     deleted.iter().map(|(seq, id)| (Seq::new(*seq), *id)).collect()
 }

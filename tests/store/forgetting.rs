@@ -1,4 +1,4 @@
-//! Erasing a user, and the purge of what is old. Each case runs on every store.
+//! Erasing a user, and purging old deletions and keys. Each case runs on every store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::fixture::{Database, User, at, commit, delete, load, put, recall, reco
 on_both_stores! {
     an_erasure_leaves_what_its_own_batch_brings_and_the_seq
     an_erasure_sent_again_is_applied_once
-    an_erasure_that_meets_another_seq_erases_nothing
+    an_erasure_at_another_seq_erases_nothing
     a_new_user_may_begin_with_an_erasure
     erasing_and_other_batches_travel_in_one_group
     a_purge_forgets_what_is_old_and_moves_the_horizon
@@ -23,7 +23,7 @@ on_both_stores! {
     a_purge_beside_commits_hides_no_deletion_and_refuses_no_commit
 }
 
-/// A user with two tasks, a deleted one, two keys and an address, at seq 3.
+/// A user at seq 3 with two tasks, a deleted one, two keys and an address.
 async fn settled(store: &dyn Store, ids: &[TaskId; 3]) -> User {
     let user = User::new();
     let changes = vec![put(&task(ids[0], "zero", 1)), put(&task(ids[1], "one", 2)), delete(ids[2], 3)];
@@ -42,7 +42,7 @@ fn ids() -> [TaskId; 3] {
     std::array::from_fn(|_| TaskId::generate())
 }
 
-/// A batch that erases everything at `expected`, in one step.
+/// A batch that erases everything at `expected`, under one seq.
 fn erasure(user: &User, expected: i64) -> Batch {
     Batch { erase: true, reached: Seq::new(expected + 1), ..user.batch(expected, vec![]) }
 }
@@ -58,7 +58,7 @@ async fn an_erasure_leaves_what_its_own_batch_brings_and_the_seq(database: Datab
     let ids = ids();
     let (user, stranger) = (settled(&*store, &ids).await, settled(&*store, &ids).await);
     let before = load(&*store, &stranger).await;
-    // One task is made again, one is new; one that is gone already is deleted once more.
+    // One task is created again, one is new; one that is deleted already is deleted once more.
     let (again, new) = (task(ids[0], "again", 5), task(TaskId::generate(), "new", 6));
     let batch = Batch {
         erase: true,
@@ -74,10 +74,10 @@ async fn an_erasure_leaves_what_its_own_batch_brings_and_the_seq(database: Datab
     for key in ["b", "c"] {
         assert_eq!(recall(&*store, &user, key).await.record, Some(record(key, 7)));
     }
-    assert_eq!(load(&*store, &stranger).await, before, "nobody else is touched");
+    assert_eq!(load(&*store, &stranger).await, before, "no other user is affected");
     assert_eq!(recall(&*store, &stranger, "a").await.record, Some(record("a", 3)));
 
-    // Life goes on, and the address is anybody's.
+    // The user can go on, and the address is free.
     let mut batch = stranger.batch(3, vec![delete(ids[0], 4)]);
     batch.email = Some(address(&user).into());
     assert_eq!(commit(&*store, batch).await, Outcome::Committed);
@@ -97,11 +97,11 @@ async fn an_erasure_sent_again_is_applied_once(database: Database) {
     }
     let made = task(TaskId::generate(), "made since", 5);
     assert_eq!(commit(&*store, user.batch(4, vec![put(&made)])).await, Outcome::Committed);
-    assert_eq!(commit(&*store, erasure).await, Outcome::Conflict, "only the last batch is known again");
+    assert_eq!(commit(&*store, erasure).await, Outcome::Conflict, "only the last batch is recognised");
     assert_eq!(load(&*store, &user).await.unwrap().tasks, [made]);
 }
 
-async fn an_erasure_that_meets_another_seq_erases_nothing(database: Database) {
+async fn an_erasure_at_another_seq_erases_nothing(database: Database) {
     let store = database.open().await;
     let user = settled(&*store, &ids()).await;
     let before = load(&*store, &user).await;
@@ -132,7 +132,8 @@ async fn erasing_and_other_batches_travel_in_one_group(database: Database) {
     for _ in 0..12 {
         users.push(settled(&*store, &ids).await);
     }
-    // In turns: erased and begun anew with a task another user has, too; changed; refused erasure.
+    // In turns: erased, and begun again with a task id that another user has, too; changed; an erasure that
+    // is refused.
     let again = task(ids[0], "again", 4);
     let batch = |(place, user): (usize, &User)| {
         let batch = user.batch(if place % 3 == 2 { 1 } else { 3 }, vec![put(&again)]);
@@ -162,7 +163,7 @@ async fn a_purge_forgets_what_is_old_and_moves_the_horizon(database: Database) {
     let early = Change::Delete { id: ids[0], seq: Seq::new(5), at: at(0) };
     assert_eq!(commit(&*store, user.batch(4, vec![early])).await, Outcome::Committed);
 
-    // Nothing is as old as that.
+    // Nothing is that old.
     assert_eq!(store.purge(at(0), at(0)).await.unwrap(), 0);
     assert_eq!(load(&*store, &user).await.unwrap().horizon, Seq::ZERO);
 
@@ -173,7 +174,7 @@ async fn a_purge_forgets_what_is_old_and_moves_the_horizon(database: Database) {
     assert_eq!(store.purge(at(2), at(0)).await.unwrap(), 1, "the deletion with the seq 5");
     let stored = load(&*store, &user).await.unwrap();
     assert_eq!((stored.seq, stored.horizon), (Seq::new(5), Seq::new(5)));
-    assert_eq!(stored.tombstones, [], "what lies before the horizon is not told");
+    assert_eq!(stored.tombstones, [], "deletions before the horizon are not returned");
     assert_eq!(stored.tasks, [kept]);
     assert_eq!(load(&*store, &other).await.unwrap().horizon, Seq::ZERO);
 
@@ -225,7 +226,7 @@ async fn a_task_deleted_again_is_not_purged_by_its_first_deletion(database: Data
 async fn an_erased_horizon_is_never_moved_back(database: Database) {
     let store = database.open().await;
     let user = settled(&*store, &ids()).await;
-    // The batch's own deletion has a lower seq than the erasure reaches.
+    // The batch's own deletion has a lower seq than the erasure's.
     let batch =
         Batch { erase: true, reached: Seq::new(9), ..user.batch(3, vec![delete(TaskId::generate(), 5)]) };
     assert_eq!(commit(&*store, batch).await, Outcome::Committed);

@@ -1,4 +1,4 @@
-//! Idempotency keys: kept with their batch, found again, carried out once. Each case runs on every store.
+//! Idempotency keys: stored with their batch, found again, carried out once. Each case runs on every store.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ on_both_stores! {
     keys_of_many_users_travel_in_one_group
 }
 
-/// A batch at `expected` that makes one task and keeps these keys.
+/// A batch at `expected` that creates one task and stores these keys.
 fn keyed(user: &User, expected: i64, keys: &[KeyRecord]) -> Batch {
     let mut batch = user.batch(expected, vec![put(&task(TaskId::generate(), "made", expected + 1))]);
     batch.keys = keys.to_vec();
@@ -50,14 +50,14 @@ async fn a_key_that_another_batch_has_stored_is_a_conflict(database: Database) {
     let large = KeyRecord { answer: "\u{1F980}".repeat(300_000).into(), ..record("key", 1) };
     let first = keyed(&user, 0, &[large.clone(), record("other", 1)]);
     assert_eq!(commit(&*store, first).await, Outcome::Committed);
-    // A batch of a key alone moves no seq: only the key itself tells that it was carried out.
+    // A batch with only a key moves no seq: only the key itself shows that it was carried out.
     let alone = Batch { keys: vec![record("alone", 1)], ..user.batch(1, vec![]) };
     assert_eq!(commit(&*store, alone.clone()).await, Outcome::Committed);
     let before = load(&*store, &user).await;
     for key in ["key", "other", "alone"] {
         let again = keyed(&user, 1, &[record("new", 9), record(key, 9)]);
         let alone = Batch { keys: vec![record(key, 9)], ..user.batch(1, vec![]) };
-        // Beside another user's, who hears nothing of it.
+        // In a group with another user's batch, which is not affected.
         let bystander = keyed(&User::new(), 0, &[record(key, 9)]);
         let group = [again, bystander].map(Arc::new);
         assert_eq!(store.commit(&group).await, [Outcome::Conflict, Outcome::Committed]);
@@ -76,8 +76,8 @@ async fn a_key_that_another_batch_has_stored_is_a_conflict(database: Database) {
     assert_eq!(recall(&*store, &user, "other").await.record, None);
 }
 
-/// Two processes that know the user at one seq: one found nothing to do and keeps the key alone, the other carries
-/// the same key out. Whoever comes first, the key is one's only.
+/// Two processes know the user at one seq: one found nothing to change and stores only the key, the other
+/// carries the same key out. Whichever commits first, only one of them keeps the key.
 #[test]
 fn one_key_in_two_processes_at_one_seq_is_carried_out_once_on_postgres() {
     needs!(Postgres);
@@ -90,7 +90,7 @@ fn one_key_in_two_processes_at_one_seq_is_carried_out_once_on_postgres() {
             assert_eq!(commit(&*stores[0], keyed(&user, 0, &[])).await, Outcome::Committed);
             let alone = Batch { keys: vec![record("key", 1)], ..user.batch(1, vec![]) };
             let acts = keyed(&user, 1, &[record("key", 2)]);
-            // Now the one, now the other is sent first.
+            // They take turns being sent first.
             let (one, other) = (&stores[round % 2], &stores[1 - round % 2]);
             let (alone, acts) = tokio::join!(commit(&**one, alone), commit(&**other, acts));
             let winner = usize::from(acts == Outcome::Committed);
@@ -137,7 +137,7 @@ async fn a_batch_of_keys_alone_keeps_them_and_moves_nothing(database: Database) 
     for (user, seq) in [(&user, 1), (&new, 0)] {
         let kept = record("key", 1);
         let batch = Batch { keys: vec![kept.clone()], ..user.batch(seq, vec![]) };
-        // Also when it is sent again.
+        // The same when it is sent again.
         for _ in 0..2 {
             assert_eq!(commit(&*store, batch.clone()).await, Outcome::Committed);
             let found = recall(&*store, user, "key").await;
@@ -156,7 +156,7 @@ async fn keys_of_many_users_travel_in_one_group(database: Database) {
     let store = database.open().await;
     let users: Vec<_> = (0..64).map(|_| User::new()).collect();
     let batch = |(at, user)| {
-        // Every third has none, every second two; the fifth is refused.
+        // Every third has no key, every second two; the fifth is refused.
         let records = [record("a", at), record("b", at + 1)];
         let keys = &records[..if at % 3 == 0 { 0 } else { 1 + usize::from(at % 2 == 0) }];
         Arc::new(keyed(user, i64::from(at == 5), keys))

@@ -31,7 +31,7 @@ mod keys;
 mod migration;
 mod plans;
 mod postgres;
-#[allow(dead_code, reason = "shared with tests/faults, which does worse to a connection")]
+#[allow(dead_code, reason = "shared with tests/faults, which uses all of it")]
 mod proxy;
 mod random_groups;
 mod sent_again;

@@ -1,4 +1,4 @@
-//! A database made by the first version, with data in it, opened by this one.
+//! A database made and filled by the first version is opened by this one.
 
 use refinery::Target;
 use rusqlite::Connection;
@@ -19,7 +19,7 @@ mod postgres {
     refinery::embed_migrations!("migrations/postgres");
 }
 
-/// What the first version left behind.
+/// The data of the first version.
 struct Old {
     user: User,
     open: Task,
@@ -37,7 +37,7 @@ impl Old {
         };
         let mut open = made("\u{1F980} open", 1_770_000_000_000_001, 1);
         open.content.description = Some(Description::parse("it's \"so\"").unwrap());
-        // Done at its last change, for all that can be known.
+        // Completed at its last change, as far as is known.
         let updated_at = Timestamp::from_micros(1_770_000_777_000_003);
         let mut done = made("done", 1_770_000_000_000_002, 3);
         done.content.completed = true;
@@ -45,7 +45,7 @@ impl Old {
         Self { user, open, done, gone: TaskId::generate() }
     }
 
-    /// The rows as that version wrote them, one statement each; `id` and `instant` write values.
+    /// The rows as that version wrote them, one statement each; `id` and `instant` format values.
     fn rows(&self, id: impl Fn(Uuid) -> String, instant: impl Fn(Timestamp) -> String) -> String {
         let user = id(self.user.id.as_uuid());
         let task = |task: &Task| {
@@ -75,7 +75,7 @@ impl Old {
         )
     }
 
-    /// Looks at every value, then goes on with the database.
+    /// Checks every value, then writes to the database.
     async fn check(self, store: &dyn Store) {
         let Self { user, open, done, gone } = self;
         let mut tasks = vec![open.clone(), done];
@@ -93,7 +93,7 @@ impl Old {
 
         let mut again = user.batch(3, vec![delete(open.id, 4)]);
         again.id = Uuid::from_u128(7);
-        assert_eq!(commit(store, again).await, Outcome::Committed, "the last batch is known again");
+        assert_eq!(commit(store, again).await, Outcome::Committed, "the last batch is recognised");
         let changed = task(open.id, "changed", 5);
         let mut batch = user.batch(4, vec![put(&changed)]);
         batch.keys = vec![record("key", 5)];
@@ -137,7 +137,7 @@ fn postgres_keeps_what_the_first_version_wrote() {
 }
 
 #[test]
-fn a_postgres_process_of_the_first_version_goes_on_beside_this_one() {
+fn a_postgres_process_of_the_first_version_keeps_working_beside_this_one() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|_| ()));

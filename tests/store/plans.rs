@@ -1,10 +1,10 @@
-//! The plans of PostgreSQL for statements that must stay cheap however much is stored.
+//! PostgreSQL's plans for statements that must stay cheap however much is stored.
 
 use tasklane::store::postgres::PostgresStore;
 
 use crate::fixture::{PostgresDatabase, on_store_runtime, run};
 
-/// The plans of statements, as a session of the store has them, each with so many arguments.
+/// The plans of statements in a session of the store, each with its arguments.
 fn plans(statements: &[(String, String)]) -> Vec<String> {
     let database = PostgresDatabase::create();
     run(async {
@@ -60,7 +60,7 @@ fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
         &["users_pkey"],
         &["users_pkey"],
     ];
-    // Users' rows are locked in the order in which the batches are: one loop over these.
+    // Users' rows are locked in the order of the batches: one loop over these.
     for plan in &plans[..2] {
         let lines: Vec<_> = plan.lines().map(str::trim_start).collect();
         let update = lines.iter().position(|line| line.contains("Update on users")).unwrap();

@@ -20,7 +20,7 @@ fn first_batch(user: &User) -> Batch {
     user.batch(0, vec![put(&task(TaskId::generate(), "first", 1))])
 }
 
-/// A port that answers nothing yet.
+/// A listener that answers nothing yet.
 fn loopback() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
@@ -42,11 +42,11 @@ fn stores_that_start_at_once_migrate_once() {
     let rows = on_store_runtime(async move {
         client.query("SELECT version FROM refinery_schema_history", &[]).await.unwrap()
     });
-    assert_eq!(rows.len(), 2, "each migration once");
+    assert_eq!(rows.len(), 2, "each migration ran once");
 }
 
 #[test]
-fn killed_connections_leave_outcomes_open_and_sending_again_settles_each_batch_once() {
+fn killed_connections_leave_outcomes_unknown_and_sending_again_settles_each_batch_once() {
     const BATCHES: i64 = 150;
     const USERS: usize = 4;
 
@@ -59,7 +59,7 @@ fn killed_connections_leave_outcomes_open_and_sending_again_settles_each_batch_o
         let stop = Arc::clone(&stop);
         thread::spawn(move || {
             on_store_runtime(async move {
-                // Kills a connection at a different moment of its life each time.
+                // Kills a connection at a different moment each time.
                 let mut pause = 0;
                 while !stop.load(Ordering::SeqCst) {
                     pause = (pause + 7) % 23;
@@ -109,7 +109,7 @@ fn killed_connections_leave_outcomes_open_and_sending_again_settles_each_batch_o
     killer.join().unwrap();
     assert!(unsettled > 0, "no kill hit a commit: the test proves nothing");
     for user in &users {
-        // A read may meet the last killed connections of the pool.
+        // A read may meet the pool's last killed connections.
         let stored = (0..10).find_map(|_| run(store.load(user.id)).ok()).unwrap().unwrap();
         let mut versions: Vec<_> = stored.tasks.iter().map(|task| task.version.get()).collect();
         versions.sort_unstable();
@@ -129,7 +129,7 @@ fn an_answer_that_never_comes_is_unknown_and_the_batch_was_applied_once() {
     let proxy = Proxy::start(loopback(), database.host_and_port());
     let store = run(database.connect(|options| {
         options.url = database.url_via(proxy.port);
-        // Long enough for the answers that do come, on a busy machine too.
+        // Long enough for the answers that do come, even on a busy machine.
         options.answer_timeout = Duration::from_secs(2);
     }));
     let user = User::new();
@@ -145,7 +145,7 @@ fn an_answer_that_never_comes_is_unknown_and_the_batch_was_applied_once() {
 }
 
 #[test]
-fn a_batch_of_another_epoch_is_not_applied_and_one_applied_before_is_known_again() {
+fn a_batch_of_another_epoch_is_not_applied_and_one_applied_before_is_recognised() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|_| ()));
@@ -164,7 +164,7 @@ fn a_batch_of_another_epoch_is_not_applied_and_one_applied_before_is_known_again
 }
 
 #[test]
-fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
+fn a_connection_cut_while_idle_fails_no_read_and_is_replaced() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let proxy = Proxy::start(loopback(), database.host_and_port());
@@ -176,7 +176,7 @@ fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
         proxy.cut();
         assert!(run(load(&store, &user)).is_some());
     }
-    // The cut may be noticed before the statement is sent, or after.
+    // The cut may be noticed before or after the statement is sent.
     let second = user.batch(1, vec![put(&task(TaskId::generate(), "second", 2))]);
     let settled = (0..3).any(|_| run(commit(&store, second.clone())) == Outcome::Committed);
     assert!(settled);
@@ -184,7 +184,7 @@ fn a_connection_cut_while_idle_costs_neither_a_read_nor_a_lasting_failure() {
 }
 
 #[test]
-fn a_connection_killed_at_work_leaves_the_outcome_open() {
+fn a_connection_killed_during_a_commit_leaves_the_outcome_unknown() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
@@ -210,7 +210,7 @@ fn a_connection_killed_at_work_leaves_the_outcome_open() {
 }
 
 #[test]
-fn a_row_somebody_else_holds_makes_its_user_unavailable_and_no_other() {
+fn a_locked_row_makes_its_user_unavailable_and_no_other() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_millis(100)));
@@ -282,7 +282,7 @@ fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
     for (_, store) in work {
         run(store.close());
     }
-    // A connection hands in its counters at its end.
+    // A connection reports its counters when it ends.
     let client = database.client();
     let deadlocks: i64 = on_store_runtime(async move {
         let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
@@ -299,13 +299,13 @@ fn two_stores_whose_groups_share_users_never_deadlock_or_lose_a_batch() {
 }
 
 #[test]
-fn an_address_two_processes_give_away_at_once_fails_neither_for_good() {
+fn an_address_assigned_by_two_processes_at_once_fails_neither_for_good() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|_| ()));
     let (existing, new) = (User::new(), User::new());
     assert_eq!(run(commit(&store, first_batch(&existing))), Outcome::Committed);
-    // Another process is about to give the address to a user of its own.
+    // Another process is about to assign the address to one of its users.
     let other = database.client();
     let other = on_store_runtime(async move {
         other.batch_execute("BEGIN").await.unwrap();
@@ -336,7 +336,7 @@ fn an_address_two_processes_give_away_at_once_fails_neither_for_good() {
         let expected = i64::from(user.id == existing.id);
         let mut batch = user.batch(expected, vec![put(&task(TaskId::generate(), "x", expected + 1))]);
         batch.email = Some("contested@example.com".into());
-        // At the first try the address still looks free; at the second it is seen to be taken.
+        // At the first attempt the address still looks free; the second one sees that it is taken.
         let settled = (0..2).any(|_| match run(commit(&store, batch.clone())) {
             Outcome::Committed => true,
             Outcome::Conflict => false,
@@ -397,7 +397,7 @@ fn of_several_hosts_the_one_that_answers_is_used() {
 }
 
 #[test]
-fn a_connection_is_set_up_as_promised() {
+fn a_connection_has_the_documented_settings() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.pool_size = 3));
@@ -409,7 +409,7 @@ fn a_connection_is_set_up_as_promised() {
     on_store_runtime(async move {
         let sql =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'tasklane'";
-        // The one that brought the tables up to date may be on its way out.
+        // The connection that migrated the tables may still be closing.
         for _ in 0..3000 {
             if client.query_one(sql, &[&name]).await.unwrap().get::<_, i64>(0) == 2 {
                 return;
@@ -421,7 +421,7 @@ fn a_connection_is_set_up_as_promised() {
 }
 
 #[test]
-fn a_purge_passes_by_whom_a_commit_holds_and_waits_for_nobody() {
+fn a_purge_skips_users_locked_by_a_commit_and_never_waits() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
@@ -448,13 +448,13 @@ fn a_purge_passes_by_whom_a_commit_holds_and_waits_for_nobody() {
 }
 
 #[test]
-fn a_tombstone_that_is_renewed_while_a_purge_is_at_work_stays() {
+fn a_tombstone_renewed_during_a_purge_stays() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = run(database.connect(|options| options.lock_timeout = Duration::from_mins(1)));
     let (user, id) = (User::new(), TaskId::generate());
     assert_eq!(run(commit(&store, user.batch(0, vec![delete(id, 1)]))), Outcome::Committed);
-    // A commit's change that comes after the purge's first look. A commit would be done with its locks by
+    // A commit's change that comes after the purge's first look. A commit would have released its locks by
     // the time the purge has the user's; this one keeps them, so that the test is sure of the order.
     let (renewing, key) = (database.client(), user.id.as_uuid());
     let renewing = on_store_runtime(async move {

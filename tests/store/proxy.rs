@@ -1,4 +1,4 @@
-//! A way to a server that can be stopped, made deaf and slow, and cut.
+//! A proxy before a server that can delay, drop and reset connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,27 +9,28 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// What becomes of the bytes between a client and the server.
+/// What happens to the bytes between a client and the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
     /// They pass.
     #[default]
     Open,
-    /// New connections are reset at once; those there are go on.
+    /// New connections are reset at once; existing ones continue.
     Refuse,
-    /// What the server says is thrown away; what clients say arrives.
+    /// The server's bytes are dropped; clients' bytes arrive.
     Deaf,
-    /// Everything is thrown away.
+    /// Everything is dropped.
     BlackHole,
     /// Each piece waits this long.
     Slow(Duration),
-    /// Of the next piece, half passes, and the connection is cut.
+    /// Half of the next piece passes, then the connection is cut.
     CutMidway,
-    /// What clients say arrives; in place of the answer, the connection is cut.
+    /// Clients' bytes arrive; instead of the answer, the connection is cut.
     CutAnswer,
 }
 
-/// Passes bytes between clients of a loopback port and a server. Dropped, it stops listening; what is open goes on.
+/// Passes bytes between clients of a loopback port and a server. Dropped, it stops listening; open
+/// connections continue.
 pub struct Proxy {
     /// Where clients connect.
     pub port: u16,
@@ -39,7 +40,7 @@ pub struct Proxy {
 #[derive(Default)]
 struct Shared {
     way: Mutex<Way>,
-    /// Held by the threads that pass the bytes: a connection is closed once both have ended.
+    /// Held by the threads that pass the bytes: a connection closes once both have ended.
     open: Mutex<Vec<Weak<Pair>>>,
     stopped: AtomicBool,
 }
@@ -65,7 +66,7 @@ impl Proxy {
                     reset(&client);
                     continue;
                 }
-                // The server may be down: then the client is told by a closed connection.
+                // The server may be down: then the client's connection is closed.
                 let Ok(server) = TcpStream::connect((&*host, port)) else { continue };
                 let pair = Arc::new(Pair { client, server });
                 let mut open = state.open.lock().unwrap();
@@ -80,12 +81,12 @@ impl Proxy {
         Self { port: at, shared }
     }
 
-    /// Sets what becomes of bytes from now on.
+    /// Sets what happens to bytes from now on.
     pub fn set(&self, way: Way) {
         *self.shared.way.lock().unwrap() = way;
     }
 
-    /// From now on (or no longer) clients hear nothing; what they say still arrives.
+    /// From now on (or no longer) clients get no answers; what they send still arrives.
     pub fn deafen(&self, deaf: bool) {
         self.set(if deaf { Way::Deaf } else { Way::Open });
     }
@@ -97,7 +98,7 @@ impl Proxy {
         }
     }
 
-    /// Resets every connection, whatever is still under way on it.
+    /// Resets every connection, even with data under way.
     pub fn reset(&self) {
         for pair in self.open() {
             reset(&pair.client);
@@ -113,20 +114,20 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
-        // Wakes the thread that listens.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 
 impl Pair {
     fn cut(&self) {
-        // The other end may have closed it before.
+        // The other end may have closed it already.
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.server.shutdown(Shutdown::Both);
     }
 }
 
-/// Ends a connection by RST once its last handle is closed, and wakes whoever reads from it.
+/// Ends a connection by RST once its last handle is closed, and wakes its reader.
 fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
     let _ = stream.shutdown(Shutdown::Read);

@@ -1,4 +1,4 @@
-//! Random batches on a store and on a plain model of it, which must agree after every group.
+//! Random batches on a store and on a simple model of it, which must agree after every group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,20 +15,20 @@ const USERS: usize = 4;
 const TASKS: usize = 5;
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
-/// What is done next.
+/// The next action.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A group of batches, one of each user.
+    /// A group of batches, at most one for each user.
     Commit(Box<[Plan; USERS]>),
-    /// A purge of the deletions, and of the keys, that are older than these seqs make them.
+    /// A purge of the deletions and the keys older than those of these seqs.
     Purge(i64, i64),
 }
 
-/// What one user's batch of a group is to be.
+/// One user's batch of a group.
 #[derive(Clone, Debug)]
 enum Plan {
     Nothing,
-    /// Deletes or puts these tasks and keeps these keys, at a seq that is off by so much.
+    /// Deletes or puts these tasks and stores these keys, at a seq that is off by `off`.
     Write {
         touched: BTreeMap<usize, bool>,
         keys: BTreeSet<usize>,
@@ -62,7 +62,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..14)
 }
 
-/// One user as the contract has it, and what was sent.
+/// One user by the contract, and the batches sent so far.
 #[derive(Default)]
 struct Model {
     stored: Stored,
@@ -78,7 +78,7 @@ impl Model {
         stored.keys.retain(|_, record| record.at >= at(keys));
     }
 
-    /// The batch a plan comes to.
+    /// The batch of a plan.
     fn batch(&self, plan: &Plan, user: &User, ids: &[TaskId]) -> Option<Arc<Batch>> {
         match plan {
             Plan::Nothing => None,
@@ -104,7 +104,7 @@ impl Model {
 
 async fn agree(store: &dyn Store, steps: Vec<Step>) {
     let users: [User; USERS] = std::array::from_fn(|_| User::new());
-    // The same task ids for all users: what is one user's must never be another's.
+    // The same task ids for all users: one user's task must never become another's.
     let ids: [TaskId; TASKS] = std::array::from_fn(|_| TaskId::generate());
     let mut models: [Model; USERS] = std::array::from_fn(|_| Model::default());
     for step in steps {
@@ -122,8 +122,8 @@ async fn agree(store: &dyn Store, steps: Vec<Step>) {
                 assert_eq!(store.commit(&batches).await, expected);
             }
             Step::Purge(deletions, keys) => {
-                // PostgreSQL tells of a refused statement before it lets go of its rows, which a purge then passes
-                // by. Another commit on that connection comes after.
+                // PostgreSQL reports a refused statement before it releases its rows, which a purge then
+                // skips. Another commit on that connection comes after the release.
                 let bystander = Arc::new(User::new().batch(0, vec![]));
                 assert_eq!(store.commit(&[bystander]).await, [Outcome::Committed]);
                 store.purge(at(deletions), at(keys)).await.unwrap();

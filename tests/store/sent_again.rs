@@ -1,4 +1,4 @@
-//! Batches that PostgreSQL gets again while it is still at their first sending, of a client it does not yet know to be gone.
+//! Batches are sent again while PostgreSQL still executes their first sending, by a client that is gone.
 
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::fixture::{
     PostgresDatabase, User, commit, load, on_store_runtime, put, recall, record, run, task, waiter,
 };
 
-/// What a first sending does to its user's row: $1 the user, $2 the batch.
+/// What the first sending does to its user's row: $1 the user, $2 the batch.
 const MOVES: &str = "UPDATE users SET seq = seq + 1, last_batch = $2 WHERE id = $1";
 const STAYS: &str = "UPDATE users SET last_batch = $2 WHERE id = $1";
 const MAKES: &str = "INSERT INTO users (id, subject, seq, last_batch) VALUES ($1, $3, 1, $2)";
@@ -26,8 +26,8 @@ fn of_one_task(user: &User, expected: i64) -> Batch {
     user.batch(expected, vec![put(&task(TaskId::generate(), "one", expected + 1))])
 }
 
-/// Sends `batch` while its first sending, which is `statement`, is at work, and ends that by `end` as soon as somebody
-/// waits for it.
+/// Sends `batch` while its first sending, `statement`, is being executed, and ends that with `end` as soon as
+/// another session waits for it.
 fn send_beside(
     database: &PostgresDatabase,
     store: &PostgresStore,
@@ -56,7 +56,7 @@ fn send_beside(
 }
 
 #[test]
-fn it_is_known_again_once_the_first_sending_has_come_through() {
+fn a_batch_sent_again_is_recognised_once_its_first_sending_commits() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
@@ -66,11 +66,11 @@ fn it_is_known_again_once_the_first_sending_has_come_through() {
     let outcome = send_beside(&database, &store, &user, &second, (MOVES, "COMMIT"));
     assert_eq!(outcome, Outcome::Committed);
     let stored = run(load(&store, &user)).unwrap();
-    assert_eq!((stored.seq, stored.tasks.len()), (Seq::new(2), 1), "it was applied once more");
+    assert_eq!((stored.seq, stored.tasks.len()), (Seq::new(2), 1), "it was applied twice");
 }
 
 #[test]
-fn it_is_applied_when_the_first_sending_comes_to_nothing() {
+fn a_batch_sent_again_is_applied_if_its_first_sending_rolls_back() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
@@ -87,7 +87,7 @@ fn it_is_applied_when_the_first_sending_comes_to_nothing() {
 }
 
 #[test]
-fn so_is_the_first_batch_of_a_user_known_again() {
+fn a_users_first_batch_sent_again_is_recognised() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
@@ -96,11 +96,11 @@ fn so_is_the_first_batch_of_a_user_known_again() {
     let outcome = send_beside(&database, &store, &user, &first, (MAKES, "COMMIT"));
     assert_eq!(outcome, Outcome::Committed);
     let stored = run(load(&store, &user)).unwrap();
-    assert_eq!((stored.seq, stored.tasks.len()), (Seq::new(1), 0), "it was applied once more");
+    assert_eq!((stored.seq, stored.tasks.len()), (Seq::new(1), 0), "it was applied twice");
 }
 
 #[test]
-fn one_of_keys_alone_is_known_again_though_it_leaves_the_seq_as_it_is() {
+fn a_batch_of_keys_alone_sent_again_is_recognised_though_the_seq_stays() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
@@ -109,18 +109,18 @@ fn one_of_keys_alone_is_known_again_though_it_leaves_the_seq_as_it_is() {
     let keys = Batch { keys: vec![record("key", 1)], ..user.batch(1, Vec::new()) };
     let outcome = send_beside(&database, &store, &user, &keys, (STAYS, "COMMIT"));
     assert_eq!(outcome, Outcome::Committed);
-    // The first sending, as this test makes it, stores no key: one that is there would be the second's.
-    assert_eq!(run(recall(&store, &user, "key")).record, None, "it was applied once more");
+    // The first sending here stores no key: a stored one would come from the second.
+    assert_eq!(run(recall(&store, &user, "key")).record, None, "it was applied twice");
 }
 
 #[test]
-fn one_of_an_earlier_epoch_waits_for_its_first_sending_too() {
+fn a_batch_of_an_earlier_epoch_sent_again_waits_for_its_first_sending_too() {
     needs!(Postgres);
     let database = PostgresDatabase::create();
     let store = patient(&database);
     let user = User::new();
     assert_eq!(run(commit(&store, of_one_task(&user, 0))), Outcome::Committed);
-    // To the store it is no matter which of the two is the later one.
+    // To the store it does not matter which of the two is later.
     let second = Batch { epoch: 7, ..of_one_task(&user, 1) };
     let outcome = send_beside(&database, &store, &user, &second, (MOVES, "COMMIT"));
     assert_eq!(outcome, Outcome::Committed);

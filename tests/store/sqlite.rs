@@ -25,7 +25,7 @@ fn a_second_open_of_the_same_file_is_refused_until_the_first_closes() {
 }
 
 #[test]
-fn a_store_that_is_dropped_unclosed_gives_its_lock_back() {
+fn a_store_dropped_without_closing_releases_its_lock() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tasks.db");
     drop(SqliteStore::open(&path).unwrap());
@@ -50,7 +50,7 @@ fn a_closed_store_leaves_everything_in_the_one_file() {
 }
 
 #[test]
-fn a_lock_of_a_foreign_tool_makes_it_unavailable_and_nothing_is_written() {
+fn a_lock_by_another_program_makes_the_store_unavailable_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tasks.db");
     let store = SqliteStore::open(&path).unwrap();
@@ -66,7 +66,7 @@ fn a_lock_of_a_foreign_tool_makes_it_unavailable_and_nothing_is_written() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_with_its_name() {
+fn a_file_that_is_not_a_database_is_refused_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "not a database, but long enough to look at".repeat(100)).unwrap();

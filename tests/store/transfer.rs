@@ -1,4 +1,5 @@
-//! Moving all users from one store to another. Each case runs from every store to every other, and to its own kind.
+//! Moving all users from one store to another. Each case runs from every store to every other, and to its own
+//! kind.
 
 use std::thread;
 
@@ -32,20 +33,20 @@ macro_rules! on_every_pair {
 
 on_every_pair! {
     everything_of_every_user_arrives_as_it_was
-    a_copy_that_broke_off_is_taken_up
+    an_interrupted_copy_is_continued
     a_difference_in_any_value_is_found
     a_target_with_another_history_is_refused_before_anything_is_written
     users_of_the_target_alone_are_left_alone
     users_are_made_together_or_not_at_all
-    a_change_of_the_source_meanwhile_is_found
+    a_change_of_the_source_during_the_copy_is_found
 }
 
 async fn copied(from: &dyn Transfer, to: &dyn Transfer) -> Result<Copied, CopyError> {
     copy(from, to, |_, _, _| ()).await
 }
 
-/// A user who has, at seq 9, some of everything: done and open tasks, deletions, one of a task that was made
-/// again, keys, and an address.
+/// A user at seq 9 with some of everything: completed and open tasks, deletions, one of a task that was
+/// created again, keys, and an address.
 async fn lively(store: &dyn Transfer) -> User {
     let user = User::new();
     let ids: [TaskId; 6] = std::array::from_fn(|_| TaskId::generate());
@@ -62,7 +63,7 @@ async fn lively(store: &dyn Transfer) -> User {
     user
 }
 
-/// Users of every sort. The last has more than what is written at a time.
+/// Users of every kind. The last one has more than fits into one write.
 async fn everybody(store: &dyn Transfer) -> Vec<User> {
     let mut users = vec![lively(store).await, lively(store).await, User::new(), User::new(), User::new()];
     let erasing =
@@ -79,7 +80,7 @@ async fn everybody(store: &dyn Transfer) -> Vec<User> {
     for batch in [erasing, of_keys_alone, large] {
         assert_eq!(commit(store, batch).await, Outcome::Committed);
     }
-    // One who has never written is not in the store.
+    // A user who has never written is not in the store.
     users.truncate(4);
     users
 }
@@ -103,7 +104,7 @@ async fn everything_of_every_user_arrives_as_it_was(from: Database, to: Database
         }
     }
     assert_eq!(audit(&*target, |_, _| ()).await.unwrap().faults, Vec::<String>::new());
-    // Life goes on where it was, and the last batch is known again.
+    // Writes continue at the same seq, and the last batch is recognised.
     let mut again = users[0].batch(0, vec![]);
     again.id = whole(&*source, &users[0]).await.unwrap().last_batch.unwrap();
     assert_eq!(commit(&*target, again).await, Outcome::Committed);
@@ -111,10 +112,10 @@ async fn everything_of_every_user_arrives_as_it_was(from: Database, to: Database
     assert_eq!(commit(&*target, next).await, Outcome::Committed);
 }
 
-async fn a_copy_that_broke_off_is_taken_up(from: Database, to: Database) {
+async fn an_interrupted_copy_is_continued(from: Database, to: Database) {
     let (source, target) = (from.open().await, to.open().await);
     let users = everybody(&*source).await;
-    // What the first copy came to.
+    // What the interrupted copy had done.
     target.restore(vec![whole(&*source, &users[1]).await.unwrap()]).await.unwrap();
     for there in [1, 4] {
         let copied = copied(&*source, &*target).await.unwrap();
@@ -184,8 +185,11 @@ async fn a_target_with_another_history_is_refused_before_anything_is_written(fro
     let before = (whole(&*target, &ahead).await, whole(&*target, &behind).await);
     let refused = copied(&*source, &*target).await.unwrap_err();
     assert!(matches!(refused, CopyError::Differs { users: UserCount(2), newer: 1 }), "{refused:?}");
-    let told = refused.to_string();
-    assert!(told.contains("2 users") && told.contains("1 of them") && !told.contains("secret"), "{told}");
+    let message = refused.to_string();
+    assert!(
+        message.contains("2 users") && message.contains("1 of them") && !message.contains("secret"),
+        "{message}"
+    );
     assert_eq!((whole(&*target, &ahead).await, whole(&*target, &behind).await), before);
     assert_eq!(whole(&*target, &new).await, None);
 }
@@ -211,7 +215,7 @@ async fn users_are_made_together_or_not_at_all(from: Database, to: Database) {
     let text_of = |error: StoreError| error.to_string();
     let refused = text_of(target.restore(all.clone()).await.unwrap_err());
     assert!(refused.contains("users") && !refused.contains(&all[1].subject), "{refused}");
-    // A row that no store can keep, in the last of them.
+    // The last user has a row that no store can keep.
     let mut bad = vec![all[0].clone(), all[2].clone()];
     bad[1].keys[0].key = "".into();
     let refused = text_of(target.restore(bad).await.unwrap_err());
@@ -226,11 +230,11 @@ async fn users_are_made_together_or_not_at_all(from: Database, to: Database) {
     assert_eq!(target.count_users().await.unwrap(), 4);
 }
 
-async fn a_change_of_the_source_meanwhile_is_found(from: Database, to: Database) {
+async fn a_change_of_the_source_during_the_copy_is_found(from: Database, to: Database) {
     let (source, target) = (from.open().await, to.open().await);
     let users = [lively(&*source).await, lively(&*source).await];
     let writer = source.clone();
-    // Once the first of the two is verified, both change: of the second it is found.
+    // Once the first of the two is verified, both change: the change of the second is found.
     let write_late = |step, done, _| {
         if (step, done) == (CopyStep::Verifying, 1) {
             let late = users.clone().map(|user| user.batch(9, vec![delete(TaskId::generate(), 10)]));
@@ -247,14 +251,14 @@ async fn a_change_of_the_source_meanwhile_is_found(from: Database, to: Database)
     };
     let error = copy(&*source, &*target, write_late).await.unwrap_err();
     assert!(matches!(error, CopyError::NotTheSame { users: UserCount(1) }), "{error:?}");
-    // The next one is told before anything is written, and touches nothing.
+    // The next copy is refused before anything is written, and changes nothing.
     let error = copied(&*source, &*target).await.unwrap_err();
     assert!(matches!(error, CopyError::Differs { users: UserCount(2), newer: 0 }), "{error:?}");
 }
 
-/// A locked table is the cheapest of slow ones.
+/// A locked table stands in for a slow one.
 #[test]
-fn a_patient_audit_outlasts_the_time_outs_of_requests_on_postgres() {
+fn a_patient_audit_waits_longer_than_a_request_would_on_postgres() {
     use std::time::Duration;
 
     use tasklane::store::check::Audit;
@@ -263,7 +267,7 @@ fn a_patient_audit_outlasts_the_time_outs_of_requests_on_postgres() {
     needs!(Postgres);
     let database = crate::fixture::PostgresDatabase::create();
     let hasty = |options: &mut PostgresOptions| {
-        // Not so short that a busy machine could not even connect.
+        // Long enough to connect on a busy machine.
         options.statement_timeout = Duration::from_secs(1);
         options.answer_timeout = Duration::from_secs(2);
     };
@@ -275,7 +279,7 @@ fn a_patient_audit_outlasts_the_time_outs_of_requests_on_postgres() {
     let client = database.client();
     on_store_runtime(async move {
         client.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.unwrap();
-        // The lock is given back once the hasty one has given up, and some time more.
+        // The lock is released some time after the impatient check has given up.
         let release = async {
             assert!(hasty.damage().await.is_err());
             tokio::time::sleep(Duration::from_millis(500)).await;

@@ -1,4 +1,4 @@
-//! The removal of all a user has.
+//! Erasure: all of a user's data is removed.
 
 use reqwest::Method;
 use serde_json::json;
@@ -7,11 +7,11 @@ use super::{bare, fill, import};
 use crate::support::{Server, Store, on_both_stores, send};
 
 on_both_stores!(
-    all_of_a_users_data_goes_when_confirmed_and_nobody_elses,
-    an_erasure_is_for_good_and_the_seq_goes_on,
+    a_confirmed_erasure_removes_all_of_one_user_and_nothing_of_another,
+    an_erasure_is_permanent_and_the_seq_continues,
 );
 
-async fn all_of_a_users_data_goes_when_confirmed_and_nobody_elses(store: Store) {
+async fn a_confirmed_erasure_removes_all_of_one_user_and_nothing_of_another(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user_with_email("ann", "ann@example.com"), server.user("bob"));
     fill(&ann, 20).await;
@@ -29,7 +29,7 @@ async fn all_of_a_users_data_goes_when_confirmed_and_nobody_elses(store: Store) 
     let twice =
         ann.request(Method::DELETE, "").header("x-confirm-delete", "ann").header("x-confirm-delete", "ann");
     send(twice).await.expect_error(428, "PRECONDITION_REQUIRED");
-    // Another user's path is not a thing to confirm.
+    // Another user's path is refused, confirmed or not.
     let foreign =
         server.request(Method::DELETE, "/api/bob").bearer_auth(&ann.token).header("x-confirm-delete", "bob");
     send(foreign).await.expect_error(401, "UNAUTHORIZED");
@@ -41,20 +41,20 @@ async fn all_of_a_users_data_goes_when_confirmed_and_nobody_elses(store: Store) 
     assert_eq!(ann.get("/export").await.expect(200).json()["tasks"], json!([]));
     assert_eq!(ann.get("/summary").await.expect(200).json()["completed"], 0);
     assert_eq!(bob.get("/tasks").await.body, bobs);
-    // The e-mail address is free for another, and the key is forgotten.
+    // The e-mail address is free for another user, and the key is forgotten.
     server.user_with_email("new", "ann@example.com").create("a").await;
     let again = send(keyed).await.expect(201);
     assert_eq!((again.seq(), again.header("idempotent-replayed")), (seq + 2, None));
-    // A user whose id is no plain ASCII confirms it as in a path.
+    // A user whose id is not plain ASCII confirms it percent-encoded, as in a path.
     let zoe = server.user("zoë 1");
     zoe.create("a").await;
     let request = zoe.request(Method::DELETE, "").header("x-confirm-delete", "zo%C3%AB%201");
     assert_eq!(send(request).await.expect(204).seq(), 2);
-    // One who has nothing may go as well.
+    // A user without data may be erased, too.
     assert_eq!(server.user("nobody").erase().await.expect(204).seq(), 1);
 }
 
-async fn an_erasure_is_for_good_and_the_seq_goes_on(store: Store) {
+async fn an_erasure_is_permanent_and_the_seq_continues(store: Store) {
     let mut server = Server::start(&store);
     let ann = server.user("ann");
     fill(&ann, 20).await;
@@ -64,7 +64,7 @@ async fn an_erasure_is_for_good_and_the_seq_goes_on(store: Store) {
     server.kill();
     let mut server = Server::start(&store);
     let ann = server.user("ann");
-    // A write first, before anything is read.
+    // The first request after the restart is a write.
     assert_eq!(ann.create("new").await["version"], seq + 2);
     assert_eq!(ann.list().await.len(), 1);
     ann.erase().await.expect(204);

@@ -1,4 +1,4 @@
-//! Export and import: what was taken out can be put in, here or elsewhere, and is the same.
+//! Export and import: an export can be imported here or elsewhere and gives the same tasks.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,14 +7,14 @@ use super::{bare, fill, import};
 use crate::support::{Server, Store, id, keys, on_both_stores, timestamp};
 
 on_both_stores!(
-    what_is_exported_can_be_imported_elsewhere_and_is_the_same,
-    an_import_is_all_or_nothing_and_says_which_task_was_in_the_way,
+    an_export_imported_elsewhere_is_the_same,
+    an_import_is_all_or_nothing_and_names_the_conflicting_task,
     an_import_lists_every_wrong_field,
     an_import_keeps_to_the_limits,
     four_imports_at_once_and_the_writes_of_others_all_succeed,
 );
 
-async fn what_is_exported_can_be_imported_elsewhere_and_is_the_same(store: Store) {
+async fn an_export_imported_elsewhere_is_the_same(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     let empty = ann.get("/export").await.expect(200);
@@ -24,7 +24,7 @@ async fn what_is_exported_can_be_imported_elsewhere_and_is_the_same(store: Store
     let export = ann.get("/export").await.expect(200);
     assert_eq!((export.seq(), export.header("content-type")), (seq, Some("application/json")));
     assert!(export.header("content-disposition").unwrap().starts_with("attachment"));
-    // Streamed: its length is not known before.
+    // Streamed: the length is not known in advance.
     assert_eq!(export.header("content-length"), None);
     let form = export.json();
     assert_eq!(keys(&form), ["exported_at", "seq", "tasks", "user_id"]);
@@ -40,15 +40,15 @@ async fn what_is_exported_can_be_imported_elsewhere_and_is_the_same(store: Store
     let mut versions: Vec<_> = bobs.iter().map(|task| task["version"].as_i64().unwrap()).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=401).collect::<Vec<_>>());
-    // Again: all is in its place already.
+    // Again: every task is there already.
     let again = import(&bob, &form).await.expect(200).json();
     assert_eq!(again, json!({"imported": 0, "unchanged": 400, "seq": 401}));
-    // One's own, after some went and some changed elsewhere: only what is missing comes back.
+    // The user's own export, after some tasks were deleted and some changed: only missing ones come back.
     ann.delete(id(&list[3])).await.expect(204);
     let back = import(&ann, &form).await.expect(200).json();
     assert_eq!(back, json!({"imported": 1, "unchanged": 399, "seq": seq + 2}));
     assert_eq!(bare(&ann.list().await), bare(&list));
-    // The feed tells of imported tasks as of all others.
+    // The feed has imported tasks like all others.
     let feed = ann.get(&format!("/changes?since={}", seq + 1)).await.expect(200).json();
     assert_eq!(feed["changes"][0]["task"]["id"], list[3]["id"]);
     let (anns, bobs) = (ann.get("/tasks").await.body, bob.get("/tasks").await.body);
@@ -62,7 +62,7 @@ fn task(id: &str, title: &str) -> Value {
     json!({"id": id, "title": title, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
 }
 
-async fn an_import_is_all_or_nothing_and_says_which_task_was_in_the_way(store: Store) {
+async fn an_import_is_all_or_nothing_and_names_the_conflicting_task(store: Store) {
     let server = Server::with(&store, &[("MAX_TASKS_PER_USER", "5")]);
     let ann = server.user("ann");
     let own = ann.create("own").await;
@@ -77,14 +77,14 @@ async fn an_import_is_all_or_nothing_and_says_which_task_was_in_the_way(store: S
         let refused = import(&ann, &json!({"tasks": tasks})).await.expect_error(409, "CONFLICT");
         assert_eq!(refused.json()["error"]["details"], json!({"operation": place, "task": null}));
     }
-    // The same id twice, in two forms.
+    // The same id twice, in two spellings.
     let twice = json!({"tasks": [task(&ids[0], "a"), task(&ids[0], "b")]});
     let refused = import(&ann, &twice).await.expect_error(409, "CONFLICT");
     assert_eq!((refused.json()["error"]["details"]["operation"].clone(), refused.seq()), (json!(1), 1));
     assert_eq!((ann.list().await, ann.seq().await), (vec![own], 1));
     let good = import(&ann, &json!({"tasks": tasks})).await.expect(200).json();
     assert_eq!(good, json!({"imported": 3, "unchanged": 0, "seq": 4}));
-    // An id is one's own matter: another user has the same.
+    // Another user may have the same id.
     import(&server.user("bob"), &json!({"tasks": tasks})).await.expect(200);
 }
 
@@ -119,7 +119,7 @@ async fn an_import_lists_every_wrong_field(store: Store) {
     }
     assert_eq!(import(&ann, &json!({})).await.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["tasks"]);
     assert_eq!(ann.seq().await, 0);
-    // What is at the edge is taken and comes back in the one form.
+    // Values exactly at the limits are accepted and come back in the one form.
     let edge = json!({"id": Uuid::new_v4(), "title": " a ", "created_at": "0001-01-01T00:00:00Z", "completed": true,
         "updated_at": "9999-12-31T23:59:59.9999999+00:00", "user_id": "bob", "version": -5, "unknown": [1]});
     import(&ann, &json!({"tasks": [edge]})).await.expect(200);
@@ -137,7 +137,7 @@ async fn an_import_lists_every_wrong_field(store: Store) {
 async fn an_import_keeps_to_the_limits(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
-    // Far larger than any other body may be.
+    // Far larger than the limit of other bodies.
     let tasks: Vec<_> = (0..3000)
         .map(|number| task(&Uuid::new_v4().to_string(), &format!("{number} {}", "x".repeat(150))))
         .collect();
@@ -146,7 +146,7 @@ async fn an_import_keeps_to_the_limits(store: Store) {
     assert_eq!((export.json()["tasks"].as_array().unwrap().len(), export.seq()), (3000, 3000));
     let many = import(&ann, &json!({"tasks": vec![json!(null); 100_001]})).await;
     assert_eq!(many.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["tasks"]);
-    // Beyond 64 MiB it is refused by its announced length, before it is sent.
+    // Above 64 MiB it is refused by its announced length, before it is sent.
     let head = format!(
         "POST /api/ann/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n",

@@ -1,7 +1,7 @@
-//! `/export`, `/import` and `DELETE /api/{user_id}`: all that a user has, at once.
+//! `/export`, `/import` and `DELETE /api/{user_id}`: all of a user's data at once.
 //!
-//! - `export_import`: what is exported comes back the same, elsewhere or later; an import's limits and refusals
-//! - `erase`: all of a user's data goes, when confirmed, for good
+//! - `export_import`: an export comes back the same, elsewhere or later; an import's limits and refusals
+//! - `erase`: all of a user's data is removed for good, if confirmed
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ async fn import(user: &User, body: &Value) -> Answer {
     user.call(Method::POST, "/import", Some(body)).await
 }
 
-/// A user with tasks of every kind, some of them changed and some gone.
+/// Gives a user tasks of every kind, some of them changed and some deleted.
 async fn fill(user: &User, count: usize) {
     let create = |number: usize| {
         json!({"op": "create", "task": {"title": format!("{number} 🦀 \"\\"), "description": "ä\n\u{2028}".repeat(number % 50),
@@ -30,7 +30,7 @@ async fn fill(user: &User, count: usize) {
     user.delete(id(&user.create("gone").await)).await.expect(204);
 }
 
-/// Tasks without what an import gives anew.
+/// Tasks without the fields that an import sets itself.
 fn bare(tasks: &[Value]) -> Vec<Value> {
     let mut tasks = tasks.to_vec();
     for task in &mut tasks {

@@ -1,4 +1,4 @@
-//! Who gets in: a good token and nothing else, and 401 before every other complaint.
+//! Only a valid token is accepted, and 401 comes before every other error.
 
 use jsonwebtoken::Algorithm;
 use reqwest::Method;
@@ -10,13 +10,13 @@ use crate::support::{Server, Store, User, on_both_stores, send, tokens};
 
 on_both_stores!(
     a_call_without_a_token_gives_401_on_every_route,
-    without_a_token_nothing_else_is_looked_at,
+    without_a_token_nothing_else_is_checked,
     other_credentials_give_401,
-    a_token_that_is_wrong_in_any_way_gives_401,
-    only_a_token_that_is_right_in_all_else_is_called_expired,
+    an_invalid_token_gives_401,
+    only_an_otherwise_valid_token_is_called_expired,
     the_user_is_sub_else_user_id_else_id,
-    the_auth_check_tells_who_the_token_names,
-    a_refused_token_is_refused_in_the_form_the_client_accepts,
+    the_auth_check_names_the_tokens_user,
+    the_refusal_of_a_token_has_the_form_the_client_accepts,
 );
 
 /// Every call under `/api`, as method and path below `/api/{user_id}`.
@@ -44,7 +44,7 @@ async fn a_call_without_a_token_gives_401_on_every_route(store: Store) {
     }
 }
 
-async fn without_a_token_nothing_else_is_looked_at(store: Store) {
+async fn without_a_token_nothing_else_is_checked(store: Store) {
     let server = Server::with(&store, &[("MAX_BODY_BYTES", "1024")]);
     let post = |body: &str| server.request(Method::POST, "/api/ann/tasks").body(body.to_owned());
     let as_json = |body: &str| post(body).header(CONTENT_TYPE, "application/json");
@@ -75,18 +75,18 @@ async fn other_credentials_give_401(store: Store) {
         ask(value.to_owned()).await.expect_error(401, "UNAUTHORIZED");
     }
     ask(good.clone()).await.expect_error(401, "UNAUTHORIZED");
-    // A token in the query or in a cookie is none.
+    // A token in the query or in a cookie does not count.
     let query = send(server.request(Method::GET, &format!("/api/ann/tasks?token={good}"))).await;
     query.expect_message(401, "UNAUTHORIZED", "Missing authentication token");
     let cookie = server.request(Method::GET, "/api/ann/tasks").header("cookie", format!("token={good}"));
     send(cookie).await.expect_message(401, "UNAUTHORIZED", "Missing authentication token");
-    // The scheme's name has no case (RFC 9110, section 11.1).
+    // The scheme's name is case-insensitive (RFC 9110, section 11.1).
     for scheme in ["Bearer", "bearer", "BEARER"] {
         ask(format!("{scheme} {good}")).await.expect(200);
     }
 }
 
-async fn a_token_that_is_wrong_in_any_way_gives_401(store: Store) {
+async fn an_invalid_token_gives_401(store: Store) {
     let server = Server::start(&store);
     let claims = json!({"sub": "ann", "exp": tokens::in_an_hour()});
     let good = tokens::signed(&claims);
@@ -132,7 +132,7 @@ async fn a_token_that_is_wrong_in_any_way_gives_401(store: Store) {
     User::new(&server, "ann", good.clone()).get("/tasks").await.expect(200);
 }
 
-async fn only_a_token_that_is_right_in_all_else_is_called_expired(store: Store) {
+async fn only_an_otherwise_valid_token_is_called_expired(store: Store) {
     let server = Server::start(&store);
     let past = tokens::now() - 3600;
     let expired = json!({"sub": "ann", "exp": past});
@@ -149,7 +149,7 @@ async fn only_a_token_that_is_right_in_all_else_is_called_expired(store: Store) 
         ("Invalid token", tokens::signed(&json!({"sub": "", "exp": past}))),
     ];
     for (message, token) in cases {
-        // Whose path it is does not matter yet.
+        // The user in the path is not checked yet.
         for path in ["/api/ann/tasks", "/api/bob/tasks", "/api/me/tasks"] {
             let answer = send(server.request(Method::GET, path).bearer_auth(&token)).await;
             answer.expect_message(401, "UNAUTHORIZED", message);
@@ -176,7 +176,7 @@ async fn the_user_is_sub_else_user_id_else_id(store: Store) {
     assert_eq!(server.user("bob").list().await.len(), 1);
 }
 
-async fn the_auth_check_tells_who_the_token_names(store: Store) {
+async fn the_auth_check_names_the_tokens_user(store: Store) {
     let server = Server::start(&store);
     let answer = server.user_with_email("ann", "ann@example.com").get("/test").await.expect(200).json();
     assert_eq!(answer["user"], json!({"id": "ann", "email": "ann@example.com"}));
@@ -187,7 +187,7 @@ async fn the_auth_check_tells_who_the_token_names(store: Store) {
     assert_eq!(me["user"], json!({"id": "bob", "email": null}));
 }
 
-async fn a_refused_token_is_refused_in_the_form_the_client_accepts(store: Store) {
+async fn the_refusal_of_a_token_has_the_form_the_client_accepts(store: Store) {
     let server = Server::start(&store);
     let request = server.request(Method::GET, "/api/ann/tasks").header(ACCEPT, "application/problem+json");
     let answer = send(request).await.expect_error(401, "UNAUTHORIZED");

@@ -1,4 +1,4 @@
-//! Whose path it is: the token's subject letter by letter, in any encoding a URL allows, or `me`.
+//! The user in the path: exactly the token's subject, in any encoding a URL allows, or `me`.
 
 use reqwest::Method;
 use serde_json::json;
@@ -15,7 +15,7 @@ on_both_stores!(
     two_users_of_one_email_address_both_work,
 );
 
-/// Subjects as identity providers make them, and some that only a hostile one would.
+/// Subjects as identity providers make them, and some that only a hostile provider would make.
 const SUBJECTS: [&str; 14] = [
     "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77",
     "kXf2mPq8RtYvW3zAbC5dEfGhJ7nL9sU1",
@@ -50,7 +50,7 @@ async fn a_path_that_names_another_user_gives_401(store: Store) {
         (Method::DELETE, path),
     ];
     for (method, path) in calls {
-        // A bad body must not be looked at before the path.
+        // The path is checked before the body.
         for body in [json!({"title": "mine now", "completed": true}), json!("not even an object")] {
             let answer = stranger.call(method.clone(), &path, Some(&body)).await;
             answer.expect_message(401, "UNAUTHORIZED", "Unauthorized access");
@@ -107,13 +107,13 @@ async fn any_subject_can_be_a_path_when_it_is_percent_encoded(store: Store) {
         user.put(id(&task), &json!({"completed": true})).await.expect(200);
         let tasks = user.list().await;
         assert_eq!(tasks.len(), 1, "{subject} sees {tasks:?}");
-        // The Location is a URL reference that works as it stands.
+        // The Location works as a URL reference, unchanged.
         let location =
             reqwest::Url::parse(server.origin()).unwrap().join(answer.header("location").unwrap()).unwrap();
         let there = server.http().get(location).bearer_auth(&user.token);
         assert_eq!(id(&send(there).await.expect(200).json()), id(&task), "{subject}");
     }
-    // What RFC 3986 lets stand in a path may be sent as it is.
+    // Characters that RFC 3986 allows in a path may be sent unescaped.
     for (path, subject) in [("ann@example.com", "ann@example.com"), ("a+b", "a+b"), ("%61nn", "ann")] {
         let request =
             server.request(Method::GET, &format!("/api/{path}/tasks")).bearer_auth(tokens::of(subject));
@@ -123,7 +123,7 @@ async fn any_subject_can_be_a_path_when_it_is_percent_encoded(store: Store) {
 
 async fn an_encoded_path_of_another_user_gives_401(store: Store) {
     let server = Server::start(&store);
-    // Decoded twice, or not at all, each of these would be the subject.
+    // Each of these would equal the subject if it were decoded twice, or not at all.
     let cases =
         [("a%252Fb", "a/b"), ("a%2Fb", "a%2Fb"), ("%2561nn", "ann"), ("a+b", "a b"), ("ann%00", "ann")];
     for (path, subject) in cases {

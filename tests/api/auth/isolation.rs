@@ -1,6 +1,6 @@
-//! Users are isolated: whoever asks for another user's task, by whatever route, learns and changes nothing. What is
-//! another's and what does not exist get the same answer to the byte. The routes are those of the OpenAPI document, so
-//! that none is forgotten.
+//! Users are isolated: a request for another user's task, by any route, reveals and changes nothing. Another
+//! user's task and a missing one get the same answer, byte for byte. The routes are those of the OpenAPI
+//! document, so that none is forgotten.
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder};
@@ -11,20 +11,20 @@ use crate::support::{Answer, Server, Store, id, on_both_stores, send};
 
 on_both_stores!(
     no_route_lets_a_user_act_as_another,
-    no_route_tells_a_foreign_task_from_a_missing_one,
-    no_batch_tells_a_foreign_task_from_a_missing_one,
-    an_id_another_user_has_is_as_free_as_any,
+    no_route_distinguishes_a_foreign_task_from_a_missing_one,
+    no_batch_distinguishes_a_foreign_task_from_a_missing_one,
+    an_id_used_by_another_user_is_free,
     no_route_is_open_without_a_token,
     a_foreign_task_and_a_missing_one_get_the_same_bytes,
     a_foreign_task_cannot_be_changed,
-    a_task_id_that_is_no_uuid_gives_404,
+    a_task_id_that_is_not_a_uuid_gives_404,
     everyone_lists_only_their_own,
 );
 
-/// A subject that is a UUID, as many providers have them.
+/// A subject that is a UUID, as with many providers.
 const BOB: &str = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
 
-/// What any operation that takes a body could take as one.
+/// A body that every operation with a body could accept.
 const BODY: &str = r#"{"title":"taken","completed":true,"description":"taken"}"#;
 
 /// Every operation under `/api`: its method, its path with names in braces, and whether it takes a body.
@@ -49,7 +49,7 @@ async fn operations(server: &Server) -> Vec<(Method, String, bool)> {
     found
 }
 
-/// A path with its braces filled; what is neither user nor task gets a plain word.
+/// A path with its parameters filled in; any other than user and task becomes a plain word.
 fn filled(path: &str, user: &str, task: &str) -> String {
     let parts = path.split('/').map(|part| match part {
         "{user_id}" => user,
@@ -60,7 +60,8 @@ fn filled(path: &str, user: &str, task: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// The request with a body where it takes one, and always the same id: the one thing that may differ.
+/// The request, with a body if it takes one. Its id is always the same, since that is all that answers may
+/// differ in.
 fn prepared(request: RequestBuilder, takes_body: bool) -> RequestBuilder {
     let request = request.header("X-Request-Id", "the-same");
     if takes_body { request.header(CONTENT_TYPE, "application/json").body(BODY) } else { request }
@@ -118,7 +119,7 @@ async fn no_route_lets_a_user_act_as_another(store: Store) {
     assert_eq!(ann.list().await, [own]);
 }
 
-async fn no_route_tells_a_foreign_task_from_a_missing_one(store: Store) {
+async fn no_route_distinguishes_a_foreign_task_from_a_missing_one(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user(BOB));
     let own = ann.create("ann's").await;
@@ -153,7 +154,7 @@ async fn no_route_tells_a_foreign_task_from_a_missing_one(store: Store) {
     assert_eq!(ann.list().await, [own]);
 }
 
-async fn no_batch_tells_a_foreign_task_from_a_missing_one(store: Store) {
+async fn no_batch_distinguishes_a_foreign_task_from_a_missing_one(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user(BOB));
     let (own, theirs) = (ann.create("ann's").await, bob.create("bob's").await);
@@ -180,7 +181,7 @@ async fn no_batch_tells_a_foreign_task_from_a_missing_one(store: Store) {
     assert_eq!(ann.list().await, [own]);
 }
 
-async fn an_id_another_user_has_is_as_free_as_any(store: Store) {
+async fn an_id_used_by_another_user_is_free(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user(BOB));
     let theirs = [bob.create("one").await, bob.create("two").await, bob.create("three").await];
@@ -213,7 +214,7 @@ async fn no_route_is_open_without_a_token(store: Store) {
             }
         }
         all_alike(&format!("{method} {path}"), &answers);
-        // The document says so, and for whom it does not.
+        // The document says so, too.
         let document: Value = server.get("/openapi.json").await.json();
         let operation = &document["paths"][&path][method.as_str().to_lowercase()];
         assert!(operation["responses"]["401"].is_object(), "{method} {path} does not document 401");
@@ -242,7 +243,7 @@ async fn a_foreign_task_and_a_missing_one_get_the_same_bytes(store: Store) {
         let mut answers = Vec::new();
         for task in [id(&foreign), &Uuid::now_v7().to_string(), &Uuid::new_v4().to_string()] {
             let request = ann.request(method.clone(), &format!("/tasks/{task}{suffix}"));
-            // The one thing that may differ is the request's own id: give them one.
+            // Answers may differ in the request's id alone: use the same one.
             let mut request = request.header("X-Request-Id", "the-same");
             if let Some(body) = body {
                 request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -266,7 +267,7 @@ async fn a_foreign_task_cannot_be_changed(store: Store) {
     assert_eq!((bob.seq().await, ann.seq().await), before);
 }
 
-async fn a_task_id_that_is_no_uuid_gives_404(store: Store) {
+async fn a_task_id_that_is_not_a_uuid_gives_404(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     for task in

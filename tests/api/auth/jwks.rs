@@ -1,4 +1,4 @@
-//! Tokens signed by an identity provider's keys: who gets in, and what happens when keys change.
+//! Tokens signed with an identity provider's keys: which are accepted, and what happens when keys change.
 
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,15 @@ use crate::support::issuer::{AUDIENCE, ISSUER, Issuer};
 use crate::support::keys::{Key, claims};
 use crate::support::{Kind, Server, Store, User, id, on_both_stores, send, tokens};
 
-on_both_stores!(tokens_of_every_algorithm_get_in_and_do_all_a_user_does);
+on_both_stores!(tokens_of_every_algorithm_are_accepted);
 
-async fn tokens_of_every_algorithm_get_in_and_do_all_a_user_does(store: Store) {
+async fn tokens_of_every_algorithm_are_accepted(store: Store) {
     let keys = Key::all();
     let published: Vec<_> = keys.iter().map(|key| key.jwk(key.alg())).collect();
     let issuer = Issuer::start(&published);
     let url = issuer.url();
     let server = Server::with(&store, &Issuer::settings(&url));
-    // Better Auth's default ids, a UUID, and what others use.
+    // Better Auth's default ids, a UUID, and ids of other providers.
     let subjects =
         ["x7Kd0LmQ2vRs9TfYb3NcHj6WpAe1Zg4U", "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77", "auth0|12", "ann@x.io"];
     for (key, subject) in keys.iter().zip(subjects) {
@@ -33,7 +33,7 @@ async fn tokens_of_every_algorithm_get_in_and_do_all_a_user_does(store: Store) {
         user.delete(id(&task)).await.expect(204);
         assert!(user.list().await.is_empty());
     }
-    // The same user with a token of the other kind: both are on at once.
+    // The same user with an HS256 token: both kinds are accepted side by side.
     let shared = server_token(subjects[0]);
     let user = User::new(&server, subjects[0], shared);
     user.create("by the secret").await;
@@ -42,13 +42,13 @@ async fn tokens_of_every_algorithm_get_in_and_do_all_a_user_does(store: Store) {
     assert_eq!(issuer.asked(), 1, "known keys are not asked for again");
 }
 
-/// An HS256 token of the issuer and for the audience the tests' provider has.
+/// An HS256 token with the issuer and audience of the tests' provider.
 fn server_token(subject: &str) -> String {
     tokens::signed(&claims(subject))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn issuer_and_audience_are_asked_of_hs256_tokens_too() {
+async fn issuer_and_audience_are_required_of_hs256_tokens_too() {
     let store = Store::new(Kind::Sqlite).await;
     for settings in [&[("JWT_ISSUER", ISSUER)][..], &[("JWT_AUDIENCE", AUDIENCE)]] {
         let server = Server::with(&store, settings);
@@ -60,7 +60,7 @@ async fn issuer_and_audience_are_asked_of_hs256_tokens_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_key_is_found_without_a_restart_and_made_up_ones_cost_one_fetch_in_30_seconds() {
+async fn a_new_key_is_found_without_a_restart_and_unknown_key_ids_cost_one_fetch_in_30_seconds() {
     let store = Store::new(Kind::Sqlite).await;
     let (old, new, newest) = (Key::ed(), Key::ed(), Key::ed());
     let issuer = Issuer::start(&[old.jwk("old")]);
@@ -75,26 +75,27 @@ async fn a_new_key_is_found_without_a_restart_and_made_up_ones_cost_one_fetch_in
     ask(&old, "old", 0).await.expect(200);
     assert_eq!(issuer.asked(), 1);
 
-    // Better Auth leaves the old key in its set; the first token of the new one brings it, at once.
+    // Better Auth leaves the old key in its set; the first token of the new key makes the server fetch it at
+    // once.
     issuer.publish(&[old.jwk("old"), new.jwk("new")]);
     let began = Instant::now();
     let first = join_all((0..20).map(|number| ask(&new, "new", number))).await;
     assert!(first.iter().all(|answer| answer.status == 200), "{first:?}");
-    assert_eq!(issuer.asked(), 2, "many requests, one fetch");
+    assert_eq!(issuer.asked(), 2, "many requests cause one fetch");
 
-    // However many key ids are made up, and whoever comes with a good one meanwhile.
+    // However many unknown key ids come, and whatever valid tokens come meanwhile.
     issuer.publish(&[new.jwk("new"), newest.jwk("newest")]);
     let names: Vec<_> = (0..200).map(|number| format!("made up {number}")).collect();
     let refused = join_all(names.iter().map(|name| ask(&new, name, 0))).await;
     let asked = issuer.asked();
     if began.elapsed() < Duration::from_secs(30) {
-        assert_eq!(asked, 2, "made-up key ids cost the provider nothing");
+        assert_eq!(asked, 2, "unknown key ids cause no fetch");
     }
     for answer in refused {
         answer.expect_message(401, "UNAUTHORIZED", "Invalid token");
     }
     ask(&new, "new", 50).await.expect(200);
-    // Once the pause is over, the newest key is found, and the withdrawn one is none any more.
+    // After the pause the newest key is found, and the withdrawn one is not accepted any more.
     let mut found = 401;
     for number in 0..240 {
         found = ask(&newest, "newest", number).await.status;
@@ -103,21 +104,25 @@ async fn a_new_key_is_found_without_a_restart_and_made_up_ones_cost_one_fetch_in
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    assert_eq!(found, 200, "the newest key is not found");
+    assert_eq!(found, 200, "the newest key was not found");
     assert_eq!(issuer.asked(), 3);
-    assert!(began.elapsed() >= Duration::from_secs(29), "it was asked again too soon: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_secs(29),
+        "the provider was asked again too soon: {:?}",
+        began.elapsed()
+    );
     ask(&old, "old", 99).await.expect_message(401, "UNAUTHORIZED", "Invalid token");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_was_taken_is_refused_once_it_has_expired() {
+async fn an_accepted_token_is_refused_once_it_has_expired() {
     let store = Store::new(Kind::Sqlite).await;
     let key = Key::ed();
     let issuer = Issuer::start(&[key.jwk("k")]);
     let url = issuer.url();
     let server = Server::with(&store, &Issuer::settings(&url));
     let mut short = claims("ann");
-    // Half a minute of leeway, and a little more.
+    // The leeway is half a minute; a little more has passed.
     short["exp"] = (tokens::now() - 20).into();
     let users =
         [key.token("k", &short), tokens::signed(&short)].map(|token| User::new(&server, "ann", token));

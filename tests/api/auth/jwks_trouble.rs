@@ -1,5 +1,5 @@
-//! An identity provider that is down, slow, or answers with something else than keys: who is known
-//! goes on, who cannot be checked is told to come back, and nobody else gets in.
+//! An identity provider that is down, slow, or answers with something other than keys: tokens of known keys
+//! are still accepted, tokens that cannot be checked get 503, and no others are accepted.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn ask(server: &Server, token: &str) -> Answer {
     send(server.request(Method::GET, "/api/ann/tasks").bearer_auth(token)).await
 }
 
-/// Asks until it is let in.
+/// Asks until the token is accepted.
 async fn let_in(server: &Server, token: &str) {
     let mut last = ask(server, token).await;
     for _ in 0..240 {
@@ -24,17 +24,17 @@ async fn let_in(server: &Server, token: &str) {
         tokio::time::sleep(Duration::from_millis(250)).await;
         last = ask(server, token).await;
     }
-    panic!("never let in: {last:?}");
+    panic!("never accepted: {last:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_provider_that_is_down_at_the_start_stops_nothing_and_is_found_once_it_is_up() {
+async fn a_provider_that_is_down_at_the_start_is_used_once_it_is_up() {
     let store = Store::new(Kind::Sqlite).await;
     let (port, key) = (free_port(), Key::ed());
     let url = format!("http://127.0.0.1:{port}/jwks");
     let server = Server::with(&store, &Issuer::settings(&url));
     let token = key.token("k", &claims("ann"));
-    // "Come back", and not "you are nobody": the client would throw a good token away.
+    // 503 and not 401, on which the client would discard a valid token.
     ask(&server, &token).await.expect_error(503, "STORE_UNAVAILABLE");
     ask(&server, "garbage").await.expect_error(401, "UNAUTHORIZED");
     ask(&server, &tokens::signed(&claims("ann"))).await.expect(200);
@@ -54,7 +54,7 @@ async fn a_provider_that_goes_down_later_locks_nobody_out() {
     ann.create("before").await;
     for manner in [Manner::HangsUp, Manner::Refuses(500, String::new()), Manner::Gives(b"{}".to_vec())] {
         issuer.behave(manner);
-        // A token nobody has seen makes the server ask; the keys it had stay.
+        // A token that was not seen before makes the server ask; the keys it has stay.
         ask(&server, &key.token("unknown", &claims("ann"))).await.expect_error(401, "UNAUTHORIZED");
         ask(&server, &key.token("k", &claims("ann"))).await.expect(200);
         assert_eq!(ann.list().await.len(), 1);
@@ -66,7 +66,7 @@ async fn a_provider_that_goes_down_later_locks_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_no_key_set_is_not_taken_for_one() {
+async fn an_answer_that_is_not_a_key_set_is_not_used() {
     let key = Key::ed();
     let good = set(&[key.jwk("k")]);
     let elsewhere = Issuer::start(&[key.jwk("k")]);
@@ -113,7 +113,7 @@ async fn whatever_is_no_key_set_is_not_taken_for_one() {
     });
     join_all(runs).await;
     assert_eq!(elsewhere.asked(), 0, "a redirection was followed");
-    // As large as it may be.
+    // The largest key set allowed.
     let store = Store::new(Kind::Sqlite).await;
     let issuer = Issuer::at(0, Manner::Gives(padded(200 * 1024)));
     let url = issuer.url();

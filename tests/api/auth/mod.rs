@@ -1,11 +1,11 @@
-//! Who gets in, and to what.
+//! Authentication, and whose data a token gives access to.
 //!
-//! - `identity`: a good token and nothing else; 401 before every other complaint
-//! - `identity_paths`: whose path it is, and `me`
-//! - `isolation`: one user's tasks against another's, over every route
+//! - `identity`: only a valid token is accepted; 401 before every other error
+//! - `identity_paths`: the user in the path, and `me`
+//! - `isolation`: no access to another user's tasks, by any route
 //! - `jwks`: tokens signed by an identity provider's keys
 //! - `jwks_trouble`: a provider that is down, slow or answers nonsense
-//! - `token_attacks`: tokens nobody may get in with
+//! - `token_attacks`: tokens that must be refused
 
 mod identity;
 mod identity_paths;

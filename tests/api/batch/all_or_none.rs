@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::support::{Answer, Server, Store, User, id, on_both_stores};
 
 on_both_stores!(
-    each_operation_does_what_its_own_call_would_in_order_with_one_seq_range,
+    each_operation_does_what_its_own_request_would_in_order_under_consecutive_seqs,
     one_operation_that_fails_undoes_all_and_is_named,
     every_wrong_field_of_every_operation_is_listed,
     a_condition_is_checked_for_each_operation_at_its_turn,
-    five_hundred_operations_are_the_most,
+    a_batch_has_at_most_500_operations,
     readers_see_all_of_a_batch_or_nothing_and_so_does_a_restart,
 );
 
@@ -22,7 +22,7 @@ async fn batch(user: &User, operations: &Value) -> Answer {
     user.call(Method::POST, "/batch", Some(&json!({"operations": operations}))).await
 }
 
-async fn each_operation_does_what_its_own_call_would_in_order_with_one_seq_range(store: Store) {
+async fn each_operation_does_what_its_own_request_would_in_order_under_consecutive_seqs(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let (old, gone) = (ann.create("old").await, ann.create("gone").await);
@@ -57,12 +57,12 @@ async fn each_operation_does_what_its_own_call_would_in_order_with_one_seq_range
     let mut list = ann.list().await;
     list.sort_by_key(|task| task["version"].as_i64());
     assert_eq!(list, kept);
-    // The same create again, and one flip too many: what exists takes no seq.
+    // The same create again is not a change and takes no seq; the flip takes one.
     let again = json!([{"op": "create", "task": {"title": "last", "id": id(&kept[1])}}, {"op": "complete", "id": new}]);
     let form = batch(&ann, &again).await.expect(200).json();
     assert_eq!((&form["results"][0]["status"], &form["results"][0]["task"]), (&json!(200), &kept[1]));
     assert_eq!((&form["results"][1]["task"]["completed"], &form["seq"]), (&json!(false), &json!(11)));
-    // Deletions and changes are in the feed, each under its own seq.
+    // The feed has deletions and changes, each under its own seq.
     let feed = ann.get("/changes?since=2").await.expect(200).json();
     let seqs: Vec<_> =
         feed["changes"].as_array().unwrap().iter().map(|change| change["seq"].as_i64().unwrap()).collect();
@@ -99,7 +99,7 @@ async fn one_operation_that_fails_undoes_all_and_is_named(store: Store) {
             let refused = batch(&ann, &json!(operations)).await.expect(*status);
             assert_eq!((refused.code().as_str(), refused.seq()), (*code, 1), "{fault} at {place}");
             let details = refused.json()["error"]["details"].clone();
-            // The task is shown as it is, not as the batch would have made it.
+            // The task is shown as stored, not as the batch would have changed it.
             assert_eq!(details, json!({"operation": place, "task": shown}), "{fault} at {place}");
         }
     }
@@ -165,7 +165,7 @@ async fn a_condition_is_checked_for_each_operation_at_its_turn(store: Store) {
     });
     let mut version = 1;
     for form in 0..4 {
-        // Each operation finds the version that the one before it has made.
+        // Each operation meets the version that the one before it made.
         let operations = json!([
             {"op": "update", "id": task, "task": {"title": "b"}, "if_match": seen(version)[form]},
             {"op": "complete", "id": task, "if_match": seen(version + 1)[form]},
@@ -195,7 +195,7 @@ async fn a_condition_is_checked_for_each_operation_at_its_turn(store: Store) {
     assert_eq!(ann.seq().await, version);
 }
 
-async fn five_hundred_operations_are_the_most(store: Store) {
+async fn a_batch_has_at_most_500_operations(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let create = json!({"op": "create", "task": {"title": "a", "description": "d".repeat(2000)}});
@@ -203,7 +203,7 @@ async fn five_hundred_operations_are_the_most(store: Store) {
     assert_eq!((too_many.bad_fields(), ann.seq().await), (vec!["operations".to_owned()], 0));
     let most = batch(&ann, &json!(vec![create; 500])).await.expect(200).json();
     assert_eq!((most["results"].as_array().unwrap().len(), &most["seq"]), (500, &json!(500)));
-    // They share one instant, and each has a version of its own.
+    // They share one instant; each has its own version.
     let list = ann.list().await;
     assert_eq!(list.len(), 500);
     assert!(list.iter().all(|task| task["created_at"] == list[0]["created_at"]));
@@ -228,7 +228,7 @@ async fn readers_see_all_of_a_batch_or_nothing_and_so_does_a_restart(store: Stor
                     assert_eq!(
                         (count % SIZE, json!(list.seq())),
                         (0, json!(count)),
-                        "a part of a batch was seen"
+                        "a part of a batch was visible"
                     );
                     reads[reader].fetch_add(1, Ordering::Relaxed);
                 }
@@ -239,7 +239,7 @@ async fn readers_see_all_of_a_batch_or_nothing_and_so_does_a_restart(store: Stor
     let mut rounds = 0;
     while rounds < 20 || reads.iter().any(|reads| reads.load(Ordering::Relaxed) < 2) {
         rounds += 1;
-        assert!(rounds < 150, "a reader never gets its turn: {reads:?}");
+        assert!(rounds < 150, "a reader never finishes: {reads:?}");
         let form = batch(&ann, &json!(vec![create.clone(); SIZE])).await.expect(200).json();
         assert_eq!(form["seq"], rounds * SIZE);
     }
@@ -247,7 +247,7 @@ async fn readers_see_all_of_a_batch_or_nothing_and_so_does_a_restart(store: Stor
     for reader in readers {
         reader.await.unwrap();
     }
-    // One is on its way when the process dies: it is there wholly or not at all.
+    // A batch is under way when the process dies: afterwards all of it is stored, or nothing.
     let late = tokio::spawn({
         let ann = ann.clone();
         let body = json!({"operations": vec![create; SIZE]});

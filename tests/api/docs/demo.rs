@@ -1,4 +1,4 @@
-//! The demo page: there in development, with a token for those on the machine itself; not there in production.
+//! The demo page: served in development, with a token for clients on this machine; not served in production.
 
 use std::net::UdpSocket;
 
@@ -7,13 +7,13 @@ use reqwest::Method;
 use crate::support::{Answer, Server, Store, User, on_both_stores, send};
 
 on_both_stores!(
-    the_page_needs_nothing_from_elsewhere_and_may_run_nothing_inline,
+    the_page_loads_nothing_from_elsewhere_and_may_run_nothing_inline,
     its_token_works_as_any_other,
-    its_token_is_for_this_machine_alone,
+    its_token_is_given_to_this_machine_only,
     production_has_neither_page_nor_token,
 );
 
-async fn the_page_needs_nothing_from_elsewhere_and_may_run_nothing_inline(store: Store) {
+async fn the_page_loads_nothing_from_elsewhere_and_may_run_nothing_inline(store: Store) {
     let server = Server::start(&store);
     let page = server.get("/").await.expect(200);
     assert!(page.header("content-type").unwrap().starts_with("text/html"));
@@ -27,7 +27,7 @@ async fn the_page_needs_nothing_from_elsewhere_and_may_run_nothing_inline(store:
     for file in files {
         assert!(!server.get(file).await.expect(200).body.is_empty(), "{file}");
     }
-    // What the scripts import.
+    // Follows the scripts' imports.
     for name in ["row", "session", "client", "store"] {
         let script = server.get(&format!("/demo/{name}.js")).await.expect(200);
         assert!(script.header("content-type").unwrap().starts_with("text/javascript"), "{name}");
@@ -49,11 +49,11 @@ async fn its_token_works_as_any_other(store: Store) {
     let user = User::new(&server, "demo", token);
     user.create("by the page").await;
     assert_eq!(user.list().await.len(), 1);
-    // A link or a picture cannot ask for one.
+    // A link or an image cannot request one.
     server.get("/demo/token").await.expect_error(405, "METHOD_NOT_ALLOWED");
 }
 
-async fn its_token_is_for_this_machine_alone(store: Store) {
+async fn its_token_is_given_to_this_machine_only(store: Store) {
     let settings = [("HOST", "0.0.0.0"), ("ALLOWED_ORIGINS", "http://localhost:3000")];
     let server = Server::with(&store, &settings);
     let port = server.address().rsplit(':').next().unwrap();
@@ -71,7 +71,7 @@ async fn its_token_is_for_this_machine_alone(store: Store) {
     ] {
         ask(&server, headers).await.expect_error(404, "NOT_FOUND");
     }
-    // From the address by which others reach this machine, if it has one; nothing is sent to find it.
+    // From this machine's own network address, if it has one; finding it sends nothing.
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     let other = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()).map(|address| address.ip());
     if let Ok(other) = other

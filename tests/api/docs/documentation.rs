@@ -1,4 +1,4 @@
-//! The documentation the binary serves: complete, true to the routes, and without any network.
+//! The documentation the binary serves: complete, in agreement with the routes, and usable offline.
 
 use std::collections::HashSet;
 
@@ -31,7 +31,7 @@ const CALLS: [(&str, &str); 12] = [
     ("/openapi.json", "get"),
 ];
 
-/// The last two of [`CALLS`] need not describe themselves.
+/// The last two of [`CALLS`] need not be described.
 const DESCRIBED: usize = 10;
 
 async fn description(server: &Server) -> Value {
@@ -40,7 +40,7 @@ async fn description(server: &Server) -> Value {
     answer.json()
 }
 
-/// A path with its parameters' names taken away, since the contract does not fix them.
+/// A path without the names of its parameters, which the contract does not fix.
 fn shape(path: &str) -> String {
     let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
     parts.collect::<Vec<_>>().join("/")
@@ -60,12 +60,12 @@ async fn the_api_description_names_every_call(store: Store) {
             .unwrap_or_else(|| panic!("{path} is not described, only {:?}", paths.keys()));
         let call = &item[*method];
         let id = call["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} is not described"));
-        assert!(ids.insert(id.to_owned()), "{id} is there twice");
+        assert!(ids.insert(id.to_owned()), "{id} occurs twice");
         let mut statuses = keys(&call["responses"]);
         statuses.retain(|status| status.starts_with('2'));
         assert!(!statuses.is_empty(), "{method} {path} has no success");
         if path.starts_with("/api/") {
-            assert!(keys(&call["responses"]).contains(&"401"), "{method} {path} does not tell of 401");
+            assert!(keys(&call["responses"]).contains(&"401"), "{method} {path} does not document 401");
             let security = if call["security"].is_null() { &api["security"] } else { &call["security"] };
             assert!(
                 security.as_array().is_some_and(|list| !list.is_empty()),
@@ -88,7 +88,7 @@ async fn the_api_descriptions_references_resolve(store: Store) {
     assert!(!found.is_empty());
     for reference in found {
         let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} is outside"));
-        assert!(api.pointer(pointer).is_some(), "{reference} leads nowhere");
+        assert!(api.pointer(pointer).is_some(), "{reference} does not resolve");
     }
 }
 
@@ -119,7 +119,7 @@ async fn an_answer_has_the_described_fields(store: Store) {
     assert_eq!(ann.task(id(&task)).await.expect(200).json(), task);
 }
 
-/// The fields of every object that is described, nested ones included.
+/// The fields of every described object, nested ones included.
 fn collect_properties(value: &Value, found: &mut Vec<HashSet<String>>) {
     match value {
         Value::Object(object) => {
@@ -147,8 +147,8 @@ async fn the_redoc_page_works_without_a_network(store: Store) {
     assert!(scripts.contains("openapi"), "it does not show this API");
 }
 
-/// Fetches a page and everything its tags fetch, all of which must be on this server; gives the
-/// page's and its scripts' text.
+/// Fetches a page and everything its tags load, all of which must be on this server. Returns the text of the
+/// page and its scripts.
 async fn check_page(server: &Server, path: &str) -> String {
     let (url, page) = follow(server, path).await;
     assert!(page.header("content-type").unwrap().starts_with("text/html"), "{path}");
@@ -187,7 +187,7 @@ async fn follow(server: &Server, path: &str) -> (Url, Answer) {
 
 /// What the page's own tags fetch: `src`, and the `href` of links (not of anchors).
 fn fetched_by_tags(html: &str) -> Vec<String> {
-    // What stands inside a script is not a tag of the page.
+    // Text inside a script is not a tag of the page.
     let mut tags = String::new();
     let mut rest = html;
     while let Some(start) = rest.find("<script") {

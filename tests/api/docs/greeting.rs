@@ -1,4 +1,4 @@
-//! The first minute of a developer: the start greets with an address, a token and lines to paste.
+//! A developer's first minute: the server prints its address, a token and commands to paste.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,20 +11,20 @@ use crate::support::command::{PATIENCE, run};
 use crate::support::{Kind, Server, Store, User, on_both_stores, send, tokens};
 
 on_both_stores!(
-    the_greeting_tells_the_address_and_the_store,
+    the_greeting_names_the_address_and_the_store,
     the_greetings_token_works,
-    its_tokens_are_what_it_expects,
+    the_services_own_tokens_have_the_expected_issuer_and_audience,
     the_greetings_lines_work_as_printed,
-    the_secret_is_made_once_and_kept_private,
+    the_secret_is_generated_once_and_kept_private,
 );
 
-/// A server as a newcomer starts it, with no secret configured.
+/// A server as a newcomer starts it, without a configured secret.
 fn newcomers(store: &Store) -> Server {
     Server::launch(store.dir(), &[], &[("PORT", "0"), ("DATABASE_URL", store.url())])
 }
 
 fn greeting(server: &Server) -> Vec<String> {
-    // The token may stand after the address: wait for it.
+    // The token is printed after the address: wait for it.
     let found = server.output().wait_for(PATIENCE, |line| line.text().contains("eyJ").then_some(()));
     assert!(found.is_some(), "no token: {:#?}", server.output().lines());
     server.output().stdout()
@@ -38,7 +38,7 @@ fn token(server: &Server) -> String {
     found.unwrap_or_else(|| panic!("no token in {text}")).to_owned()
 }
 
-async fn the_greeting_tells_the_address_and_the_store(store: Store) {
+async fn the_greeting_names_the_address_and_the_store(store: Store) {
     let server = newcomers(&store);
     let text = greeting(&server).join("\n");
     assert!(text.contains(server.origin()), "{text}");
@@ -60,8 +60,8 @@ async fn the_greetings_token_works(store: Store) {
     assert_eq!(named.list().await, [task]);
 }
 
-/// Where an issuer and an audience are expected, they are in every token the service itself makes.
-async fn its_tokens_are_what_it_expects(store: Store) {
+/// Where an issuer and an audience are expected, every token the service itself makes has them.
+async fn the_services_own_tokens_have_the_expected_issuer_and_audience(store: Store) {
     let expected = [("JWT_ISSUER", "https://app.example.org"), ("JWT_AUDIENCE", "tasks")];
     let server = Server::with(&store, &expected);
     let of_page = send(server.request(Method::POST, "/demo/token")).await.expect(201).json();
@@ -79,7 +79,7 @@ async fn the_greetings_lines_work_as_printed(store: Store) {
     needs!(Curl);
     let server = newcomers(&store);
     let lines = greeting(&server);
-    // A line to paste starts with a command, and goes on while lines end in a backslash.
+    // A command to paste continues while its lines end in a backslash.
     let (mut script, mut goes_on, mut curls) = (String::new(), false, 0);
     for line in &lines {
         let word = line.split_whitespace().next().unwrap_or_default();
@@ -93,8 +93,8 @@ async fn the_greetings_lines_work_as_printed(store: Store) {
             goes_on = line.trim_end().ends_with('\\');
         }
     }
-    assert!(curls >= 2, "too few lines to paste: {lines:#?}");
-    // An error status must fail the line; nothing else about it is changed.
+    assert!(curls >= 2, "too few commands to paste: {lines:#?}");
+    // An error status must fail the command; nothing else about it is changed.
     let script = format!(
         "set -eu\ncurl() {{ command curl --fail-with-body --silent --show-error \"$@\"; }}\n{script}"
     );
@@ -106,7 +106,7 @@ async fn the_greetings_lines_work_as_printed(store: Store) {
     assert!(stdout.contains("\"tasks\"") || stdout.contains("\"title\""), "{stdout}");
 }
 
-async fn the_secret_is_made_once_and_kept_private(store: Store) {
+async fn the_secret_is_generated_once_and_kept_private(store: Store) {
     let server = newcomers(&store);
     let first = token(&server);
     User::new(&server, "me", first.clone()).create("before").await;
@@ -127,7 +127,7 @@ async fn the_secret_is_made_once_and_kept_private(store: Store) {
     User::new(&server, "ann", printed.stdout.trim().to_owned()).create("mine").await;
 }
 
-/// Files that only their owner may read or write, the store's own left out.
+/// Files that only their owner may read or write, except the store's.
 fn secrets_below(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {

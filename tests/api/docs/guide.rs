@@ -1,4 +1,4 @@
-//! `docs/api.md` does what it says: its lines run as they stand, top to bottom, and answer as described.
+//! `docs/api.md` is correct: its commands run unchanged, from top to bottom, and answer as described.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ const STATUSES: [u16; 19] = [
     200, 204,
 ];
 
-/// What some of the answers hold, by the call's number.
+/// What some answers contain, by the number of the call.
 const HOLD: [(usize, &str); 10] = [
     (0, r#""priority":"high","tags":["home"],"due_date":"2026-12-01""#),
     (3, r#""completed":true"#),
@@ -38,7 +38,7 @@ async fn the_guides_calls_answer_as_described(store: Store) {
     let blocks = guide.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
     let script: String = blocks.flat_map(|block| [block, "\n"]).collect();
     let script = script.replace("http://127.0.0.1:8000", server.origin());
-    // Each answer ends with its status; what the guide says of a call's exit stays true.
+    // Appends the status to each answer; curl's exit status stays as it is.
     let curl = r#"curl() { command curl -w '\n<%{http_code}>\n' "$@"; }"#;
     let script = format!("set -eu\nTOKEN={}\n{curl}\n{script}", tokens::of("demo"));
     let folder = tempfile::tempdir().unwrap();

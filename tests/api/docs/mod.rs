@@ -1,10 +1,10 @@
 //! What a newcomer reads and runs.
 //!
-//! - `documentation`: `/openapi.json`, `/docs`, `/redoc`: complete, true to the routes, offline
+//! - `documentation`: `/openapi.json`, `/docs`, `/redoc`: complete, correct, offline
 //! - `demo`: `/demo`, the page and its token
 //! - `greeting`: what a start in development prints
-//! - `guide`: the lines of `docs/api.md`, run
-//! - `readme`: the lines of README.md, run
+//! - `guide`: the commands of `docs/api.md`
+//! - `readme`: the commands of README.md
 
 mod demo;
 mod documentation;

@@ -1,4 +1,4 @@
-//! The README's tour does what it says, run as it stands.
+//! The README's commands run unchanged and answer as printed there.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ fn blocks(fence: &str) -> Vec<String> {
     starts.map(|start| readme[start..].split("\n```").next().unwrap().to_owned()).collect()
 }
 
-/// An answer without what differs from run to run.
+/// An answer without the parts that differ from run to run.
 fn steady(text: &str) -> Vec<String> {
     let times = |word: &str| word.starts_with("202") && word.ends_with('Z');
     text.lines()

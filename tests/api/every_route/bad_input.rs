@@ -1,4 +1,4 @@
-//! Input no client should send: an answer below 500 or a closed connection, and a server that lives on.
+//! Input no client should send: the answer is below 500 or the connection closes, and the server continues.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Server, Store, id, on_both_stores, raw, send};
 
 on_both_stores!(
-    bytes_that_are_no_request_do_no_harm,
+    bytes_that_are_not_a_request_do_no_harm,
     odd_paths_and_queries_give_no_500,
     odd_headers_give_no_500,
     odd_json_gives_no_500,
@@ -16,7 +16,7 @@ on_both_stores!(
     a_user_id_of_any_length_gives_no_500,
 );
 
-async fn bytes_that_are_no_request_do_no_harm(store: Store) {
+async fn bytes_that_are_not_a_request_do_no_harm(store: Store) {
     let server = Server::start(&store);
     let head = format!(
         "GET /api/ann/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {}\r\n\r\n",
@@ -70,7 +70,7 @@ async fn odd_paths_and_queries_give_no_500(store: Store) {
     ];
     for path in paths {
         for method in ["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND"] {
-            // By hand, because a client's URL parser would mend some of these.
+            // On a raw socket, because a client's URL parser would correct some of these.
             let request = format!(
                 "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\
                  Connection: close\r\n\r\n",
@@ -179,7 +179,7 @@ async fn a_duplicate_field_gives_no_500(store: Store) {
     let request = ann.request(Method::POST, "/tasks").header(CONTENT_TYPE, "application/json");
     let answer = send(request.body(body)).await;
     match answer.status {
-        201 => assert_eq!(answer.json()["title"], "b", "the last one counts, as everywhere in JSON"),
+        201 => assert_eq!(answer.json()["title"], "b", "the last one counts"),
         _ => drop(answer.expect_error(422, "VALIDATION_ERROR")),
     }
 }

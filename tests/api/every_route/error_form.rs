@@ -1,4 +1,4 @@
-//! Every error has the one form, whoever raises it.
+//! Every error has the same form, wherever it is raised.
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -10,8 +10,8 @@ on_both_stores!(
     an_unknown_route_gives_404,
     a_wrong_method_gives_405_and_names_the_right_ones,
     a_body_that_is_too_large_gives_413,
-    a_body_that_is_no_json_gives_422,
-    json_that_is_no_object_gives_422,
+    a_body_that_is_not_json_gives_422,
+    json_that_is_not_an_object_gives_422,
     another_media_type_gives_415,
     problem_json_is_given_to_those_who_ask,
     the_request_id_is_echoed_or_made,
@@ -32,7 +32,7 @@ async fn an_unknown_route_gives_404(store: Store) {
     for path in ["/nothing", "/tasks/x/y", "/tasks/x/complete/y"] {
         ann.get(path).await.expect_error(404, "NOT_FOUND");
     }
-    // Outside /api there is nobody to know.
+    // Outside /api no user is identified.
     server.get("/nothing").await.expect_error(404, "NOT_FOUND");
 }
 
@@ -87,7 +87,7 @@ async fn a_body_that_is_too_large_gives_413(store: Store) {
         let answer = ann.call(method, path, Some(&large)).await;
         answer.expect_error(413, "PAYLOAD_TOO_LARGE");
     }
-    // In chunks nobody knows the size beforehand.
+    // A chunked body does not announce its size.
     let chunk = format!("{:x}\r\n{}\r\n", 500, "x".repeat(500)).repeat(4);
     let request = format!(
         "POST /api/ann/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
@@ -97,7 +97,7 @@ async fn a_body_that_is_too_large_gives_413(store: Store) {
     let answer = raw::exchange(server.address(), request).await;
     assert_eq!(raw::status(&answer), Some(413), "{answer}");
     assert!(answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
-    // A length alone is refused before a byte of the body is there.
+    // An announced length is refused before any byte of the body arrives.
     let request = format!(
         "POST /api/ann/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
          Content-Length: 10000000000\r\nConnection: close\r\n\r\n",
@@ -108,7 +108,7 @@ async fn a_body_that_is_too_large_gives_413(store: Store) {
     assert_eq!(ann.list().await, [task]);
 }
 
-async fn a_body_that_is_no_json_gives_422(store: Store) {
+async fn a_body_that_is_not_json_gives_422(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
@@ -144,7 +144,7 @@ async fn a_body_that_is_no_json_gives_422(store: Store) {
     assert_eq!(ann.list().await, [task]);
 }
 
-async fn json_that_is_no_object_gives_422(store: Store) {
+async fn json_that_is_not_an_object_gives_422(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     for body in [json!(null), json!([]), json!([{"title": "a"}]), json!("title"), json!(7), json!(true)] {
@@ -195,7 +195,7 @@ async fn problem_json_is_given_to_those_who_ask(store: Store) {
     }
     let problem: Value = ask("/tasks/none", "application/problem+json").await.expect_no_task().json();
     assert_eq!((&problem["type"], &problem["status"]), (&json!("about:blank"), &json!(404)));
-    // What is no error is never a problem.
+    // Only errors are problem documents.
     assert_eq!(kind(&ask("/tasks", "application/problem+json").await.expect(200)), "application/json");
 }
 
@@ -214,7 +214,7 @@ async fn the_request_id_is_echoed_or_made(store: Store) {
     for path in ["/health", "/api/ann/tasks", "/nothing", "/ready", "/openapi.json"] {
         let answer = server.get(path).await;
         let id = answer.header("x-request-id").unwrap_or_else(|| panic!("{path} has no id: {answer:?}"));
-        assert!(!id.is_empty() && made.insert(id.to_owned()), "{id} was there before");
+        assert!(!id.is_empty() && made.insert(id.to_owned()), "{id} was used before");
     }
 }
 

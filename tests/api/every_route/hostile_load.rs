@@ -1,5 +1,5 @@
-//! More requests and more connections than anybody needs: the service goes on answering others, and
-//! its memory stays within bounds.
+//! More requests and connections than anybody needs: the service keeps answering others, and its memory stays
+//! bounded.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::support::command::PATIENCE;
 use crate::support::{Kind, Server, Store};
 
-/// A request of the list, kept alive.
+/// A request for the list, on a connection that stays open.
 fn list(token: &str) -> String {
     format!("GET /api/me/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")
 }
@@ -59,7 +59,7 @@ async fn clients_that_never_read_their_answers_fill_no_memory() {
     }
     let before = server.memory();
     let requests = list(&ann.token).repeat(200);
-    // Each asks until nothing more is taken from it: the answers in between would be hundreds of megabytes.
+    // Each sends until the server takes no more: all the answers would be hundreds of megabytes.
     let deaf = join_all((0..16).map(|_| async {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
         for _ in 0..200 {
@@ -73,17 +73,17 @@ async fn clients_that_never_read_their_answers_fill_no_memory() {
     .await;
     assert!(
         deaf.iter().all(|(_, stuck)| *stuck),
-        "40,000 requests were taken from a client that reads nothing"
+        "40,000 requests were accepted from a client that reads nothing"
     );
     let grown = server.memory().saturating_sub(before);
-    assert!(grown < 128 << 20, "{grown} bytes more");
+    assert!(grown < 128 << 20, "memory grew by {grown} bytes");
     ann.create("still served").await;
     assert_eq!(ann.list().await.len(), 21);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_idle_connections_do_not_keep_others_from_being_served() {
-    // Both ends of every connection take a descriptor, in this process and in the server.
+    // Both ends of each connection need a descriptor, one here and one in the server.
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let count = usize::try_from(limit.saturating_sub(500)).unwrap().min(5000);
     assert!(count >= 500, "too few descriptors for this test: {limit}");
@@ -96,7 +96,7 @@ async fn thousands_of_idle_connections_do_not_keep_others_from_being_served() {
     for number in 0..count {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
         if number % 2 == 0 {
-            // One that has been served and is kept alive; the others say nothing, or half a line.
+            // The first was served and is kept alive; the others send nothing, or half a line.
             socket.write_all(list(&ann.token).as_bytes()).await.unwrap();
             let mut answer = [0; 12];
             timeout(PATIENCE, socket.read_exact(&mut answer)).await.expect("not answered").unwrap();

@@ -1,5 +1,5 @@
-//! Bytes sent to do harm, on a bare socket: each is cut or refused, does nothing, and the service
-//! answers others meanwhile and after.
+//! Harmful bytes on a raw socket: each is refused or disconnected and has no effect, and the service answers
+//! others meanwhile and afterwards.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn post(user: &User) -> String {
     )
 }
 
-/// Sends `bytes` at once and then `drop` over and over, slowly; gives what came back before the server
+/// Sends `bytes` at once and then `drop` again and again, slowly. Returns what came back before the server
 /// closed the connection, which it must do.
 async fn drip(server: &Server, bytes: &str, drop: &[u8]) -> String {
     let mut socket = TcpStream::connect(server.address()).await.unwrap();
@@ -38,14 +38,14 @@ async fn drip(server: &Server, bytes: &str, drop: &[u8]) -> String {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
             if to.write_all(drop).await.is_err() {
-                // What was read so far counts; the reading ends by itself.
+                // What was read so far counts; reading ends when the server closes.
                 std::future::pending::<()>().await;
             }
         }
     };
     tokio::select! {
         ended = timeout(PATIENCE, from.read_to_end(&mut answer)) => {
-            assert!(ended.is_ok(), "never cut: {bytes}");
+            assert!(ended.is_ok(), "never disconnected: {bytes}");
         }
         () = dripping => {}
     }
@@ -53,7 +53,7 @@ async fn drip(server: &Server, bytes: &str, drop: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_sends_slowly_is_cut_while_others_are_served() {
+async fn slow_senders_are_disconnected_while_others_are_served() {
     let (_store, server) = server().await;
     let ann = server.user("ann");
     let body = format!("{}Content-Length: 60000\r\n\r\n{{\"title\":\"", post(&ann));
@@ -68,7 +68,7 @@ async fn whoever_sends_slowly_is_cut_while_others_are_served() {
         ("GET /health HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n", &[400, 408, 431]),
         (&body, b"x", &[408]),
         (&chunks, b"1\r\n \r\n", &[408]),
-        // Nobody's body is not waited for.
+        // Without a token the body is not waited for.
         (nobody, b"x", &[401]),
         (nobodys_chunks, b"1\r\n \r\n", &[200]),
         (unknown, b"1\r\n \r\n", &[404]),
@@ -95,7 +95,7 @@ async fn whoever_sends_slowly_is_cut_while_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_within_a_request_is_never_carried_out() {
+async fn a_smuggled_request_is_never_carried_out() {
     let (_store, server) = server().await;
     let ann = server.user("ann");
     let head = post(&ann);
@@ -130,7 +130,7 @@ async fn a_request_within_a_request_is_never_carried_out() {
         let titles: Vec<_> = ann.list().await.iter().map(|task| task["title"].clone()).collect();
         assert!(titles.is_empty(), "{framing:?} made {titles:?}: {answer}");
     }
-    // The same request alone is carried out: it is the frame that was refused.
+    // The same request alone is carried out: the framing was refused.
     assert_eq!(raw::status(&raw::exchange(server.address(), hidden).await), Some(201));
 }
 
@@ -160,18 +160,18 @@ async fn bad_chunks_end_the_connection_and_write_nothing() {
         let _ = socket.shutdown().await;
         let mut answer = Vec::new();
         let read = timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
-        assert!(read.is_ok(), "{shown:?}: never answered nor cut");
+        assert!(read.is_ok(), "{shown:?}: neither answered nor disconnected");
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = raw::status(&answer);
         assert!(status.is_none_or(|status| (400..500).contains(&status)), "{shown:?}: {answer}");
-        assert!(ann.list().await.is_empty(), "{shown:?} was taken: {answer}");
+        assert!(ann.list().await.is_empty(), "{shown:?} was accepted: {answer}");
     }
     let good = format!("{head}13\r\n{json}\r\n0\r\n\r\n");
     assert_eq!(raw::status(&raw::exchange(server.address(), good).await), Some(201));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_or_a_head_without_end_is_refused_before_it_fills_the_memory() {
+async fn an_endless_head_or_body_is_refused_before_it_fills_the_memory() {
     let (_store, server) = server().await;
     let ann = server.user("ann");
     let announced = format!("{}Content-Length: 10737418240\r\n\r\n", post(&ann));
@@ -200,15 +200,15 @@ async fn a_body_or_a_head_without_end_is_refused_before_it_fills_the_memory() {
         let shown = format!("{head} {}", &more[..20]);
         let (cut, read) =
             tokio::join!(timeout(PATIENCE, writing), timeout(PATIENCE, from.read_to_end(&mut answer)));
-        assert!(read.is_ok(), "{shown}: never answered nor cut");
-        assert!(cut.is_ok(), "{shown}: taken without end");
+        assert!(read.is_ok(), "{shown}: neither answered nor disconnected");
+        assert!(cut.is_ok(), "{shown}: accepted endlessly");
         let status = raw::status(&String::from_utf8_lossy(&answer));
         assert!(status.is_none_or(|status| (400..500).contains(&status)), "{shown}: {status:?}");
         if status.is_some() && wanted.is_some() {
             assert_eq!(status, wanted, "{shown}");
         }
         let grown = server.memory().saturating_sub(before);
-        assert!(grown < 64 << 20, "{shown}: {grown} bytes more");
+        assert!(grown < 64 << 20, "{shown}: memory grew by {grown} bytes");
     }
     assert_eq!(ann.list().await.len(), 1);
 }
@@ -250,11 +250,11 @@ async fn a_body_is_read_to_a_depth_of_64_and_as_unicode() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_compressed_body_is_not_opened() {
+async fn a_compressed_body_is_not_decompressed() {
     let (_store, server) = server().await;
     let ann = server.user("ann");
     let before = server.memory();
-    // Zeros of deflate, a gzip head, a brotli bomb's first bytes: none is looked at.
+    // Deflated zeros, a gzip header, a brotli bomb's first bytes: none is decompressed.
     let bodies: [&[u8]; 3] =
         [b"\x1f\x8b\x08\0\0\0\0\0\0\x03", b"\xed\xc0\x81\0\0\0\0\x80", br#"{"title":"plain"}"#];
     for coding in [

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a write sent again is done once, and answered as it was the first time.
+//! `Idempotency-Key`: a write sent again is carried out once and gets its first answer.
 
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
@@ -8,17 +8,17 @@ use uuid::Uuid;
 use crate::support::{Answer, Kind, Server, Store, User, id, on_both_stores, send};
 
 on_both_stores!(
-    every_kind_of_write_is_done_once_and_answered_the_same_also_after_a_crash,
-    a_create_of_what_exists_is_answered_the_same_whatever_came_of_the_task,
+    every_kind_of_write_happens_once_and_gets_the_same_answer_even_after_a_crash,
+    a_repeated_create_gets_the_same_answer_whatever_happened_to_the_task,
     another_request_under_a_used_key_is_422_and_does_nothing,
     a_refused_write_leaves_its_key_free,
     two_hundred_duplicates_at_once_make_one_task_and_get_one_answer,
-    a_key_is_its_users_own_and_goes_with_the_users_data,
-    a_key_is_good_for_a_day_at_least_and_not_for_ever,
-    what_is_no_key_is_422,
+    a_key_belongs_to_one_user_and_is_erased_with_the_users_data,
+    a_key_is_kept_for_at_least_a_day_and_not_for_ever,
+    an_invalid_key_is_422,
 );
 
-/// One write, to be sent as often as one likes.
+/// One write, which can be sent repeatedly.
 #[derive(Clone)]
 struct Write {
     method: Method,
@@ -48,7 +48,7 @@ impl Write {
     }
 }
 
-/// What a replay has in common with the first answer: all but when and to which request it was given.
+/// What a replay has in common with the first answer: all but the date and the request id.
 fn essence(answer: &Answer) -> (u16, String, [Option<String>; 5]) {
     let headers = ["etag", "location", "x-tasklane-seq", "content-type", "content-length"];
     (answer.status, answer.text(), headers.map(|name| answer.header(name).map(str::to_owned)))
@@ -67,7 +67,7 @@ fn is_replay_of(first: &Answer, again: &Answer) {
     assert_eq!(essence(again), essence(first));
 }
 
-/// One write of every kind, on tasks of their own.
+/// One write of every kind, each on its own task.
 async fn every_kind(user: &User) -> Vec<Write> {
     let mut paths = Vec::new();
     for title in ["put", "patch", "complete", "toggle", "delete", "batch"] {
@@ -92,7 +92,7 @@ async fn every_kind(user: &User) -> Vec<Write> {
     ]
 }
 
-async fn every_kind_of_write_is_done_once_and_answered_the_same_also_after_a_crash(store: Store) {
+async fn every_kind_of_write_happens_once_and_gets_the_same_answer_even_after_a_crash(store: Store) {
     let mut server = Server::start(&store);
     let ann = server.user("ann");
     let mut done = Vec::new();
@@ -106,7 +106,7 @@ async fn every_kind_of_write_is_done_once_and_answered_the_same_also_after_a_cra
     let erase = Write { confirm: true, ..Write::new(Method::DELETE, "", None) };
     let erased = is_first(erase.send(&bob).await.expect(204));
     is_replay_of(&erased, &erase.send(&bob).await);
-    // Later changes do not show in the answer of then.
+    // Later changes do not show in the replayed answer.
     for task in ann.list().await {
         ann.patch(id(&task), &json!({"title": "later"})).await.expect(200);
     }
@@ -119,7 +119,7 @@ async fn every_kind_of_write_is_done_once_and_answered_the_same_also_after_a_cra
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     for (write, first) in &done {
         is_replay_of(first, &write.send(&ann).await);
-        // The key in its other form, and the same user by another name, which is only seen in `Location`.
+        // The key in its other form, and the user as `me`, which shows in `Location` only.
         let quoted = Write { key: format!("\"{}\"", write.key), ..write.clone() };
         is_replay_of(first, &quoted.send(&ann).await);
         let again = write.send(&User::new(&server, "me", ann.token.clone())).await;
@@ -129,7 +129,7 @@ async fn every_kind_of_write_is_done_once_and_answered_the_same_also_after_a_cra
     assert_eq!((ann.list().await, ann.seq().await, bob.seq().await), (list, seq, 2));
 }
 
-async fn a_create_of_what_exists_is_answered_the_same_whatever_came_of_the_task(store: Store) {
+async fn a_repeated_create_gets_the_same_answer_whatever_happened_to_the_task(store: Store) {
     let mut server = Server::start(&store);
     let ann = server.user("ann");
     let body = json!({"title": "a", "id": Uuid::new_v4()});
@@ -138,7 +138,7 @@ async fn a_create_of_what_exists_is_answered_the_same_whatever_came_of_the_task(
     let exists = is_first(one.send(&ann).await.expect(200));
     let exists_too = is_first(other.send(&ann).await.expect(200));
     assert_eq!((exists.json(), ann.seq().await), (task.clone(), 1), "nothing was written");
-    // Changed, it would be a conflict; deleted, a retry would bring it back to life.
+    // Without the key, a changed task would be a conflict, and a deleted one would be created again.
     ann.put(id(&task), &json!({"title": "b"})).await.expect(200);
     is_replay_of(&exists, &one.send(&ann).await);
     ann.delete(id(&task)).await.expect(204);
@@ -148,7 +148,7 @@ async fn a_create_of_what_exists_is_answered_the_same_whatever_came_of_the_task(
     let ann = server.user("ann");
     is_replay_of(&exists_too, &other.send(&ann).await);
     assert_eq!((ann.list().await, ann.seq().await), (vec![], 3));
-    // So with an import that found everything in its place, and one of a user who has nothing at all.
+    // The same for an import that changes nothing, also by a new user.
     for subject in ["ann", "bob"] {
         let user = server.user(subject);
         let import = Write::new(Method::POST, "/import", Some(json!({"tasks": []})));
@@ -218,15 +218,15 @@ async fn two_hundred_duplicates_at_once_make_one_task_and_get_one_answer(store: 
         }
         assert_eq!(ann.list().await.len(), usize::try_from(round).unwrap());
     }
-    // A toggle, which would show every time it is done.
+    // A toggle shows each time it is carried out.
     let task = ann.create("a").await;
     let toggle = Write::new(Method::PATCH, &format!("/tasks/{}/complete", id(&task)), None);
     let answers = join_all((0..201).map(|_| toggle.send(&ann))).await;
-    assert!(answers.iter().all(|answer| answer.json()["version"] == 5), "it was done more than once");
+    assert!(answers.iter().all(|answer| answer.json()["version"] == 5), "it was carried out more than once");
     assert_eq!(ann.seq().await, 5);
 }
 
-async fn a_key_is_its_users_own_and_goes_with_the_users_data(store: Store) {
+async fn a_key_belongs_to_one_user_and_is_erased_with_the_users_data(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     let write = Write::new(Method::POST, "/tasks", Some(json!({"title": "a"})));
@@ -240,7 +240,7 @@ async fn a_key_is_its_users_own_and_goes_with_the_users_data(store: Store) {
     assert_eq!(is_first(write.send(&ann).await.expect(201)).seq(), 3);
 }
 
-async fn a_key_is_good_for_a_day_at_least_and_not_for_ever(store: Store) {
+async fn a_key_is_kept_for_at_least_a_day_and_not_for_ever(store: Store) {
     let write = Write::new(Method::POST, "/tasks", Some(json!({"title": "a"})));
     let server = Server::start(&store);
     is_first(write.send(&server.user("bob")).await.expect(201));
@@ -250,14 +250,14 @@ async fn a_key_is_good_for_a_day_at_least_and_not_for_ever(store: Store) {
     let first = is_first(write.send(&server.user("ann")).await.expect(201));
     server.stop();
     store.age(25).await;
-    // The clean-up at the start forgets the one of two days and keeps the one of yesterday.
+    // The purge at the start forgets the key that is two days old and keeps yesterday's.
     let server = Server::start(&store);
     server.log_line(&["forgot old deletions and idempotency keys"]);
     is_replay_of(&first, &write.send(&server.user("ann")).await);
     assert_eq!(is_first(write.send(&server.user("bob")).await.expect(201)).seq(), 2);
 }
 
-async fn what_is_no_key_is_422(store: Store) {
+async fn an_invalid_key_is_422(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let long = "x".repeat(256);
@@ -278,7 +278,7 @@ async fn what_is_no_key_is_422(store: Store) {
         ann.request(Method::POST, "/tasks").header("idempotency-key", "a").header("idempotency-key", "a");
     send(twice.json(&json!({"title": "a"}))).await.expect_error(422, "VALIDATION_ERROR");
     assert_eq!(ann.seq().await, 0);
-    // A read does not look at it.
+    // A read ignores it.
     send(ann.request(Method::GET, "/tasks").header("idempotency-key", "")).await.expect(200);
     let longest =
         Write { key: "x".repeat(255), ..Write::new(Method::POST, "/tasks", Some(json!({"title": "a"}))) };
@@ -287,12 +287,12 @@ async fn what_is_no_key_is_422(store: Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_known_to_every_process_and_done_once_by_all_of_them_on_postgres() {
+async fn a_key_is_shared_by_all_processes_and_carried_out_once_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let mut servers = [Server::start(&store), Server::start(&store)];
     let users = [servers[0].user("ann"), servers[1].user("ann")];
-    // The client's requests move from one process to the other.
+    // The client's requests move to the other process.
     let mut done = Vec::new();
     for write in every_kind(&users[0]).await {
         let first = is_first(write.send(&users[0]).await);
@@ -300,7 +300,7 @@ async fn a_key_is_known_to_every_process_and_done_once_by_all_of_them_on_postgre
         done.push((write, first));
     }
     let seq = users[0].seq().await;
-    // Duplicates at both of them at once; a refusal for the other's sake means: not done, send it again.
+    // Duplicates at both processes at once; a refusal because of a conflict means not applied: send it again.
     for round in 0..10 {
         let write = Write::new(Method::POST, "/tasks", Some(json!({"title": format!("{round}")})));
         let answers = (0..20).map(|number| {
@@ -325,7 +325,7 @@ async fn a_key_is_known_to_every_process_and_done_once_by_all_of_them_on_postgre
         }
         assert_eq!(first[0].seq(), seq + 1 + round);
     }
-    // One of them dies: the other one knows.
+    // One process dies: the other one knows the keys.
     servers[0].kill();
     for (write, first) in &done {
         is_replay_of(first, &write.send(&users[1]).await);

@@ -1,4 +1,5 @@
-//! The limits an operator sets: requests and tasks of one user, refused tokens of one address, open connections.
+//! Limits that the operator sets: requests and tasks of a user, refused tokens of an address, open
+//! connections.
 
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use uuid::Uuid;
 use crate::support::{Answer, Kind, Server, Store, id, on_both_stores, send, tokens};
 
 on_both_stores!(
-    a_user_who_asks_too_often_is_told_to_wait_and_no_other_is,
-    a_user_has_at_most_so_many_tasks,
-    a_repeated_create_is_no_new_task,
-    of_many_creates_at_once_only_so_many_succeed,
+    a_user_over_the_rate_limit_must_wait_and_no_other_user,
+    a_user_has_at_most_the_allowed_number_of_tasks,
+    a_repeated_create_does_not_count_as_a_new_task,
+    concurrent_creates_do_not_exceed_the_limit,
     the_limit_counts_what_the_store_holds,
 );
 
@@ -27,14 +28,14 @@ fn parameter(answer: &Answer, header: &str, name: &str) -> u64 {
     value.unwrap_or_else(|| panic!("no {name} in {field}")).parse().unwrap()
 }
 
-async fn a_user_who_asks_too_often_is_told_to_wait_and_no_other_is(store: Store) {
+async fn a_user_over_the_rate_limit_must_wait_and_no_other_user(store: Store) {
     let server = Server::with(&store, &[("RATE_LIMIT_PER_USER", "1:5")]);
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     let first = ann.post(&json!({"title": "a"})).await.expect(201);
     assert_eq!(parameter(&first, "ratelimit-policy", "q"), 5);
     assert_eq!(parameter(&first, "ratelimit-policy", "w"), 5);
     assert_eq!(parameter(&first, "ratelimit", "r"), 4);
-    // At most five at once and one a second, whichever route and method, known or not.
+    // At most five at once and then one a second, for any route and method, known or not.
     let mut refused = None;
     for number in 0..40 {
         let path = ["/tasks", "/test", "/nothing", "/tasks/none"][number % 4];
@@ -45,16 +46,19 @@ async fn a_user_who_asks_too_often_is_told_to_wait_and_no_other_is(store: Store)
         }
         parameter(&answer, "ratelimit", "r");
     }
-    let refused = refused.expect("never told to wait").expect_error(429, "RATE_LIMITED");
+    let refused = refused.expect("never refused").expect_error(429, "RATE_LIMITED");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(parameter(&refused, "ratelimit", "r"), 0);
     assert_eq!(parameter(&refused, "ratelimit", "t"), 5);
-    // Another user is another's business; the same user by another token or path is not.
+    // Another user is counted separately; the same user with another token or path is not.
     bob.get("/tasks").await.expect(200);
     let again = tokens::signed(&json!({"sub": "ann", "exp": tokens::in_an_hour(), "x": 1}));
     let more = (0..20).map(|_| send(server.request(Method::GET, "/api/me/tasks").bearer_auth(&again)));
-    assert!(join_all(more).await.iter().any(|answer| answer.status == 429), "another token, another count");
-    // Who waits as told gets through; nobody else's path counts for them.
+    assert!(
+        join_all(more).await.iter().any(|answer| answer.status == 429),
+        "another token was counted separately"
+    );
+    // After the wait a request succeeds; requests to another user's path do not count.
     let mut status = 429;
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -71,7 +75,7 @@ async fn a_user_who_asks_too_often_is_told_to_wait_and_no_other_is(store: Store)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_limit_nothing_is_said_of_one() {
+async fn without_a_rate_limit_no_answer_mentions_one() {
     let store = Store::new(Kind::Sqlite).await;
     let server = Server::start(&store);
     let ann = server.user("ann");
@@ -82,22 +86,22 @@ async fn without_a_limit_nothing_is_said_of_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_that_sends_many_wrong_tokens_is_told_to_wait_and_right_ones_get_in() {
+async fn an_address_with_many_invalid_tokens_must_wait_and_valid_ones_are_accepted() {
     let store = Store::new(Kind::Sqlite).await;
     let server = Server::with(&store, &[("AUTH_FAILURES_PER_ADDRESS", "1:20")]);
     let ask = |token: String| send(server.request(Method::GET, "/api/ann/tasks").bearer_auth(token));
     let wrong = |number: u32| format!("{}{number}", tokens::of("ann"));
-    let mut told = Vec::new();
+    let mut answers = Vec::new();
     for number in 0..60 {
-        told.push(ask(wrong(number)).await);
+        answers.push(ask(wrong(number)).await);
     }
-    // More than twenty get in where the sixty take longer than a second.
-    let tried = told.iter().filter(|answer| answer.status == 401).count();
-    assert!(told[..20].iter().all(|answer| answer.status == 401));
-    let refused = told.into_iter().find(|answer| answer.status == 429).expect("never told to wait");
+    // More than twenty are checked if the sixty take longer than a second.
+    let tried = answers.iter().filter(|answer| answer.status == 401).count();
+    assert!(answers[..20].iter().all(|answer| answer.status == 401));
+    let refused = answers.into_iter().find(|answer| answer.status == 429).expect("never refused");
     let refused = refused.expect_error(429, "RATE_LIMITED");
-    assert!(refused.header("ratelimit").is_none(), "it is about no user");
-    // Whoever is right, or merely late, or has not signed in, is told as ever.
+    assert!(refused.header("ratelimit").is_none(), "the limit is not a user's");
+    // Valid, expired and missing tokens get their usual answers.
     server.user("ann").get("/tasks").await.expect(200);
     let late = tokens::signed(&json!({"sub": "ann", "exp": tokens::now() - 3600}));
     ask(late).await.expect_message(401, "UNAUTHORIZED", "Token expired");
@@ -106,9 +110,9 @@ async fn an_address_that_sends_many_wrong_tokens_is_told_to_wait_and_right_ones_
         "UNAUTHORIZED",
         "Missing authentication token",
     );
-    // The log is not flooded either.
+    // Nor is the log flooded.
     let lines = server.output().stderr().iter().filter(|line| line.contains("status=401")).count();
-    assert!(lines <= tried + 20, "{lines} lines of {tried} that were looked at");
+    assert!(lines <= tried + 20, "{lines} lines for {tried} tokens that were checked");
     let mut status = 429;
     for number in 60..80 {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -122,7 +126,7 @@ async fn an_address_that_sends_many_wrong_tokens_is_told_to_wait_and_right_ones_
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_more_connections_are_open_than_allowed_and_the_others_wait_their_turn() {
+async fn at_most_the_allowed_connections_are_open_and_the_others_wait() {
     let store = Store::new(Kind::Sqlite).await;
     let server = Server::with(&store, &[("MAX_CONNECTIONS", "40")]);
     let idle = server.open_files();
@@ -136,7 +140,7 @@ async fn no_more_connections_are_open_than_allowed_and_the_others_wait_their_tur
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    // A worker may accept a few more before it says that it is full.
+    // A worker may accept a few more before it stops.
     assert!((20..100).contains(&open()), "{} connections are open", open());
     drop(sockets);
     for _ in 0..20 {
@@ -145,7 +149,7 @@ async fn no_more_connections_are_open_than_allowed_and_the_others_wait_their_tur
     server.stop();
 }
 
-async fn a_user_has_at_most_so_many_tasks(store: Store) {
+async fn a_user_has_at_most_the_allowed_number_of_tasks(store: Store) {
     let server = Server::with(&store, &[("MAX_TASKS_PER_USER", "3")]);
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     let first = ann.create("1").await;
@@ -155,7 +159,7 @@ async fn a_user_has_at_most_so_many_tasks(store: Store) {
         ann.post(&json!({"title": "4"})).await.expect_error(409, "QUOTA_EXCEEDED");
     }
     assert_eq!((ann.list().await.len(), ann.seq().await), (3, 3));
-    // What is there can still be changed, and room can be made.
+    // Existing tasks can still be changed, and deleting one makes room.
     ann.put(id(&first), &json!({"title": "changed"})).await.expect(200);
     ann.complete(id(&first), None).await.expect(200);
     ann.delete(id(&first)).await.expect(204);
@@ -164,7 +168,7 @@ async fn a_user_has_at_most_so_many_tasks(store: Store) {
     bob.create("another user's").await;
 }
 
-async fn a_repeated_create_is_no_new_task(store: Store) {
+async fn a_repeated_create_does_not_count_as_a_new_task(store: Store) {
     let server = Server::with(&store, &[("MAX_TASKS_PER_USER", "1")]);
     let ann = server.user("ann");
     let chosen = Uuid::new_v4();
@@ -174,7 +178,7 @@ async fn a_repeated_create_is_no_new_task(store: Store) {
     ann.post(&json!({"title": "a", "id": Uuid::new_v4()})).await.expect_error(409, "QUOTA_EXCEEDED");
 }
 
-async fn of_many_creates_at_once_only_so_many_succeed(store: Store) {
+async fn concurrent_creates_do_not_exceed_the_limit(store: Store) {
     let server = Server::with(&store, &[("MAX_TASKS_PER_USER", "10")]);
     let ann = server.user("ann");
     let answers = join_all((0..64).map(|number| {
@@ -199,7 +203,7 @@ async fn the_limit_counts_what_the_store_holds(store: Store) {
     let ann = server.user("ann");
     ann.post(&json!({"title": "3"})).await.expect_error(409, "QUOTA_EXCEEDED");
     server.stop();
-    // A lower limit takes nothing away.
+    // A lower limit removes nothing.
     let server = Server::with(&store, &[("MAX_TASKS_PER_USER", "1")]);
     let ann = server.user("ann");
     ann.post(&json!({"title": "3"})).await.expect_error(409, "QUOTA_EXCEEDED");

@@ -1,10 +1,10 @@
 //! What holds for every route.
 //!
-//! - `error_form`: errors have the one form
+//! - `error_form`: all errors have the same form
 //! - `idempotency`: `Idempotency-Key`, a write sent again
-//! - `limits`: what an operator sets: requests, tasks, refused tokens, connections
-//! - `bad_input`: input no client should send gives no 500
-//! - `hostile_requests`: bytes sent to do harm
+//! - `limits`: the operator's limits on requests, tasks, refused tokens, connections
+//! - `bad_input`: invalid input never gives a 500
+//! - `hostile_requests`: harmful bytes on a raw socket
 //! - `hostile_load`: more requests and connections than anybody needs
 
 mod bad_input;

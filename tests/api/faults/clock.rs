@@ -1,4 +1,4 @@
-//! A clock set wrong: it decides when tokens and tickets end, and nothing else. The seq orders.
+//! A wrong clock affects when tokens and tickets expire, and nothing else: changes are ordered by seq.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,8 @@ on_both_stores!(
     a_clock_that_jumps_while_the_service_runs_loses_and_reorders_nothing,
 );
 
-/// A server whose clock is off by what the file says, such as `-1d`; it is read at every look at the clock.
+/// A server whose clock is off by what a file says, such as `-1d`; the file is read at every look at the
+/// clock.
 fn server(store: &Store, off: &str) -> Server {
     let file = store.dir().join("clock");
     std::fs::write(&file, off).unwrap();
@@ -18,19 +19,19 @@ fn server(store: &Store, off: &str) -> Server {
         ("LD_PRELOAD", faketime().unwrap()),
         ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
         ("FAKETIME_NO_CACHE", "1"),
-        // What waits and measures goes on as ever: no machine's monotonic clock is ever set.
+        // The monotonic clock, for pauses and measurements, is left alone: no machine ever sets that one.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
     Server::with(store, &settings)
 }
 
-/// A user whose token is good under each of the clocks.
+/// A user whose token is valid under each of the clocks.
 fn user(server: &Server) -> User {
     let claims = json!({"sub": "ann", "exp": tokens::now() + 5 * 86_400});
     User::new(server, "ann", tokens::signed(&claims))
 }
 
-/// Writes of every kind; each has the next seq, and lists and feed are told by it.
+/// Writes of every kind, each of which must get the next seq; then checks lists and feed.
 async fn write_and_look(user: &User, round: i64) -> (Value, String) {
     let before = user.seq().await;
     let made = user.create(&format!("round {round}")).await;
@@ -41,7 +42,7 @@ async fn write_and_look(user: &User, round: i64) -> (Value, String) {
         [made["version"].as_i64().unwrap(), changed.seq(), gone["version"].as_i64().unwrap(), deleted.seq()];
     assert_eq!(seqs, [before + 1, before + 2, before + 3, before + 4]);
 
-    // The list is whole, by age, and its pages are the list.
+    // The list is complete and ordered by age, and its pages together are the list.
     let list = user.list().await;
     assert_eq!(i64::try_from(list.len()).unwrap(), round);
     let age = |task: &Value| (task["created_at"].as_str().unwrap().to_owned(), id(task).to_owned());
@@ -56,11 +57,11 @@ async fn write_and_look(user: &User, round: i64) -> (Value, String) {
     }
     assert_eq!(pages, list);
 
-    // What changed since is told in the order of the seqs, whatever the clock said.
+    // The feed is ordered by seq, whatever the clock said.
     let feed = user.get(&format!("/changes?since={before}")).await.expect(200).json();
-    let told: Vec<_> =
+    let listed: Vec<_> =
         feed["changes"].as_array().unwrap().iter().map(|change| change["seq"].clone()).collect();
-    assert_eq!(told, [before + 2, before + 4]);
+    assert_eq!(listed, [before + 2, before + 4]);
     let tag = user.get("/tasks").await.expect(200).header("etag").unwrap().to_owned();
     let same = user.request(reqwest::Method::GET, "/tasks").header("if-none-match", &tag);
     crate::support::send(same).await.expect(304);
@@ -101,7 +102,7 @@ async fn a_clock_that_jumps_while_the_service_runs_loses_and_reorders_nothing(st
         days.push(day(&write_and_look(&ann, round).await.0));
     }
     assert!(days[1] < days[0] && days[0] < days[2] && days[3] == days[1], "the clock was not set: {days:?}");
-    // A token that is over by the server's clock is refused, and taken again when that is put right.
+    // A token that has expired by the server's clock is refused, and accepted again once the clock is right.
     let short = User::new(&server, "ann", tokens::of("ann"));
     std::fs::write(store.dir().join("clock"), "+1d").unwrap();
     short.get("/tasks").await.expect_message(401, "UNAUTHORIZED", "Token expired");

@@ -1,4 +1,4 @@
-//! `MODE=cluster`: several processes on one PostgreSQL are, to a client, one.
+//! `MODE=cluster`: to a client, several processes on one PostgreSQL look like one.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn every_read_shows_what_another_process_has_acknowledged_on_postgres() {
     }
 }
 
-/// Replicas share the secret, and with it tickets: each takes a ticket in once, whoever gave it.
+/// Replicas share the secret and so accept each other's tickets, each of them once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_of_one_process_opens_a_stream_at_another_once_on_postgres() {
     needs!(Postgres);
@@ -77,7 +77,7 @@ async fn a_ticket_of_one_process_opens_a_stream_at_another_once_on_postgres() {
     let mut stream = open(&servers[1], "me", &ticket).await.unwrap();
     assert_eq!(stream.take(2).await[1].data["task"], made);
     refused(open(&servers[1], "me", &ticket).await, "Invalid token");
-    // Another user's path; and a ticket in which another user's name was put.
+    // Another user's path, and a ticket with another user's name forged into it.
     let bobs = send(servers[0].user("bob").request(Method::POST, "/events/ticket")).await.expect(201).json();
     let bobs = bobs["ticket"].as_str().unwrap();
     refused(open(&servers[1], "ann", bobs).await, "Unauthorized access");
@@ -94,7 +94,7 @@ async fn a_ticket_of_one_process_opens_a_stream_at_another_once_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_rests_on_what_another_process_has_acknowledged_on_postgres() {
+async fn a_refusal_considers_what_another_process_has_acknowledged_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
@@ -111,8 +111,7 @@ async fn a_refusal_rests_on_what_another_process_has_acknowledged_on_postgres() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_may_show_an_older_state_where_that_is_configured_but_not_one_before_its_own_writes_on_postgres()
- {
+async fn a_bounded_read_may_be_stale_but_shows_its_clients_own_writes_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let writer = Server::with(&store, &[CLUSTER]);
@@ -121,13 +120,13 @@ async fn a_read_may_show_an_older_state_where_that_is_configured_but_not_one_bef
     one.create("first").await;
     assert_eq!(titles(&other.list().await), ["first"]);
     let second = one.create("second").await;
-    // The other one may have heard of it by now, or not.
+    // The other process may or may not have heard of it by now.
     assert!([1, 2].contains(&other.get("/tasks").await.expect(200).seq()));
     for path in ["/tasks", "/summary", "/export", "/changes?since=1", &format!("/tasks/{}", id(&second))] {
         let answer = read(&other, path, ("x-tasklane-min-seq", "2")).await.expect(200);
         assert_eq!(answer.seq(), 2, "{path}");
     }
-    // A stream goes on from a seq that the reader had not met.
+    // A stream resumes from a seq that this process had not seen.
     let third = one.create("third").await;
     let mut stream = Events::of(&other, third["version"].as_i64()).await;
     assert_eq!(stream.take(1).await[0].name, "hello");
@@ -136,14 +135,14 @@ async fn a_read_may_show_an_older_state_where_that_is_configured_but_not_one_bef
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_seq_that_the_store_has_not_come_to_is_refused_on_postgres() {
+async fn a_seq_beyond_the_stored_one_is_refused_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     refuses_what_is_ahead(&Server::with(&store, &[CLUSTER])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_seq_that_the_store_has_not_come_to_is_refused_on_sqlite() {
+async fn a_seq_beyond_the_stored_one_is_refused_on_sqlite() {
     let store = Store::new(Kind::Sqlite).await;
     refuses_what_is_ahead(&Server::start(&store)).await;
 }
@@ -165,7 +164,7 @@ async fn refuses_what_is_ahead(server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_was_stopped_shows_nothing_old_and_overwrites_nothing_on_postgres() {
+async fn a_process_that_was_paused_shows_no_old_state_and_overwrites_nothing_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
@@ -180,7 +179,7 @@ async fn a_process_that_was_stopped_shows_nothing_old_and_overwrites_nothing_on_
         let (reads, write) = ((0..20).map(|_| zombie.get("/tasks")), zombie.put(id(&task), &done));
         let all = async { tokio::join!(futures_util::future::join_all(reads), write) };
         let wake = async {
-            // The requests are on their way to it by then; if not, the test proves less, and holds.
+            // By then the requests have been sent to it; if not, the test proves less but still holds.
             tokio::time::sleep(Duration::from_millis(100)).await;
             servers[1].signal("CONT");
         };
@@ -197,7 +196,7 @@ async fn a_process_that_was_stopped_shows_nothing_old_and_overwrites_nothing_on_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_was_put_back_is_followed_and_clients_are_told_to_start_anew_on_postgres() {
+async fn after_a_restore_clients_are_told_to_start_again_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
@@ -210,7 +209,7 @@ async fn a_store_that_was_put_back_is_followed_and_clients_are_told_to_start_ane
     for stream in &mut streams {
         assert_eq!(stream.take(1).await[0].name, "hello");
     }
-    // As it was after the first write.
+    // Back to the state after the first write.
     store
         .damage(&["DELETE FROM tasks WHERE version > 1", "UPDATE users SET seq = 1, last_batch = NULL"])
         .await;
@@ -229,7 +228,7 @@ async fn a_store_that_was_put_back_is_followed_and_clients_are_told_to_start_ane
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_follows_what_another_process_writes_also_when_hints_are_lost_on_postgres() {
+async fn a_stream_follows_another_processes_writes_even_when_hints_are_lost_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
@@ -241,7 +240,7 @@ async fn a_stream_follows_what_another_process_writes_also_when_hints_are_lost_o
             let task = one.create("a").await;
             assert_eq!(stream.take(1).await[0].data["task"], task, "round {round}");
         }
-        // Whoever listens, and whoever tells, is cut off.
+        // Ends the connections of listeners and notifiers.
         store
             .damage(&["SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                        WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ 'LISTEN|pg_notify'"])
@@ -257,7 +256,7 @@ async fn a_stream_follows_what_another_process_writes_also_when_hints_are_lost_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_expects_no_other_tells_of_one_and_of_its_end_on_postgres() {
+async fn a_process_in_sole_mode_warns_of_another_one_and_says_when_it_is_gone_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let first = Server::start(&store);
@@ -275,7 +274,7 @@ async fn a_process_that_expects_no_other_tells_of_one_and_of_its_end_on_postgres
     gauge(&second, "1").await;
     gauge(&third, "1").await;
     first.stop();
-    // Either of them may be the one that gets the lock; whoever does, says so.
+    // Either may get the lock; the one that does says so.
     third.stop();
     second.log_line(&["the other process on this database is gone"]);
     gauge(&second, "0").await;
@@ -283,12 +282,12 @@ async fn a_process_that_expects_no_other_tells_of_one_and_of_its_end_on_postgres
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_expect_one_another_warn_of_nothing_on_postgres() {
+async fn processes_in_cluster_mode_do_not_warn_of_each_other_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = replicas(&store);
     let stranger = Server::start(&store);
-    // By the time this one has given up on the lock, so would they have.
+    // When this process gives up on the lock, the others would have given up, too.
     stranger.log_line(&["WARN", "another process works on this database"]);
     for server in &servers {
         assert!(!server.output().stderr().iter().any(|line| line.contains("works on this database")));
@@ -296,7 +295,7 @@ async fn processes_that_expect_one_another_warn_of_nothing_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_promotion_nothing_is_served_from_the_memory_of_before_on_postgres() {
+async fn after_a_promotion_nothing_is_served_from_old_memory_on_postgres() {
     needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
@@ -307,12 +306,12 @@ async fn after_a_promotion_nothing_is_served_from_the_memory_of_before_on_postgr
         let mut stream = Events::of(&ann, kept["version"].as_i64()).await;
         assert_eq!(stream.take(1).await[0].name, "hello");
         cluster.promote().await;
-        // What a standby that had not heard of the newest write would hold, at the seq of now.
+        // What a standby without the newest write would hold, at the current seq.
         store.damage(&["UPDATE tasks SET title = 'as the standby has it'"]).await;
         server.log_line(&["WARN", "PostgreSQL is not the server it was"]);
         assert_eq!(ann.list().await[0]["title"], "as the standby has it", "{mode}");
-        let told = stream.take(1).await;
-        assert_eq!((told[0].name.as_str(), json!(told[0].id)), ("resync", kept["version"].clone()));
+        let events = stream.take(1).await;
+        assert_eq!((events[0].name.as_str(), json!(events[0].id)), ("resync", kept["version"].clone()));
         let written = ann.complete(id(&kept), Some(true)).await.expect(200).json();
         assert_eq!(written["title"], "as the standby has it");
         server.stop();

@@ -1,5 +1,5 @@
-//! A SQLite file that something has happened to: a start says in one sentence what is wrong and what to do, and leaves
-//! the file as it is; what only shows later, `tasklane check` finds.
+//! A damaged SQLite file: the start says in one sentence what is wrong and what to do, and leaves the file as
+//! it is. Damage that the start does not meet is found by `tasklane check`.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -22,7 +22,7 @@ fn file(store: &Store) -> PathBuf {
     store.file().unwrap()
 }
 
-/// What is beside the file under an ending, such as its log.
+/// A file beside it with this ending, such as its log.
 fn beside(store: &Store, ending: &str) -> PathBuf {
     format!("{}{ending}", file(store).display()).into()
 }
@@ -50,19 +50,21 @@ async fn stopped() -> (Store, [Vec<Value>; 2]) {
     (store, lists)
 }
 
-/// The start fails as told, and changes nothing.
+/// The start must fail with these words, and change nothing.
 fn refused(store: &Store, words: &[&str]) {
     let before = fs::read(file(store)).ok();
-    told(store, words);
+    refused_with(store, words);
     assert_eq!(fs::read(file(store)).ok(), before, "the file has been changed");
 }
 
-/// The start fails with one line that holds these words.
-fn told(store: &Store, words: &[&str]) {
+/// The start must fail with one line that contains these words.
+fn refused_with(store: &Store, words: &[&str]) {
     for arguments in [&[][..], &["check"], &["migrate"]] {
-        let told = command(store, arguments);
-        assert_ne!(told.code, 0, "{told:?}");
-        let [line] = &told.stderr.lines().collect::<Vec<_>>()[..] else { panic!("not one line: {told:?}") };
+        let finished = command(store, arguments);
+        assert_ne!(finished.code, 0, "{finished:?}");
+        let [line] = &finished.stderr.lines().collect::<Vec<_>>()[..] else {
+            panic!("not one line: {finished:?}")
+        };
         assert!(line.contains(store.file().unwrap().to_str().unwrap()), "{line}");
         for word in words {
             assert!(line.contains(word), "no {word:?} in: {line}");
@@ -98,7 +100,7 @@ async fn a_start_on_a_damaged_file_says_so_and_leaves_it_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_of_another_program_or_in_its_hands_is_left_alone() {
+async fn a_file_that_another_program_made_or_has_locked_is_left_alone() {
     let store = Store::new(Kind::Sqlite).await;
     let other = Connection::open(file(&store)).unwrap();
     other.execute_batch("CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('x')").unwrap();
@@ -108,15 +110,15 @@ async fn a_file_of_another_program_or_in_its_hands_is_left_alone() {
     let other = Connection::open(file(&store)).unwrap();
     other.pragma_update(None, "locking_mode", "exclusive").unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    // Only to read the file here would end the lock: POSIX gives a file's locks back with its first closing.
-    told(&store, &["locked", "end the program that has it open"]);
+    // Reading the file here would end the lock: POSIX releases a file's locks at its first close.
+    refused_with(&store, &["locked", "end the program that has it open"]);
     other.execute_batch("ROLLBACK").unwrap();
     drop(other);
     Server::start(&store).stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_whose_file_is_missing_is_not_thrown_away() {
+async fn a_write_ahead_log_without_its_file_is_not_deleted() {
     let store = Store::new(Kind::Sqlite).await;
     let mut server = Server::start(&store);
     let task = server.user("ann").create("in the log").await;
@@ -128,11 +130,11 @@ async fn a_log_whose_file_is_missing_is_not_thrown_away() {
     assert_eq!(Server::start(&store).user("ann").list().await, [task]);
 }
 
-/// The place of a page that holds rows of ann alone.
+/// The offset of a page that holds rows of ann alone.
 fn a_page_of_ann(store: &Store) -> u64 {
     let bytes = fs::read(file(store)).unwrap();
     let holds = |page: &[u8], text: &str| page.windows(text.len()).any(|window| window == text.as_bytes());
-    // 10 begins a leaf: what is above one is of all users.
+    // A leaf begins with 10; pages above the leaves belong to all users.
     let of_ann = |page: &[u8]| page[0] == 10 && holds(page, "of ann") && !holds(page, "of bob");
     let pages = (0..).zip(bytes.chunks(4096)).filter(|(_, page)| of_ann(page));
     let pages: Vec<u64> = pages.map(|(place, _)| place * 4096).collect();
@@ -140,10 +142,10 @@ fn a_page_of_ann(store: &Store) -> u64 {
     pages[pages.len() / 2]
 }
 
-/// A page in the middle: the start does not read it. Who has nothing there is served, who has is told 503, and the
-/// look finds it.
+/// A page in the middle, which the start does not read. Its user gets 503, others are served, and `tasklane
+/// check` finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_page_is_found_by_the_look_and_fails_nobody_else() {
+async fn a_damaged_page_is_found_by_check_and_fails_no_other_user() {
     let (store, [_, of_bob]) = stopped().await;
     overwrite(file(&store), a_page_of_ann(&store), 4096);
     let looked = command(&store, &["check"]);
@@ -162,9 +164,9 @@ async fn a_damaged_page_is_found_by_the_look_and_fails_nobody_else() {
     server.stop();
 }
 
-/// A page that is overwritten while its user is in memory: only a write meets it, in one commit with other users'.
+/// A page is overwritten while its user is in memory: only a write meets it, in one commit with other users'.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_page_that_a_write_meets_fails_nobody_elses_write() {
+async fn a_damaged_page_met_by_a_write_fails_no_other_users_write() {
     let (store, [of_ann, _]) = stopped().await;
     let server = Server::start(&store);
     let ann = server.user("ann");
@@ -174,7 +176,7 @@ async fn a_damaged_page_that_a_write_meets_fails_nobody_elses_write() {
     let all = json!({"operations": of_ann.iter().map(all).collect::<Vec<_>>()});
     let others: Vec<_> = (0..32).map(|number| server.user(&format!("user {number}"))).collect();
     for round in 1..=10 {
-        // One commit is under way while the others gather for the next.
+        // While one commit is under way, the others queue for the next one.
         let writes = others.iter().map(|user| {
             let user = user.clone();
             tokio::spawn(async move { user.post(&json!({"title": "of another"})).await })
@@ -195,10 +197,10 @@ async fn a_damaged_page_that_a_write_meets_fails_nobody_elses_write() {
     }
 }
 
-/// SQLite knows the end of its log by checksums: from the first that is wrong, the log is as if it had never been
-/// written. What was before is there, without a hole; that the rest is gone nobody can see.
+/// SQLite finds the end of its log by checksums: everything from the first wrong one on is ignored. What came
+/// before is complete, without a gap; that the rest is lost cannot be detected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_log_counts_up_to_the_damage() {
+async fn a_damaged_log_is_used_up_to_the_damage() {
     let store = Store::new(Kind::Sqlite).await;
     let mut server = Server::start(&store);
     for number in 0..50 {
@@ -219,7 +221,7 @@ async fn a_damaged_log_counts_up_to_the_damage() {
         let list = server.user("ann").list().await;
         let titles: Vec<_> = list.iter().rev().map(|task| task["title"].clone()).collect();
         let expected: Vec<_> = (0..titles.len()).map(|number| Value::from(number.to_string())).collect();
-        assert_eq!(titles, expected, "a hole");
+        assert_eq!(titles, expected, "a gap");
         assert!(
             (fewest..=most).contains(&titles.len()),
             "damage at {at} of {length}: {} tasks",
@@ -229,9 +231,9 @@ async fn a_damaged_log_counts_up_to_the_damage() {
     }
 }
 
-/// Whenever the first start is killed, the next one finds a store or none.
+/// Whenever the first start is killed, the next one finds a complete store or none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_start_that_is_killed_leaves_nothing_in_the_next_ones_way() {
+async fn after_a_killed_first_start_the_next_one_succeeds() {
     use crate::support::command::Process;
 
     for micros in (0..40_000).step_by(2_000) {

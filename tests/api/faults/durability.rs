@@ -1,5 +1,5 @@
-//! What an acknowledgement rests on: on SQLite, the system calls between a request and its 201, as strace sees
-//! them; on PostgreSQL, the server's settings, which the start looks at.
+//! What makes an acknowledgement durable: on SQLite, the syncs between a request and its 201, seen by strace;
+//! on PostgreSQL, the server's settings, which the start checks.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,11 @@ use crate::support::cluster::Cluster;
 use crate::support::command::{Process, run};
 use crate::support::{Kind, Server, Store, tokens};
 
-/// Writes that are looked at.
+/// Writes that are traced.
 const WRITES: usize = 20;
 
-/// System calls of the server while it takes some writes, one after the other, in the order they happened.
-/// With `no_sync`, a library in front of the system's makes every sync a call that does nothing.
+/// The server's system calls, in order, while it handles some writes one after the other. With `no_sync`, a
+/// preloaded library turns every sync into a no-op.
 async fn trace(no_sync: bool) -> String {
     let store = Store::new(Kind::Sqlite).await;
     let file = store.dir().join("trace");
@@ -46,7 +46,7 @@ async fn trace(no_sync: bool) -> String {
 fn synced(trace: &str) -> Vec<bool> {
     let lines: Vec<_> = trace.lines().collect();
     let is_sync = |line: &str| {
-        // A call that was interrupted by another thread's is told in two lines; the second has no path.
+        // A call that another thread's interrupted takes two lines; the second has no path.
         let whole = line.contains("fdatasync(") || line.contains("fsync(");
         let ends = line.contains("fdatasync resumed") || line.contains("fsync resumed");
         (whole && line.contains("tasklane.db-wal>") || ends) && line.trim_end().ends_with("= 0")
@@ -61,22 +61,23 @@ fn synced(trace: &str) -> Vec<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_disk_has_a_write_before_its_answer_leaves_on_sqlite() {
+async fn each_write_is_synced_before_its_answer_on_sqlite() {
     needs!(Strace);
     let trace = trace(false).await;
     assert_eq!(synced(&trace), [true; WRITES], "{trace}");
 }
 
-/// The test above can fail: a server that syncs nothing is found out.
+/// Shows that the test above can fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_syncs_nothing_is_found_out_on_sqlite() {
+async fn a_server_without_syncs_is_detected_on_sqlite() {
     needs!(Strace, Eatmydata);
     let trace = trace(true).await;
     assert_eq!(synced(&trace), [false; WRITES], "{trace}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_forgets_is_refused_in_production_and_warned_of_in_development_on_postgres() {
+async fn a_database_without_durable_commits_is_refused_in_production_and_warned_of_in_development_on_postgres()
+ {
     needs!(Postgres);
     for setting in ["fsync", "full_page_writes"] {
         let off = format!("{setting}=off");
@@ -108,7 +109,7 @@ async fn a_database_that_forgets_is_refused_in_production_and_warned_of_in_devel
     }
 }
 
-/// The commit's connection turns on for itself what a server, database or role has off.
+/// The commit connection turns `synchronous_commit` on even if the server, database or role has it off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_are_synchronous_whatever_the_servers_default_on_postgres() {
     needs!(Postgres);

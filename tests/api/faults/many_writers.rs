@@ -1,4 +1,4 @@
-//! Many at once: nothing is lost, `seq` has neither gap nor repeat, and nobody gets an error.
+//! Many writers at once: nothing is lost, `seq` has neither gap nor repeat, and nobody gets an error.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ on_both_stores!(
     readers_never_see_a_seq_go_back,
 );
 
-/// Connections that are open at once at the most: some systems let a process have few files.
+/// Connections open at once, at most: some systems allow a process few files.
 const OPEN: usize = 256;
 
 async fn sixty_four_writers_of_one_user_lose_nothing(store: Store) {
@@ -49,7 +49,7 @@ async fn sixty_four_writers_of_one_user_lose_nothing(store: Store) {
     assert_eq!(ann.seq().await, seqs[seqs.len() - 1]);
     server.stop();
     let server = Server::start(&store);
-    assert_eq!(listed(server.user("ann").list().await), expected, "as the store has it");
+    assert_eq!(listed(server.user("ann").list().await), expected, "as stored");
 }
 
 fn by_id(task: Value) -> (String, Value) {
@@ -73,7 +73,7 @@ async fn parallel_changes_of_one_task_each_count(store: Store) {
         })
         .collect();
     states.sort_unstable();
-    // In the order of their seqs, each flip met the state the one before left.
+    // In the order of seqs, each flip met the state that the one before left.
     let expected: Vec<_> = (0..FLIPS).map(|flip| (flip + 2, flip % 2 == 0)).collect();
     assert_eq!(states, expected);
     let last = ann.task(id(&task)).await.expect(200).json();
@@ -121,7 +121,7 @@ async fn a_crowd_of_mixed_requests_for_a_hundred_users_meets_no_error(store: Sto
     crowd(&users).await;
 }
 
-/// 128 clients at once, each going through every kind of call several times, on these users in turn.
+/// 128 clients at once, each making every kind of call several times, for these users in turn.
 async fn crowd(users: &[User]) {
     const CLIENTS: usize = 128;
     const ROUNDS: usize = 3;
@@ -174,7 +174,7 @@ async fn readers_never_see_a_seq_go_back(store: Store) {
         let (ann, task) = (ann.clone(), id(&task).to_owned());
         tokio::spawn(async move {
             for _ in 0..100 {
-                // What is acknowledged is seen by the next read.
+                // The next read shows what was acknowledged.
                 let written = ann.complete(&task, None).await.expect(200);
                 let read = ann.task(&task).await.expect(200);
                 assert_eq!((read.seq(), read.body), (written.seq(), written.body));
@@ -192,12 +192,12 @@ async fn readers_never_see_a_seq_go_back(store: Store) {
                     let version =
                         if path == "/tasks" { &body["tasks"][0]["version"] } else { &body["version"] };
                     assert!(answer.seq() >= last, "{} after {last}", answer.seq());
-                    // The only task is the only thing that changes.
+                    // Only this one task changes.
                     assert_eq!(*version, answer.seq());
                     last = answer.seq();
                 }
                 reads += 1;
-                assert!(reads < 1_000_000, "the writer does not come to its end");
+                assert!(reads < 1_000_000, "the writer never finishes");
             }
         })
     });

@@ -1,5 +1,5 @@
-//! A process that is killed while it brings the tables up to date: the next start finds them old or new, never
-//! between, and what they held.
+//! A process is killed while it migrates the tables: the next start finds them old or new, never in between,
+//! and all their data.
 
 use refinery::{Runner, Target};
 
@@ -14,7 +14,7 @@ mod sqlite {
     refinery::embed_migrations!("migrations/sqlite");
 }
 
-/// What the first version left behind: a user with an open task and one that is done.
+/// The rows of the first version: a user with an open task and a completed one.
 fn rows(id: impl Fn(u8) -> String, now: &str) -> String {
     let (ann, user) = (tasklane::domain::UserId::of_subject("ann").as_uuid(), id(0));
     let user = user.replace("00000000000000000000000000000000", &ann.simple().to_string());
@@ -29,7 +29,8 @@ fn rows(id: impl Fn(u8) -> String, now: &str) -> String {
     format!("{ann} {} {}", task(1, false), task(2, true))
 }
 
-/// After a normal start all is as the first version left it, all migrations are done, and the store is sound.
+/// After a normal start the data are as the first version left them, all migrations are done, and the store
+/// is sound.
 async fn goes_on(store: &Store, migrations: &Runner) {
     let server = Server::start(store);
     let list = server.user("ann").list().await;
@@ -49,7 +50,7 @@ async fn goes_on(store: &Store, migrations: &Runner) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_killed_in_the_middle_of_a_migration_is_made_up_for_by_the_next_on_postgres() {
+async fn the_next_start_completes_a_migration_killed_in_the_middle_on_postgres() {
     const MOMENT: std::time::Duration = std::time::Duration::from_millis(5);
 
     needs!(Postgres);
@@ -59,7 +60,7 @@ async fn a_start_killed_in_the_middle_of_a_migration_is_made_up_for_by_the_next_
     let first = postgres::migrations::runner().set_target(Target::Version(1));
     first.run_async(&mut holder).await.unwrap();
     holder.batch_execute(&rows(|number| format!("'{number:032x}'"), "now()")).await.unwrap();
-    // Whoever reads tasks holds up the migration at its second statement: users are changed by then.
+    // A lock on tasks holds the migration up at its second statement, after users were changed.
     holder.batch_execute("BEGIN; SELECT FROM tasks").await.unwrap();
     let variables = [("PORT", "0"), ("DATABASE_URL", store.url()), ("BETTER_AUTH_SECRET", tokens::SECRET)];
     let mut starting = Process::start(store.dir(), &[], &variables);
@@ -72,16 +73,16 @@ async fn a_start_killed_in_the_middle_of_a_migration_is_made_up_for_by_the_next_
         }
         tokio::time::sleep(MOMENT).await;
     }
-    assert!(waits, "the migration does not come to the tasks: {:?}", starting.output.lines());
+    assert!(waits, "the migration does not reach the tasks: {:?}", starting.output.lines());
     starting.kill();
     holder.batch_execute("ROLLBACK").await.unwrap();
     goes_on(&store, &postgres::migrations::runner()).await;
 }
 
-/// strace kills the process at its n-th write to any file; n grows until the process comes to its end.
+/// strace kills the process at its n-th write to any file; n grows until the process finishes.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_killed_at_any_write_of_a_migration_is_made_up_for_by_the_next_on_sqlite() {
+async fn the_next_start_completes_a_migration_killed_at_any_write_on_sqlite() {
     needs!(Strace);
     let path = std::env::var("PATH").unwrap();
     for (killed, write) in (1..400).step_by(4).enumerate() {
@@ -97,7 +98,7 @@ async fn a_start_killed_at_any_write_of_a_migration_is_made_up_for_by_the_next_o
         let ended = Process::start_under(&runner, store.dir(), &["migrate"], &variables).wait();
         goes_on(&store, &sqlite::migrations::runner()).await;
         if ended.success() {
-            assert!(killed > 3, "only {killed} were killed: is strace's way to kill another?");
+            assert!(killed > 3, "only {killed} were killed: does strace kill differently?");
             return;
         }
     }

@@ -1,16 +1,16 @@
-//! Crowds, kills and damage: nothing acknowledged is lost, and nobody sees what is not so.
+//! Load, kills and damage: nothing acknowledged is lost, and every answer is true.
 //!
-//! - `many_writers`: many at once, without a gap, a repeat or an error
-//! - `overload`: more at once than the service takes
-//! - `restart`: stops, good and bad
+//! - `many_writers`: many writers at once, without a gap, a repeat or an error
+//! - `overload`: more requests than the service accepts
+//! - `restart`: graceful stops and kills
 //! - `durability`: the syncs before an acknowledgement
 //! - `postgres_killed`: PostgreSQL dies under the server
-//! - `standby`: a real standby, and its promotion
-//! - `two_processes`: two processes on one PostgreSQL, without knowing of each other
+//! - `standby`: a real standby and its promotion
+//! - `two_processes`: two processes on one PostgreSQL that do not know of each other
 //! - `cluster`: `MODE=cluster`, several processes as one
 //! - `migration_killed`: kill -9 in the middle of a migration
-//! - `damaged_file`: a SQLite file that something has happened to
-//! - `clock`: a clock that is wrong
+//! - `damaged_file`: a damaged SQLite file
+//! - `clock`: a wrong clock
 
 #[cfg(target_os = "linux")]
 mod clock;

@@ -1,5 +1,5 @@
-//! More at once than the service takes: everyone is answered, whoever asks too much is turned away, the others are
-//! not, and afterwards all is as before without a restart.
+//! More requests than the service accepts: all are answered, only those over a limit are refused, and
+//! afterwards everything works as before, without a restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,19 +18,19 @@ use crate::support::{Kind, Server, Store, User, on_both_stores, send};
 
 on_both_stores!(five_thousand_connections_at_once_are_all_answered);
 
-/// Connections at once. Both ends of each take a descriptor, in this process and in the server.
+/// Connections at once. Both ends of each need a descriptor, one here and one in the server.
 const CONNECTIONS: usize = 5_000;
 
 /// An answer, as far as it matters here.
 #[derive(Debug)]
-struct Told {
+struct Reply {
     status: u16,
     code: Option<String>,
     retry_after: bool,
 }
 
-impl Told {
-    /// Whether it is a refusal that the contract has for too much work, and says when to come again.
+impl Reply {
+    /// Whether it is one of the contract's refusals under overload, with a time to retry after.
     fn turned_away(&self) -> bool {
         let code = self.code.as_deref();
         self.retry_after
@@ -40,7 +40,7 @@ impl Told {
 }
 
 /// Sends a request on a connection of its own, which stays open, and reads the answer.
-async fn ask(socket: &mut TcpStream, user: &User, method: &str, path: &str, body: &str) -> Told {
+async fn ask(socket: &mut TcpStream, user: &User, method: &str, path: &str, body: &str) -> Reply {
     let head = format!(
         "{method} /api/me{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
@@ -54,7 +54,7 @@ async fn ask(socket: &mut TcpStream, user: &User, method: &str, path: &str, body
     answered.await.unwrap_or_else(|_| panic!("{method} {path} of {} hangs", user.subject))
 }
 
-async fn answer(socket: &mut TcpStream) -> Told {
+async fn answer(socket: &mut TcpStream) -> Reply {
     let (mut text, mut part) = (Vec::new(), [0; 4096]);
     loop {
         let count = socket.read(&mut part).await.unwrap();
@@ -68,7 +68,7 @@ async fn answer(socket: &mut TcpStream) -> Told {
             continue;
         }
         let body: Value = serde_json::from_slice(&text[end + 4..]).unwrap_or_default();
-        return Told {
+        return Reply {
             status: head[9..12].parse().unwrap(),
             code: body["error"]["code"].as_str().map(str::to_owned),
             retry_after: header("retry-after:").is_some(),
@@ -76,7 +76,7 @@ async fn answer(socket: &mut TcpStream) -> Told {
     }
 }
 
-/// Writes and reads by so many connections at once, all of them open together.
+/// Writes and reads on that many connections, all open at once.
 async fn five_thousand_connections_at_once_are_all_answered(store: Store) {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(limit >= CONNECTIONS as u64 + 500, "too few files may be open: {limit}; raise the hard limit");
@@ -85,7 +85,7 @@ async fn five_thousand_connections_at_once_are_all_answered(store: Store) {
     #[cfg(target_os = "linux")]
     let before = server.open_files();
     let clients = (0..CONNECTIONS).map(|number| {
-        // A third of all are one user's.
+        // A third of them belong to one user.
         let user = if number % 3 == 0 { &users[0] } else { &users[number % users.len()] };
         let body = format!("{{\"title\":\"{number}\"}}");
         let address = server.address();
@@ -96,18 +96,18 @@ async fn five_thousand_connections_at_once_are_all_answered(store: Store) {
             (socket, made, read)
         }
     });
-    let told = join_all(clients).await;
-    let made = told.iter().filter(|(_, made, _)| made.status == 201).count();
-    for (_, made, read) in &told {
+    let replies = join_all(clients).await;
+    let made = replies.iter().filter(|(_, made, _)| made.status == 201).count();
+    for (_, made, read) in &replies {
         assert!(made.status == 201 || made.turned_away(), "{made:?}");
         assert!(read.status == 200 || read.turned_away(), "{read:?}");
     }
     assert!(made > CONNECTIONS / 2, "only {made} tasks were made");
-    // At once, while they are all still open.
+    // While all of them are still open.
     users[1].create("after").await;
     let lists = join_all(users.iter().map(User::list)).await;
-    assert_eq!(lists.iter().map(Vec::len).sum::<usize>(), made + 1, "what was refused is not there");
-    drop(told);
+    assert_eq!(lists.iter().map(Vec::len).sum::<usize>(), made + 1, "what was refused was not applied");
+    drop(replies);
     #[cfg(target_os = "linux")]
     {
         for _ in 0..600 {
@@ -121,10 +121,10 @@ async fn five_thousand_connections_at_once_are_all_answered(store: Store) {
     server.stop();
 }
 
-/// The store stands still for a moment, so that one user's writes pile up to the limit: the rest of them is turned
-/// away. Others' writes wait with it and are carried out, their reads do not wait.
+/// The store pauses for a moment, so that one user's writes queue up to the limit; the rest of them are
+/// refused. Other users' writes wait and are carried out; their reads do not wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_one_user_is_turned_away_and_no_other_hears_of_it() {
+async fn a_flood_by_one_user_is_refused_and_affects_no_other() {
     const FLOOD: usize = 1_500;
     let store = Store::new(Kind::Sqlite).await;
     let server = Server::start(&store);
@@ -138,23 +138,23 @@ async fn a_flood_of_one_user_is_turned_away_and_no_other_hears_of_it() {
     let flooders = sockets.into_iter().map(|mut socket| {
         let (over, flood) = (Arc::clone(&over), flood.clone());
         tokio::spawn(async move {
-            let mut told = Vec::new();
-            while !over.load(Ordering::Relaxed) && told.len() < 1_000 {
-                told.push(ask(&mut socket, &flood, "POST", "/tasks", "{\"title\":\"x\"}").await);
+            let mut replies = Vec::new();
+            while !over.load(Ordering::Relaxed) && replies.len() < 1_000 {
+                replies.push(ask(&mut socket, &flood, "POST", "/tasks", "{\"title\":\"x\"}").await);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            told
+            replies
         })
     });
     let flooders: Vec<_> = flooders.collect();
     let file = Connection::open(store.file().unwrap()).unwrap();
     for attempt in 0.. {
-        assert!(attempt < 20, "the flood never fills its places");
+        assert!(attempt < 20, "the flood never reaches the limit");
         file.execute_batch("BEGIN IMMEDIATE").unwrap();
         if full(&server).await {
             break;
         }
-        // Held for longer, the lock would fail everybody's writes.
+        // If held any longer, the lock would fail everybody's writes.
         file.execute_batch("ROLLBACK").unwrap();
         others[0].list().await;
     }
@@ -165,25 +165,25 @@ async fn a_flood_of_one_user_is_turned_away_and_no_other_hears_of_it() {
         file.execute_batch("ROLLBACK").unwrap();
     };
     tokio::join!(others_write, others_read);
-    // And on, while the flood comes again and again.
+    // Other users go on while the flood is repeated.
     for _ in 0..5 {
         join_all(others.iter().map(|other| other.create("beside the flood"))).await;
     }
     over.store(true, Ordering::Relaxed);
-    let told = join_all(flooders).await.into_iter().flat_map(Result::unwrap);
-    let (made, refused): (Vec<_>, Vec<_>) = told.partition(|told| told.status == 201);
-    assert!(refused.iter().all(Told::turned_away), "{refused:?}");
-    assert!(!refused.is_empty(), "nothing was turned away");
-    assert_eq!(flood.list().await.len(), made.len() + 1, "what was refused is not there");
+    let replies = join_all(flooders).await.into_iter().flat_map(Result::unwrap);
+    let (made, refused): (Vec<_>, Vec<_>) = replies.partition(|reply| reply.status == 201);
+    assert!(refused.iter().all(Reply::turned_away), "{refused:?}");
+    assert!(!refused.is_empty(), "nothing was refused");
+    assert_eq!(flood.list().await.len(), made.len() + 1, "what was refused was not applied");
     for other in &others {
         assert_eq!(other.list().await.len(), 7);
     }
     flood.create("afterwards").await;
 }
 
-/// Four clients hold the places of imports, each in the middle of its body.
+/// Four clients occupy all import slots, each in the middle of its body.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fifth_import_is_turned_away_and_gets_in_when_one_is_over() {
+async fn a_fifth_import_is_refused_until_another_one_ends() {
     let store = Store::new(Kind::Sqlite).await;
     let server = Server::start(&store);
     let ann = server.user("ann");
@@ -220,8 +220,8 @@ async fn one_user_gets_a_hundred_tickets_in_half_a_minute() {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     let ticket = |user: &User| user.request(Method::POST, "/events/ticket");
-    let told = join_all((0..110).map(|_| send(ticket(&ann)))).await;
-    let (given, refused): (Vec<_>, Vec<_>) = told.into_iter().partition(|answer| answer.status < 300);
+    let replies = join_all((0..110).map(|_| send(ticket(&ann)))).await;
+    let (given, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|answer| answer.status < 300);
     assert_eq!((given.len(), refused.len()), (100, 10));
     for answer in refused {
         answer.expect_error(503, "OVERLOADED");
@@ -229,7 +229,7 @@ async fn one_user_gets_a_hundred_tickets_in_half_a_minute() {
     assert!(send(ticket(&bob)).await.status < 300);
 }
 
-/// Asks again and again, not for ever, until it is so.
+/// Waits until the condition holds, but not for ever.
 async fn until(mut so: impl AsyncFnMut() -> bool) {
     for _ in 0..3000 {
         if so().await {
@@ -237,10 +237,10 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it never becomes so");
+    panic!("the condition never holds");
 }
 
-/// Waits, not for long, until as many of one user's writes wait as may.
+/// Waits, but not for long, until one user's queue of writes is full.
 async fn full(server: &Server) -> bool {
     for _ in 0..100 {
         if server.get("/metrics").await.expect(200).text().contains("tasklane_write_queue_depth 1024") {

@@ -1,5 +1,5 @@
-//! PostgreSQL dies under the server: warm reads go on, writes say 503, and all is well again once it
-//! is back, without a restart and without a lost acknowledgement.
+//! PostgreSQL dies under the server: warm reads continue and writes get 503. Once it is back everything works
+//! again, without a restart and without a lost acknowledgement.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::cluster::Cluster;
 use crate::support::{Answer, Server, Store, User, id};
 
-/// Asks again and again until the answer has this status; the server's own time-outs bound the wait.
+/// Asks until the answer has this status; the server's own time-outs bound the wait.
 async fn until(status: u16, mut ask: impl AsyncFnMut() -> Answer) -> Answer {
     let mut last = None;
     for _ in 0..600 {
@@ -45,14 +45,14 @@ async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
     let list = ann.get("/tasks").await.expect(200);
     cluster.kill();
 
-    // Reads of a loaded user do not notice.
+    // Reads of a user in memory do not notice.
     for _ in 0..20 {
         assert_eq!(ann.get("/tasks").await.expect(200).body, list.body);
         assert_eq!(ann.task(id(&task)).await.expect(200).json(), task);
     }
-    // A definite refusal first; what is refused so is never applied.
+    // First a definite refusal: it is never applied.
     let refused = until(503, async || ann.post(&json!({"title": "refused"})).await).await;
-    // In production, too, such a failure is logged, and found again by its request id.
+    // Such a failure is logged in production, too, with its request id.
     server.log_line(&[refused.header("x-request-id").unwrap(), "503"]);
     assert_unavailable(refused);
     for answer in [
@@ -66,7 +66,7 @@ async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
     }
     until(503, async || server.get("/ready").await).await;
     server.get("/health").await.expect(200);
-    // The contract's other answers stay what they are.
+    // The contract's other answers stay the same.
     server.get("/api/ann/tasks").await.expect_error(401, "UNAUTHORIZED");
     ann.post(&json!({"title": ""})).await.expect_error(422, "VALIDATION_ERROR");
     assert_eq!(ann.get("/tasks").await.expect(200).body, list.body);
@@ -86,7 +86,7 @@ async fn a_dead_database_stops_writes_and_not_warm_reads_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_restarted_while_nobody_asks_is_not_noticed_on_postgres() {
+async fn a_database_restart_between_requests_is_not_noticed_on_postgres() {
     needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
@@ -95,7 +95,7 @@ async fn a_database_restarted_while_nobody_asks_is_not_noticed_on_postgres() {
     ann.create("before").await;
     for _ in 0..2 {
         cluster.restart();
-        // Each connection is checked before use: those of the old server are not used again.
+        // Each connection is checked before use: those to the old server are not used again.
         ann.create("after").await;
         server.user("cold").get("/tasks").await.expect(200);
         server.get("/ready").await.expect(200);
@@ -104,7 +104,7 @@ async fn a_database_restarted_while_nobody_asks_is_not_noticed_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_while_the_database_is_dead_comes_to_its_end_on_postgres() {
+async fn the_server_can_stop_while_the_database_is_dead_on_postgres() {
     needs!(Postgres);
     let cluster = Cluster::start();
     let store = Store::at(&cluster.url);
@@ -123,7 +123,7 @@ async fn a_stop_while_the_database_is_dead_comes_to_its_end_on_postgres() {
         .collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.terminate();
-    // Its code says whether everything accepted was finished; that it ends is what counts here.
+    // Its exit code says whether every accepted write was finished; here only its end matters.
     assert!(server.wait().code().is_some());
     for write in writes {
         if let Ok(answer) = write.await.unwrap() {
@@ -144,7 +144,7 @@ enum Fate {
     Unknown,
 }
 
-/// One client: makes tasks until it is told to stop, and keeps what became of each.
+/// One client: creates tasks until it has to stop, and records what became of each.
 async fn client(user: User, number: usize, stop: Arc<AtomicBool>) -> HashMap<String, Fate> {
     let mut fates = HashMap::new();
     for round in 0..1_000_000 {
@@ -211,14 +211,11 @@ async fn a_database_killed_under_load_loses_nothing_acknowledged_on_postgres() {
     for (number, before) in before.iter().enumerate() {
         let user = server.user(&format!("user {number}"));
         let stored = user.list().await;
-        // A write whose outcome nobody was told may have been settled after that reading.
+        // A write with an unknown outcome may have been settled after that read.
         let fate = |task: &Value| &fates[&number][task["title"].as_str().unwrap()];
         let (seen, unseen): (Vec<_>, Vec<_>) = stored.iter().partition(|task| before.contains(task));
-        assert!(
-            unseen.iter().all(|task| *fate(task) == Fate::Unknown),
-            "the store holds what was not read: {unseen:?}"
-        );
-        assert!(seen.into_iter().eq(before), "what was read was not what the store holds");
+        assert!(unseen.iter().all(|task| *fate(task) == Fate::Unknown), "stored but not read: {unseen:?}");
+        assert!(seen.into_iter().eq(before), "what was read differs from the store");
         let by_title: HashMap<_, _> =
             stored.iter().map(|task| (task["title"].as_str().unwrap().to_owned(), task)).collect();
         assert_eq!(by_title.len(), stored.len(), "a write was applied twice");
@@ -235,10 +232,13 @@ async fn a_database_killed_under_load_loses_nothing_acknowledged_on_postgres() {
                 Fate::Unknown => {}
             }
         }
-        // Every seq up to the user's own was one of these tasks: none was skipped, none given twice.
+        // Every seq up to the user's belongs to one of these tasks: none was skipped or used twice.
         let mut versions: Vec<_> = stored.iter().map(|task| task["version"].as_i64().unwrap()).collect();
         versions.sort_unstable();
         assert_eq!(versions, (1..=user.seq().await).collect::<Vec<_>>());
     }
-    assert!(acknowledged > 0 && refused > 0, "{acknowledged} acknowledged, {refused} refused: no test");
+    assert!(
+        acknowledged > 0 && refused > 0,
+        "{acknowledged} acknowledged, {refused} refused: this proves nothing"
+    );
 }

@@ -1,4 +1,4 @@
-//! Stops, good and bad: what was acknowledged is there afterwards.
+//! Graceful stops and kills: what was acknowledged is there afterwards.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
@@ -13,12 +13,12 @@ use crate::support::{Server, Store, User, id, on_both_stores};
 
 on_both_stores!(
     sigterm_under_load_loses_nothing_that_was_answered,
-    sigint_stops_in_good_order_too,
+    sigint_stops_gracefully_too,
     kill_9_under_load_loses_nothing_that_was_answered,
     a_restart_gives_the_very_same_bytes,
     a_stop_answers_the_request_in_flight,
-    a_stop_does_not_wait_for_connections_that_ask_nothing,
-    a_stop_with_drain_time_says_not_ready_and_serves_new_connections_all_the_same,
+    a_stop_does_not_wait_for_idle_connections,
+    a_draining_server_is_not_ready_and_still_serves_new_connections,
 );
 
 const USERS: usize = 8;
@@ -28,7 +28,7 @@ const CLIENTS_PER_USER: usize = 6;
 /// state, or `None` for a deletion.
 type Known = BTreeMap<i64, (String, Option<Value>)>;
 
-/// One client: makes, changes and deletes tasks of its own until the server is gone.
+/// One client: creates, changes and deletes its own tasks until the server is gone.
 fn client(user: User, number: usize, answered: Arc<AtomicUsize>) -> JoinHandle<Known> {
     tokio::spawn(async move {
         let mut known = Known::new();
@@ -40,7 +40,7 @@ fn client(user: User, number: usize, answered: Arc<AtomicUsize>) -> JoinHandle<K
                 return known;
             };
             if made.status == 503 {
-                // The stop has begun, and this one was not acknowledged.
+                // The stop has begun, and this write was not acknowledged.
                 continue;
             }
             let made = made.expect(201);
@@ -55,7 +55,7 @@ fn client(user: User, number: usize, answered: Arc<AtomicUsize>) -> JoinHandle<K
             };
             let change = match change {
                 Ok(change) if change.status != 503 => change,
-                // It may or may not be carried out: nothing can be said of this task any more.
+                // It may or may not be carried out: nothing is known of this task any more.
                 _ => {
                     known.retain(|_, (other, _)| *other != task);
                     return known;
@@ -65,11 +65,11 @@ fn client(user: User, number: usize, answered: Arc<AtomicUsize>) -> JoinHandle<K
             known.insert(change.seq(), (task, state));
             answered.fetch_add(1, Ordering::Relaxed);
         }
-        panic!("the server never went away");
+        panic!("the server never stopped");
     })
 }
 
-/// Puts load on the server, ends it by `end` once enough was answered, and checks what a new one has.
+/// Puts load on the server, ends it by `end` after enough answers, and checks what a new server has.
 async fn under_load(store: Store, end: impl AsyncFnOnce(&mut Server)) {
     let mut server = Server::start(&store);
     let answered = Arc::new(AtomicUsize::new(0));
@@ -93,7 +93,7 @@ async fn under_load(store: Store, end: impl AsyncFnOnce(&mut Server)) {
             assert!(twice.is_none(), "two writes of user {user} have the seq {seq}");
         }
     }
-    assert!(answered.load(Ordering::Relaxed) >= 1500, "there was no load");
+    assert!(answered.load(Ordering::Relaxed) >= 1500, "there was too little load");
     drop(server);
     let server = Server::start(&store);
     for number in 0..USERS {
@@ -129,7 +129,7 @@ async fn sigterm_under_load_loses_nothing_that_was_answered(store: Store) {
     .await;
 }
 
-async fn sigint_stops_in_good_order_too(store: Store) {
+async fn sigint_stops_gracefully_too(store: Store) {
     under_load(store, async |server| {
         server.signal("INT");
         let status = server.wait();
@@ -169,7 +169,7 @@ async fn a_stop_answers_the_request_in_flight(store: Store) {
     let mut server = Server::start(&store);
     let ann = server.user("ann");
     ann.create("a").await;
-    // Half a request: its head is there, which the server says; its body comes after the signal.
+    // Half a request: the server has confirmed its head (100 Continue); its body comes after the signal.
     let body = r#"{"title":"in flight"}"#;
     let (first, second) = body.split_at(8);
     let head = format!(
@@ -206,15 +206,15 @@ async fn a_stop_answers_the_request_in_flight(store: Store) {
     assert_eq!(server.user("ann").list().await.len(), 2);
 }
 
-async fn a_stop_does_not_wait_for_connections_that_ask_nothing(store: Store) {
-    // Waiting for the whole of this time would be seen: no test has as much patience.
+async fn a_stop_does_not_wait_for_idle_connections(store: Store) {
+    // Longer than any test's patience: waiting for all of it would fail the test.
     const FOR_EVER: (&str, &str) = ("SHUTDOWN_TIMEOUT", "3600");
     let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for settings in [&[FOR_EVER][..], &[FOR_EVER, ("METRICS_LISTEN", &metrics)]] {
         let server = Server::with(&store, settings);
         let mut connections = vec![server.address().to_owned()];
         connections.extend(settings.get(1).map(|(_, address)| (*address).to_owned()));
-        // One that has been answered and is kept open, and one that has never said a word.
+        // One connection was answered and is kept open, the other has never sent a byte.
         let idle: Vec<_> = connections
             .iter()
             .flat_map(|address| {
@@ -230,15 +230,15 @@ async fn a_stop_does_not_wait_for_connections_that_ask_nothing(store: Store) {
     }
 }
 
-async fn a_stop_with_drain_time_says_not_ready_and_serves_new_connections_all_the_same(store: Store) {
+async fn a_draining_server_is_not_ready_and_still_serves_new_connections(store: Store) {
     let mut server = Server::with(&store, &[("DRAIN_TIME", "8")]);
     server.get("/ready").await.expect(200);
     server.signal("TERM");
-    // Each on a connection of its own, since every answer closes it.
+    // Each on a new connection, since every answer closes it.
     let mut asked = 0;
     while server.get("/ready").await.status != 503 {
         asked += 1;
-        assert!(asked < 10_000, "it goes on saying that it is ready");
+        assert!(asked < 10_000, "it keeps saying that it is ready");
     }
     let ann = server.user("ann");
     for title in ["one", "two"] {

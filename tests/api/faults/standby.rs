@@ -1,4 +1,5 @@
-//! A real standby of PostgreSQL: it is never used while it is one, and what its promotion does to the service.
+//! A real PostgreSQL standby: it is never used before its promotion; and what the promotion does to the
+//! service.
 
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use crate::support::{Answer, Events, Server, Store, User, id, send};
 
 const CLUSTER: (&str, &str) = ("MODE", "cluster");
 
-/// A store at both, the standby named first, as a client without regard for roles would take it.
+/// A store at both servers, the standby first: a client that ignored roles would use it.
 fn store_at(primary: &Cluster, standby: &Cluster) -> Store {
     let host = |cluster: &Cluster| reqwest::Url::parse(&cluster.url).unwrap().port().unwrap();
     let (one, other) = (host(standby), host(primary));
     Store::at(&format!("postgres://postgres@127.0.0.1:{one},127.0.0.1:{other}/postgres"))
 }
 
-/// Writes until it is done. Whatever else is said meanwhile says whether it was.
+/// Sends a write until it succeeds. Every other answer must say whether it was applied.
 async fn create_in_the_end(user: &User, title: &str) -> Answer {
     let mut last = None;
     for _ in 0..600 {
@@ -33,7 +34,7 @@ async fn create_in_the_end(user: &User, title: &str) -> Answer {
     panic!("never written; the last answer: {last:?}");
 }
 
-/// What is read once the store is there again.
+/// Reads the list once the store is available again.
 async fn list_in_the_end(user: &User) -> Answer {
     for _ in 0..600 {
         let answer = user.get("/tasks").await;
@@ -65,7 +66,7 @@ async fn a_standby_is_never_used_and_once_promoted_has_all_that_was_acknowledged
     for round in 0..20 {
         let (writer, reader) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
         writer.create(&format!("{round}")).await;
-        // A standby may be behind; a strict read may not.
+        // A standby may lag; a strict read may not.
         assert_eq!(reader.list().await.len(), round + 1);
     }
     primary.kill();
@@ -81,7 +82,7 @@ async fn a_standby_is_never_used_and_once_promoted_has_all_that_was_acknowledged
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_postgres() {
+async fn a_read_only_server_is_left_for_the_promoted_one_on_postgres() {
     needs!(Postgres);
     let primary = Cluster::start();
     let standby = primary.standby();
@@ -90,7 +91,7 @@ async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_post
     let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
     one.create("before").await;
     assert_eq!(other.list().await.len(), 1);
-    // Open connections stay open, and meet SQLSTATE 25006.
+    // Open connections stay open and get SQLSTATE 25006.
     for sql in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
         primary.run(sql).await;
     }
@@ -99,7 +100,7 @@ async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_post
         if refused.status != 201 {
             break;
         }
-        // The setting had not reached the connection yet.
+        // The setting had not reached this connection yet.
         refused = one.post(&json!({"title": "refused"})).await;
     }
     refused.expect_error(503, "STORE_UNAVAILABLE");
@@ -116,18 +117,18 @@ async fn a_server_that_takes_no_more_writes_is_left_for_the_promoted_one_on_post
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_that_was_left_behind_and_goes_on_is_left_by_those_too_who_only_read_on_postgres() {
+async fn an_old_primary_that_keeps_running_is_left_by_readers_too_on_postgres() {
     needs!(Postgres);
     let old = Cluster::start();
     let standby = old.standby();
-    // Named first: who asks for one that takes writes meets the old one.
+    // The old primary comes first: asking for a server that accepts writes finds it.
     let store = store_at(&standby, &old);
     let servers = [Server::with(&store, &[CLUSTER]), Server::with(&store, &[CLUSTER])];
     let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
     one.create("before").await;
     assert_eq!(other.list().await.len(), 1);
     standby.run("SELECT pg_promote()").await;
-    // Nothing stops the old one, which would answer both for ever.
+    // Nothing stops the old primary, which would answer reads and writes for ever.
     for server in &servers {
         server.log_line(&["PostgreSQL is not the server it was"]);
     }
@@ -139,7 +140,7 @@ async fn a_primary_that_was_left_behind_and_goes_on_is_left_by_those_too_who_onl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_start_anew_on_postgres() {
+async fn a_promoted_standby_without_the_last_writes_is_followed_and_clients_start_again_on_postgres() {
     needs!(Postgres);
     let primary = Cluster::start();
     let standby = primary.standby();
@@ -147,7 +148,7 @@ async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_s
     let servers = [Server::with(&store, &[CLUSTER]), Server::with(&store, &[CLUSTER])];
     let [one, other] = [servers[0].user("ann"), servers[1].user("ann")];
     let kept = one.create("kept").await;
-    // It has that one, and hears of no other.
+    // The standby has this write and receives no later one.
     let arrived = "DO $$ BEGIN FOR i IN 1..600 LOOP
             EXIT WHEN (SELECT count(*) FROM tasks) = 1; PERFORM pg_sleep(0.1); END LOOP; END $$";
     standby.run(arrived).await;
@@ -171,10 +172,10 @@ async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_s
         user.task(id(&newest)).await.expect_no_task();
     }
     for stream in &mut streams {
-        let told = stream.take(1).await;
-        assert_eq!((told[0].name.as_str(), told[0].id), ("resync", 1));
+        let events = stream.take(1).await;
+        assert_eq!((events[0].name.as_str(), events[0].id), ("resync", 1));
     }
-    // The seqs of what was lost are given again, to other writes.
+    // The seqs of the lost writes are used again, by other writes.
     let again = create_in_the_end(&other, "again").await;
     assert_eq!(again.seq(), 2);
     assert_eq!(titles(&list_in_the_end(&one).await), ["again", "kept"]);
@@ -182,7 +183,7 @@ async fn a_promoted_standby_that_lacks_the_last_writes_is_followed_and_clients_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_is_not_acknowledged_before_the_standby_has_it_though_the_wait_was_cut_short_on_postgres() {
+async fn a_write_is_not_acknowledged_before_the_standby_has_it_even_if_the_wait_is_cancelled_on_postgres() {
     needs!(Postgres);
     let waited_for = |then: &str| {
         format!(
@@ -203,14 +204,14 @@ async fn a_write_is_not_acknowledged_before_the_standby_has_it_though_the_wait_w
     }
     let write = async { user.post(&json!({"title": "after"})).await };
     let fault = async {
-        // What it has committed is there, and its client hears nothing of it any more.
+        // What the primary committed is there, and its client is not answered.
         let end = "PERFORM pg_terminate_backend(waiter);
             WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid = waiter) LOOP
                 PERFORM pg_stat_clear_snapshot();
                 PERFORM pg_sleep(0.01);
             END LOOP;";
         cluster.run(&waited_for(end)).await;
-        // The same batch, sent again, waits as well.
+        // The same batch, sent again, waits, too.
         cluster.run(&waited_for("")).await;
         for sql in ["ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"] {
             cluster.run(sql).await;

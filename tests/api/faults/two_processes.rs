@@ -1,4 +1,4 @@
-//! Two processes on one PostgreSQL: the fence keeps their writes for one user apart.
+//! Two processes on one PostgreSQL: the fence orders their writes for one user.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Kind, Server, Store, User, id};
 
-/// Sends a write again while it is refused for the other process's sake: such a refusal means that it
-/// was not applied. An unknown outcome would be another matter, and must not happen here.
+/// Retries a write while it is refused because of the other process: such a refusal means that it was not
+/// applied. An unknown outcome must not happen here.
 async fn insist(user: &User, method: Method, path: &str, body: Option<&Value>) -> Answer {
     for _ in 0..500 {
         let answer = user.call(method.clone(), path, body).await;
@@ -17,7 +17,7 @@ async fn insist(user: &User, method: Method, path: &str, body: Option<&Value>) -
             return answer;
         }
         let answer = answer.expect(503);
-        assert_ne!(answer.code(), "OUTCOME_UNKNOWN", "nothing was cut");
+        assert_ne!(answer.code(), "OUTCOME_UNKNOWN", "no connection was cut");
         let code = answer.code();
         answer.expect_error(503, &code);
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -80,14 +80,14 @@ async fn two_processes_that_change_one_task_lose_no_change_on_postgres() {
     });
     let mut flips = join_all(flippers).await.concat();
     flips.sort_unstable();
-    // In the order of the seqs each flip met the state the one before left, whoever made it.
+    // In the order of seqs, each flip met the state that the one before left, whichever process made it.
     let expected: Vec<_> =
         (0..8 * EACH).map(|flip| (i64::try_from(flip).unwrap() + 2, flip % 2 == 0)).collect();
     assert_eq!(flips, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_learns_of_the_others_writes_by_its_next_own_on_postgres() {
+async fn a_process_learns_of_another_ones_writes_with_its_own_next_write_on_postgres() {
     needs!(Postgres);
     let store = Store::new(Kind::Postgres).await;
     let servers = [Server::start(&store), Server::start(&store)];
@@ -98,11 +98,11 @@ async fn a_process_learns_of_the_others_writes_by_its_next_own_on_postgres() {
     let third = one.create("third").await;
     assert_eq!((&second["version"], &third["version"]), (&json!(2), &json!(3)));
     assert_eq!(one.list().await, [third.clone(), second.clone(), first.clone()]);
-    // Its next write meets the other's change, not its own memory of the task.
+    // Its next write meets the other process's change, not its own copy of the task.
     one.put(id(&first), &json!({"description": "kept"})).await.expect(200);
     let changed = other.put(id(&first), &json!({"completed": true})).await.expect(200).json();
     assert_eq!((&changed["description"], &changed["version"]), (&json!("kept"), &json!(5)));
-    // And what the other deleted is gone.
+    // What the other process deleted is gone.
     other.delete(id(&second)).await.expect(204);
     one.put(id(&second), &json!({"title": "back"})).await.expect_no_task();
     assert_eq!(one.list().await, [third, changed]);

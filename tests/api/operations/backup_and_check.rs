@@ -1,5 +1,4 @@
-//! The commands of whoever keeps a store: a backup made under load and put back, and the look whether a store is
-//! sound.
+//! `tasklane backup` and `tasklane check`: a backup made under load is restored; a store's damage is found.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +9,7 @@ use serde_json::json;
 use crate::support::command::{Finished, Process, run};
 use crate::support::{Kind, Server, Store, id, on_both_stores, tokens};
 
-on_both_stores!(a_sound_store_is_told_so, each_kind_of_damage_is_found_and_names_no_text,);
+on_both_stores!(a_sound_store_passes_the_check, each_kind_of_damage_is_found_without_showing_any_text,);
 
 fn command(store: &Store, arguments: &[&str]) -> Finished {
     let settings = [("DATABASE_URL", store.url()), ("BETTER_AUTH_SECRET", tokens::SECRET)];
@@ -45,7 +44,7 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it_on_s
     let made = command(&store, &arguments);
     assert_eq!(made.code, 0, "{made:?}");
     assert!(made.stdout.contains("backup.db holds the whole store"), "{made:?}");
-    // A file that is there is never written over.
+    // An existing file is never overwritten.
     let again = command(&store, &arguments);
     assert!(again.code != 0 && again.stderr.contains("is there already"), "{again:?}");
     stop.store(true, Ordering::Relaxed);
@@ -53,7 +52,7 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it_on_s
         assert!(writer.await.unwrap() > 0);
     }
 
-    // Put back in another place: sound, and served as it was at one instant.
+    // Restored elsewhere: sound, and served as it was at one instant.
     let other = Store::new(Kind::Sqlite).await;
     std::fs::rename(&place, other.dir().join("tasklane.db")).unwrap();
     let looked = command(&other, &["check"]);
@@ -65,7 +64,7 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it_on_s
         let mut numbers: Vec<usize> =
             list.iter().map(|task| task["title"].as_str().unwrap().parse().unwrap()).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..list.len()).collect::<Vec<_>>(), "a hole");
+        assert_eq!(numbers, (0..list.len()).collect::<Vec<_>>(), "a gap");
     }
     restored.user("ann").create("after").await;
 }
@@ -96,7 +95,7 @@ async fn a_check_waits_for_a_lock_longer_than_a_request_would() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // A request's lock time-out is two seconds.
+    // The lock time-out of a request is two seconds.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(check.runs(), "{:?}", check.output.lines());
     holder.batch_execute("COMMIT").await.unwrap();
@@ -112,7 +111,7 @@ async fn a_backup_of_nothing_leaves_nothing() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-async fn a_sound_store_is_told_so(store: Store) {
+async fn a_sound_store_passes_the_check(store: Store) {
     let server = Server::start(&store);
     for user in ["ann", "bob"] {
         let user = server.user(user);
@@ -131,7 +130,7 @@ async fn a_sound_store_is_told_so(store: Store) {
     }
 }
 
-async fn each_kind_of_damage_is_found_and_names_no_text(store: Store) {
+async fn each_kind_of_damage_is_found_without_showing_any_text(store: Store) {
     let server = Server::start(&store);
     for user in ["ann", "bob", "cy"] {
         server.user(user).create("a secret plan").await;

@@ -1,4 +1,4 @@
-//! The command line: each command does its one thing, and helps.
+//! The command line: each command works and has help.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
@@ -34,10 +34,10 @@ async fn a_token_of_the_command_line_works(store: Store) {
     let finished = run(store.dir(), &["token", "--user", "ann", "--email", "ann@example.com"], &secret);
     assert_eq!(finished.code, 0, "{finished:?}");
     let token = finished.stdout.trim();
-    assert!(!token.contains(char::is_whitespace), "only the token stands on stdout: {token}");
+    assert!(!token.contains(char::is_whitespace), "stdout has only the token: {token}");
     let answer = User::new(&server, "ann", token.to_owned()).get("/test").await.expect(200).json();
     assert_eq!(answer["user"], json!({"id": "ann", "email": "ann@example.com"}));
-    // Without an address, and with a life of the caller's choice.
+    // Without an e-mail address, and with a chosen lifetime.
     let finished = run(store.dir(), &["token", "--user", "auth0|7 x", "--ttl", "2m"], &secret);
     assert_eq!(finished.code, 0, "{finished:?}");
     let token = finished.stdout.trim();
@@ -56,7 +56,7 @@ async fn processes_that_start_at_once_prepare_the_store_once(store: Store) {
         processes.iter_mut().filter_map(|process| process.wait().code()).filter(|code| *code == 0);
     match store.kind() {
         Kind::Postgres => assert_eq!(succeeded.count(), 4),
-        // The file belongs to one process at a time: the others may be sent away.
+        // The file belongs to one process at a time: the others may be refused.
         Kind::Sqlite => assert!(succeeded.count() >= 1),
     }
     let server = Server::start(&store);
@@ -71,7 +71,7 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
-fn every_command_helps() {
+fn every_command_has_help() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["--help"], &[]);
     assert_eq!(help.code, 0, "{help:?}");
@@ -89,7 +89,7 @@ fn every_command_helps() {
     for option in ["--user", "--email", "--ttl"] {
         assert!(run(dir.path(), &["token", "--help"], &[]).stdout.contains(option));
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "help makes nothing");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "help creates nothing");
 }
 
 #[test]
@@ -121,13 +121,13 @@ fn a_token_needs_a_secret_in_production() {
 }
 
 #[test]
-fn shells_learn_every_command_and_setting_whatever_the_settings_are() {
+fn shell_completions_know_every_command_and_setting_whatever_the_settings_are() {
     let dir = tempfile::tempdir().unwrap();
     for (shell, check) in [("bash", Some("bash")), ("zsh", None), ("fish", None)] {
         let finished = run(dir.path(), &["completions", shell], &[("ENVIRONMENT", "nowhere")]);
         assert_eq!(finished.code, 0, "{finished:?}");
         for word in COMMANDS.into_iter().chain(["database-url", "user"]) {
-            assert!(finished.stdout.contains(word), "{shell} does not learn {word}");
+            assert!(finished.stdout.contains(word), "{shell} does not complete {word}");
         }
         if let Some(shell) = check {
             let script = dir.path().join("script");
@@ -140,7 +140,7 @@ fn shells_learn_every_command_and_setting_whatever_the_settings_are() {
 }
 
 #[test]
-fn the_manual_page_tells_every_command_and_setting_and_no_secret() {
+fn the_manual_page_lists_every_command_and_setting_and_no_secret() {
     let dir = tempfile::tempdir().unwrap();
     let page = run(dir.path(), &["man"], &[("BETTER_AUTH_SECRET", "hunter2")]);
     assert_eq!(page.code, 0, "{page:?}");

@@ -1,5 +1,5 @@
-//! Where settings come from, that each does what it says, and that a wrong one stops the start with one line that says
-//! which one and what is allowed.
+//! Where settings come from, that each works, and that a wrong one stops the start with one line that names
+//! it and says what is allowed.
 
 use std::fs;
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ on_both_stores!(
     a_small_cache_forgets_nobody,
 );
 
-/// How many tasks a user may make, by trying; five at the most.
+/// How many tasks a user may create, found by trying; at most five.
 async fn quota(server: &Server) -> usize {
     let user = server.user("ann");
     let mut made = user.list().await.len();
@@ -61,7 +61,7 @@ async fn serve_is_the_default_command(store: Store) {
 }
 
 async fn production_starts_with_a_secret_and_says_where_it_listens(store: Store) {
-    // That the address is told is what `Server::with` waits for.
+    // `Server::with` waits for the address.
     let server = Server::with(&store, &[("ENVIRONMENT", "production")]);
     server.user("ann").create("a").await;
     server.get("/ready").await.expect(200);
@@ -87,7 +87,7 @@ async fn the_secret_is_the_one_that_was_set(store: Store) {
 async fn a_small_cache_forgets_nobody(store: Store) {
     const ROUNDS: usize = 4;
     const EACH: usize = 5;
-    // One MiB holds the tasks of a few of these users only: they push one another out all the time.
+    // One MiB holds the tasks of only a few of these users: they evict each other all the time.
     let server = Server::with(&store, &[("CACHE_MAX_BYTES", "1048576")]);
     let description = "x".repeat(2000);
     let users = (0..60).map(|number| {
@@ -105,7 +105,7 @@ async fn a_small_cache_forgets_nobody(store: Store) {
         }
     });
     let users: Vec<_> = stream::iter(users).buffer_unordered(24).collect().await;
-    // Some have been dropped indeed, or nothing is proved.
+    // Some users were evicted indeed; otherwise this proves nothing.
     let lanes = lanes_in_memory(&server).await;
     assert!(lanes < 60, "{lanes} users are in memory");
     for user in users {
@@ -137,14 +137,14 @@ async fn a_second_process_on_one_file_is_refused_on_sqlite() {
     let second = run(store.dir(), &[], &variables);
     assert_ne!(second.code, 0, "{second:?}");
     assert!(second.stderr.contains("process") || second.stderr.contains("lock"), "{second:?}");
-    // The first one never noticed.
+    // The first one is not affected.
     assert_eq!(server.user("ann").list().await.len(), 1);
     server.user("ann").create("b").await;
     server.stop();
     Server::start(&store).stop();
 }
 
-/// Values that are wrong, and a word of what is allowed.
+/// Wrong values, and a word of the message that says what is allowed.
 const WRONG: [(&str, &str, &str); 49] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
@@ -204,7 +204,7 @@ fn start(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Finished
     run(dir, arguments, &all)
 }
 
-/// What is wrong with the way a start was refused: it must be one line that holds all of `parts`.
+/// What is wrong with a refusal to start: it must be one line that contains all of `parts`.
 fn complaint(finished: &Finished, parts: &[&str]) -> Option<String> {
     let lines: Vec<_> = finished.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
     let said = format!("{}{}", finished.stderr, finished.stdout);
@@ -268,14 +268,14 @@ fn an_env_file_that_cannot_be_read_is_named_and_not_shown() {
 }
 
 #[test]
-fn nothing_is_made_by_a_start_that_is_refused() {
+fn a_refused_start_creates_nothing() {
     let dir = tempfile::tempdir().unwrap();
     assert_refused(&run(dir.path(), &[], &[("PORT", "x")]), &["PORT"]);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn production_needs_a_secret_that_is_one() {
+fn production_needs_a_strong_secret() {
     let dir = tempfile::tempdir().unwrap();
     let production = [("PORT", "0"), ("ENVIRONMENT", "production")];
     assert_refused(&run(dir.path(), &[], &production), &["BETTER_AUTH_SECRET"]);
@@ -290,7 +290,7 @@ fn production_needs_a_secret_that_is_one() {
 }
 
 #[test]
-fn production_refuses_every_origin_at_once() {
+fn production_refuses_the_wildcard_origin() {
     let dir = tempfile::tempdir().unwrap();
     for origins in ["*", "https://app.example,*", "*,https://app.example"] {
         let finished = start(dir.path(), &[], &[("ENVIRONMENT", "production"), ("ALLOWED_ORIGINS", origins)]);
@@ -301,10 +301,10 @@ fn production_refuses_every_origin_at_once() {
 #[test]
 fn a_store_out_of_reach_is_named_without_its_password() {
     let dir = tempfile::tempdir().unwrap();
-    // Nobody listens there: the port was just given back.
+    // Nothing listens there: the port was just released.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("postgres://ann:hunter2@{free}/tasks");
-    // At the same time, since each waits a while for the database to come.
+    // In parallel, since each waits a while for the database.
     let both = std::thread::scope(|scope| {
         let start = |command: &'static [&str]| start(dir.path(), command, &[("DATABASE_URL", &url)]);
         [&[][..], &["migrate"]]

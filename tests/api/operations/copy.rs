@@ -1,4 +1,4 @@
-//! `tasklane copy`: all users move from one store to another, and clients notice nothing but the address.
+//! `tasklane copy`: all users move from one store to another; only the address changes for clients.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -15,14 +15,14 @@ use crate::support::{Kind, Server, Store, User, id, send, tokens};
 
 const SECRET: [(&str, &str); 1] = [("BETTER_AUTH_SECRET", tokens::SECRET)];
 
-/// Between two looks at something that comes by itself.
+/// The pause between two polls.
 const MOMENT: Duration = Duration::from_millis(2);
 
 fn copy(from: &Store, to: &Store) -> Finished {
     run(from.dir(), &["copy", "--from", from.url(), "--to", to.url()], &SECRET)
 }
 
-/// Copies, which must succeed with a table that holds these lines.
+/// Copies, which must succeed and print a table with these lines.
 #[track_caller]
 fn copied(from: &Store, to: &Store, lines: &[&str]) {
     let finished = copy(from, to);
@@ -30,17 +30,17 @@ fn copied(from: &Store, to: &Store, lines: &[&str]) {
     for line in lines.iter().chain(&["All of it was read back from both stores and is the same."]) {
         assert!(finished.stdout.contains(line), "{line}: {finished:?}");
     }
-    assert_eq!(finished.stderr, "", "no bar where stderr is no terminal");
+    assert_eq!(finished.stderr, "", "no progress bar where stderr is not a terminal");
 }
 
-/// A create with an idempotency key: its answer, whenever it is sent.
+/// Sends a create with an idempotency key and returns its answer, which is always the same.
 async fn create_once(user: &User) -> Value {
     let body = json!({"title": "once", "tags": ["työ"], "priority": "high", "due_date": "2026-12-24"});
     let request = user.request(Method::POST, "/tasks").header("idempotency-key", "only once");
     send(request.json(&body)).await.expect(201).json()
 }
 
-/// All that a client can be told of a user.
+/// Everything that a client can read of a user.
 async fn seen(user: &User) -> Vec<(u16, String, Vec<(String, String)>)> {
     let mut all = Vec::new();
     for path in ["/tasks", "/tasks?completed=true&limit=2", "/changes?since=0", "/changes?since=4"] {
@@ -50,7 +50,8 @@ async fn seen(user: &User) -> Vec<(u16, String, Vec<(String, String)>)> {
     all
 }
 
-/// `ann`, who has done everything; `bob`, whose deletions are forgotten; an odd subject; one who erased all.
+/// `ann`, with every kind of data; `bob`, whose deletions are forgotten; an odd subject; a user who was
+/// erased.
 async fn settle(store: &Store) {
     let server = Server::start(store);
     let bob = server.user("bob");
@@ -81,7 +82,7 @@ async fn settle(store: &Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn from_sqlite_to_postgres_and_back_clients_see_what_they_saw() {
+async fn clients_see_the_same_after_a_copy_from_sqlite_to_postgres_and_back() {
     const USERS: [&str; 4] = ["ann", "bob", "auth0|7 x", "cy"];
     needs!(Postgres);
     let stores =
@@ -94,32 +95,32 @@ async fn from_sqlite_to_postgres_and_back_clients_see_what_they_saw() {
     for store in &stores {
         let server = Server::start(store);
         let once = create_once(&server.user("ann")).await;
-        let mut told = Vec::new();
+        let mut views = Vec::new();
         for user in USERS {
-            told.push(seen(&server.user(user)).await);
+            views.push(seen(&server.user(user)).await);
         }
-        assert_eq!(told[0][2].0, 200);
-        assert_eq!(told[1][2].0, 410, "what bob deleted is forgotten everywhere");
-        // The tag that a client has from the old store holds in the new one.
+        assert_eq!(views[0][2].0, 200);
+        assert_eq!(views[1][2].0, 410, "what bob deleted is forgotten everywhere");
+        // An ETag from the old store is valid in the new one.
         let list = server.user("ann").get("/tasks").await;
         let tag = list.header("etag").unwrap().to_owned();
         let request = server.user("ann").request(Method::GET, "/tasks").header("if-none-match", tag);
         send(request).await.expect(304);
-        all.push((once, told));
+        all.push((once, views));
         server.stop();
     }
     assert_eq!(all[0], all[1]);
     assert_eq!(all[1], all[2]);
     let looked = run(stores[1].dir(), &["check", "--database-url", stores[1].url()], &SECRET);
     assert_eq!(looked.code, 0, "{looked:?}");
-    // Writes go on at the next seq.
+    // Writes continue at the next seq.
     let server = Server::start(&stores[2]);
     let ann = server.user("ann");
     let seq = ann.seq().await;
     assert_eq!(ann.create("next").await["version"], seq + 1);
 }
 
-/// Makes many users in a SQLite store, more than is written at a time, and says their ids in order.
+/// Makes many users in a SQLite store, more than one batch of the copy, and returns their ids in order.
 fn crowd(store: &Store, users: usize) -> Vec<Uuid> {
     let migrated = run(store.dir(), &["migrate", "--database-url", store.url()], &SECRET);
     assert_eq!(migrated.code, 0, "{migrated:?}");
@@ -150,7 +151,7 @@ fn start_copy(from: &Store, to: &Store) -> Process {
     Process::start(from.dir(), &["copy", "--from", from.url(), "--to", to.url()], &SECRET)
 }
 
-/// A connection of the test's own.
+/// A connection for the test itself.
 async fn connect(store: &Store) -> Client {
     let (client, connection) = tokio_postgres::connect(store.url(), NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -161,8 +162,9 @@ async fn number(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
-/// Begins to make the last of these users in PostgreSQL, which a copy has to wait for; then starts a copy and waits
-/// until it does. Gives the copy, the connection that holds it up, and how many users have arrived.
+/// Begins to insert the last of these users in PostgreSQL, so that a copy has to wait for it; then starts a
+/// copy and waits until it is blocked. Returns the copy, the blocking connection, and how many users have
+/// arrived.
 async fn copy_held_up(from: &Store, to: &Store, ids: &[Uuid]) -> (Process, Client, i64) {
     let migrated = run(to.dir(), &["migrate", "--database-url", to.url()], &SECRET);
     assert_eq!(migrated.code, 0, "{migrated:?}");
@@ -182,27 +184,27 @@ async fn copy_held_up(from: &Store, to: &Store, ids: &[Uuid]) -> (Process, Clien
         assert!(copying.runs(), "{:?}", copying.output.lines());
         tokio::time::sleep(MOMENT).await;
     }
-    panic!("the copy does not come to the last user");
+    panic!("the copy does not reach the last user");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_to_postgres_killed_in_the_middle_is_taken_up_by_the_same_command() {
+async fn a_copy_to_postgres_killed_in_the_middle_is_continued_by_the_same_command() {
     needs!(Postgres);
     let (from, to) = (Store::new(Kind::Sqlite).await, Store::new(Kind::Postgres).await);
     let ids = crowd(&from, 60);
     let (mut copying, holder, arrived) = copy_held_up(&from, &to, &ids).await;
     copying.kill();
-    // A user is there wholly or not at all.
+    // Each user has arrived completely or not at all.
     let partial =
         "SELECT count(*) FROM users u WHERE (SELECT count(*) FROM tasks WHERE user_id = u.id) <> 60";
-    assert_eq!(number(&holder, partial).await, 1, "the test's own");
+    assert_eq!(number(&holder, partial).await, 1, "only the test's own user");
     holder.batch_execute("ROLLBACK").await.unwrap();
     let there = format!("users       60, {arrived} of them there before");
     copied(&from, &to, &[&there, "tasks       3600"]);
     copied(&from, &to, &["users       60, 60 of them there before", "tasks       3600"]);
 }
 
-/// Answers with one number.
+/// Runs a query that returns one number.
 fn ask(path: &Path, sql: &str) -> rusqlite::Result<i64> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(PATIENCE)?;
@@ -210,16 +212,16 @@ fn ask(path: &Path, sql: &str) -> rusqlite::Result<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_to_sqlite_killed_in_the_middle_is_taken_up_by_the_same_command() {
+async fn a_copy_to_sqlite_killed_in_the_middle_is_continued_by_the_same_command() {
     let from = Store::new(Kind::Sqlite).await;
     crowd(&from, 200);
-    // A kill may come too late; hardly five times.
+    // A kill may come too late, but hardly five times.
     for _ in 0..5 {
         let to = Store::new(Kind::Sqlite).await;
         let path = to.dir().join("tasklane.db");
         let users = || ask(&path, "SELECT count(*) FROM users");
         let mut copying = start_copy(&from, &to);
-        // Until the first have arrived there may be no table, nor a file.
+        // Until the first users have arrived there may be no table, nor a file.
         while copying.runs() && users().unwrap_or(0) == 0 {
             sleep(MOMENT);
         }
@@ -234,7 +236,7 @@ async fn a_copy_to_sqlite_killed_in_the_middle_is_taken_up_by_the_same_command()
         let there = format!("users       200, {arrived} of them there before");
         return copied(&from, &to, &[&there, "tasks       12000"]);
     }
-    panic!("five copies were at their end before they could be killed");
+    panic!("five copies finished before they could be killed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -245,15 +247,18 @@ async fn a_source_that_is_written_meanwhile_makes_the_copy_fail_and_say_what_to_
     copied(&from, &between, &[]);
     let to = Store::new(Kind::Postgres).await;
     let (mut copying, holder, _) = copy_held_up(&between, &to, &ids).await;
-    // A service that starts in spite of the copy cannot be kept out: its writes are found in the end.
+    // A service that starts during the copy cannot be prevented: the final comparison finds its writes.
     let server = Server::start(&between);
     server.user(&ids[0].to_string()).create("late secret").await;
     server.user("a new one").create("late secret").await;
     holder.batch_execute("ROLLBACK").await.unwrap();
     assert!(!copying.wait().success());
-    let told = copying.output.stderr().join("\n");
-    assert!(told.contains("2 users are not the same") && told.contains("stop it, and copy again"), "{told}");
-    assert!(!told.contains("secret") && copying.output.stdout().is_empty(), "{told}");
+    let message = copying.output.stderr().join("\n");
+    assert!(
+        message.contains("2 users are not the same") && message.contains("stop it, and copy again"),
+        "{message}"
+    );
+    assert!(!message.contains("secret") && copying.output.stdout().is_empty(), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -285,7 +290,7 @@ async fn a_database_that_is_served_is_copied_neither_from_nor_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_went_its_own_way_is_refused_and_left_as_it_is() {
+async fn a_target_that_differs_is_refused_and_left_as_it_is() {
     needs!(Postgres);
     for (one, other) in [(Kind::Sqlite, Kind::Postgres), (Kind::Postgres, Kind::Sqlite)] {
         let (from, to) = (Store::new(one).await, Store::new(other).await);
@@ -301,9 +306,9 @@ async fn a_target_that_went_its_own_way_is_refused_and_left_as_it_is() {
         source.stop();
         let refused = copy(&from, &to);
         assert_ne!(refused.code, 0, "{refused:?}");
-        let told = "holds 1 user whose data differ from the source's (1 of them newer than there)";
+        let message = "holds 1 user whose data differ from the source's (1 of them newer than there)";
         assert!(
-            refused.stderr.contains(told) && refused.stderr.contains("nothing was written"),
+            refused.stderr.contains(message) && refused.stderr.contains("nothing was written"),
             "{refused:?}"
         );
         for name in ["ann", "dan", "secret"] {
@@ -359,8 +364,8 @@ async fn what_cannot_be_copied_is_refused_in_a_sentence_without_a_password() {
         assert!(!refused.stderr.contains("hunter2") && refused.stderr.lines().count() == 1, "{refused:?}");
     }
     let left: Vec<_> = std::fs::read_dir(nobody.dir()).unwrap().collect();
-    assert!(left.is_empty(), "a refused copy makes nothing: {left:?}");
-    // Without the one or the other there is nothing to do; the environment may hold both, as `ps` shows no password then.
+    assert!(left.is_empty(), "a refused copy creates nothing: {left:?}");
+    // Both are needed; the environment may hold both, so that `ps` shows no password.
     assert_ne!(run(nobody.dir(), &["copy", "--from", file], &SECRET).code, 0);
     let variables = [SECRET[0], ("COPY_FROM", file), ("COPY_TO", empty)];
     let finished = run(nobody.dir(), &["copy"], &variables);

@@ -1,4 +1,4 @@
-//! Cross-origin calls: listed origins only, with credentials, and able to read what they need.
+//! Cross-origin calls: only listed origins, with credentials, and with the headers they need to read.
 
 use reqwest::header::{CONTENT_TYPE, ORIGIN};
 use reqwest::{Method, RequestBuilder};

@@ -1,4 +1,4 @@
-//! The log: enough to find a request again, nothing that is private.
+//! The log: enough to find a request, and nothing private.
 
 use jsonwebtoken::Algorithm;
 use reqwest::Method;
@@ -11,18 +11,18 @@ on_both_stores!(
     development_logs_one_line_per_request,
     production_logs_json_and_only_problems,
     production_logs_every_request_when_asked_to,
-    a_log_line_names_the_trace_its_request_is_a_part_of,
+    a_log_line_names_its_requests_trace,
     a_refused_token_is_always_logged_with_its_reason,
     an_attempt_on_another_user_is_always_logged,
     no_log_line_holds_a_token_a_title_or_a_query,
 );
 
-/// A subject that is the user's id as the store has it, too.
+/// A subject that is a UUID, and so the user's id in the store, too.
 const ANN: &str = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
 
 const PRODUCTION: (&str, &str) = ("ENVIRONMENT", "production");
 
-/// A call whose request id is the caller's choice.
+/// A call with a chosen request id.
 async fn named(user: &User, request_id: &str, method: Method, path: &str) -> u16 {
     send(user.request(method, path).header("X-Request-Id", request_id)).await.status
 }
@@ -52,7 +52,7 @@ async fn development_logs_one_line_per_request(store: Store) {
     }
 }
 
-async fn a_log_line_names_the_trace_its_request_is_a_part_of(store: Store) {
+async fn a_log_line_names_its_requests_trace(store: Store) {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let server = Server::with(&store, &[PRODUCTION, ("LOG_REQUESTS", "all")]);
     let ann = server.user("ann");
@@ -62,7 +62,7 @@ async fn a_log_line_names_the_trace_its_request_is_a_part_of(store: Store) {
     };
     traced("right", format!("00-{TRACE}-00f067aa0ba902b7-01")).await.expect(200);
     assert_eq!(fields(&server.log_line(&["\"right\""]))["trace_id"], TRACE);
-    // One that is not of the form is no reason to refuse anything, and is not repeated.
+    // A malformed one is ignored and not logged.
     traced("wrong", format!("00-{TRACE}-00f067aa0ba902b7-01-more")).await.expect(200);
     assert_eq!(fields(&server.log_line(&["\"wrong\""])).get("trace_id"), None);
 }
@@ -80,7 +80,11 @@ async fn production_logs_json_and_only_problems(store: Store) {
     for line in &lines {
         assert!(fields(line)["level"].is_string(), "{line}");
     }
-    assert!(server.output().stdout().is_empty(), "production greets nobody: {:?}", server.output().stdout());
+    assert!(
+        server.output().stdout().is_empty(),
+        "production prints no greeting: {:?}",
+        server.output().stdout()
+    );
 }
 
 async fn production_logs_every_request_when_asked_to(store: Store) {
@@ -155,7 +159,7 @@ async fn no_log_line_holds_a_token_a_title_or_a_query(store: Store) {
         let claims = ann.token.split('.').nth(1).unwrap();
         for line in server.output().lines() {
             for private in ["private", signature, claims, tokens::SECRET] {
-                // The greeting's own token and secret hint are no log.
+                // The greeting, with its token and a hint on the secret, is not part of the log.
                 assert!(!line.text().contains(private), "{private} is in {line:?}");
             }
         }

@@ -14,7 +14,7 @@ on_both_stores!(
     what_is_measured_is_what_happened,
 );
 
-/// What a dashboard may rely on.
+/// The metrics that a dashboard may rely on.
 const NAMES: [&str; 11] = [
     "tasklane_http_requests_total{",
     "tasklane_http_request_duration_seconds_bucket{",
@@ -29,7 +29,7 @@ const NAMES: [&str; 11] = [
     "tasklane_store_connections ",
 ];
 
-/// Makes calls of every kind, and gives what must never be seen in a metric.
+/// Makes calls of every kind, and returns what no metric may contain.
 async fn traffic(server: &Server) -> Vec<String> {
     let subject = "user-3fd1c2";
     let user = server.user_with_email(subject, "seen@example.com");
@@ -46,7 +46,7 @@ async fn traffic(server: &Server) -> Vec<String> {
     words.into_iter().map(str::to_owned).chain([user.token]).collect()
 }
 
-/// Checks that every line is one Prometheus can read, and that none holds any of `private`.
+/// Checks that Prometheus can read every line, and that none contains any of `private`.
 fn check(text: &str, private: &[String]) {
     let samples: Vec<_> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     for line in &samples {
@@ -57,7 +57,7 @@ fn check(text: &str, private: &[String]) {
         assert!(!name.is_empty() && name.chars().all(legal), "no name: {line}");
     }
     for word in private {
-        assert!(!text.contains(word.as_str()), "the metrics tell {word}");
+        assert!(!text.contains(word.as_str()), "the metrics contain {word}");
     }
     assert!(
         samples.iter().any(|line| line.contains("tasks/{")),
@@ -100,7 +100,7 @@ async fn metrics_can_have_a_listener_of_their_own(store: Store) {
         let metrics = send(server.http().get(format!("http://{address}/metrics"))).await.expect(200);
         check(&metrics.text(), &private);
         server.get("/metrics").await.expect_error(404, "NOT_FOUND");
-        // And nothing else is served there.
+        // Nothing else is served there.
         let tasks = send(server.http().get(format!("http://{address}/api/me/tasks"))).await;
         assert_eq!(tasks.status, 404, "{}", tasks.text());
         server.stop();
@@ -119,7 +119,7 @@ async fn what_is_measured_is_what_happened(store: Store) {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
-    // Gauges may be taken every few seconds only.
+    // Gauges may be updated only every few seconds.
     let mut text = String::new();
     for _ in 0..600 {
         text = server.get("/metrics").await.expect(200).text();
@@ -144,8 +144,7 @@ async fn what_is_measured_is_what_happened(store: Store) {
     assert!(measured(&text, "tasklane_store_connections ") >= 1.0, "{text}");
 }
 
-/// An address nobody listens on. Another process may take it before the server does; then the start
-/// fails and says so.
+/// A free address. If another process takes it before the server does, the start fails and says so.
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

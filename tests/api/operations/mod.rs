@@ -1,10 +1,10 @@
-//! What whoever runs the service sees and sets.
+//! What an operator sees and sets.
 //!
 //! - `health`: `/health` and `/ready`
 //! - `metrics`: `/metrics`
-//! - `logs`: what a log line holds, and what none holds
+//! - `logs`: what a log line contains, and what none contains
 //! - `server_timing`: `Server-Timing` on answers to writes
-//! - `tracing`: what a collector is told (feature `otlp`)
+//! - `tracing`: what a collector receives (feature `otlp`)
 //! - `cors`: calls from other origins
 //! - `tls`: HTTPS without a proxy
 //! - `configuration`: settings, right and wrong

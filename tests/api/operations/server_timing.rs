@@ -1,4 +1,4 @@
-//! `Server-Timing`: every answer to a write says how long it waited and how long its commit took, and pages of
+//! `Server-Timing`: every answer to a write says how long it waited and how long its commit took. Pages of
 //! listed origins may read it.
 
 use reqwest::Method;
@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::support::{Answer, Server, Store, on_both_stores, send};
 
 on_both_stores!(
-    a_write_tells_its_queue_and_its_commit_and_a_read_neither,
+    a_write_gives_its_queue_and_commit_times_and_a_read_neither,
     a_page_of_a_listed_origin_alone_may_see_the_times,
 );
 
-/// The metrics of the header, in milliseconds, in their order (W3C Server Timing, section 2).
+/// The header's metrics in milliseconds, in their order (W3C Server Timing, section 2).
 fn metrics(answer: &Answer) -> Vec<(String, f64)> {
     let header = answer.header("server-timing").unwrap_or_default();
     let metrics = header.split(", ").filter(|metric| !metric.is_empty()).map(|metric| {
@@ -28,7 +28,7 @@ fn names(answer: &Answer) -> Vec<String> {
     metrics(answer).into_iter().map(|(name, _)| name).collect()
 }
 
-async fn a_write_tells_its_queue_and_its_commit_and_a_read_neither(store: Store) {
+async fn a_write_gives_its_queue_and_commit_times_and_a_read_neither(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let made = ann.post(&json!({"title": "a"})).await.expect(201);
@@ -42,7 +42,7 @@ async fn a_write_tells_its_queue_and_its_commit_and_a_read_neither(store: Store)
         &ann.erase().await.expect(204),
     ] {
         assert_eq!(names(answer), ["queue", "commit"], "{answer:?}");
-        assert!(metrics(answer)[1].1 > 0.0, "no commit takes no time: {answer:?}");
+        assert!(metrics(answer)[1].1 > 0.0, "a commit takes some time: {answer:?}");
         assert_eq!(answer.header("timing-allow-origin"), None);
     }
     let refused = ann.delete(&id).await.expect(404);

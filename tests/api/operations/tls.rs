@@ -1,4 +1,5 @@
-//! HTTPS without a proxy: who trusts the certificate gets in, in HTTP/1.1; wrong files stop the start.
+//! HTTPS without a proxy: clients that trust the certificate are served, in HTTP/1.1; wrong files stop the
+//! start.
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use reqwest::{Certificate, Client};
 use crate::support::command::{Line, PATIENCE, Process, run};
 use crate::support::{Kind, Store, raw, tokens};
 
-/// Writes a certificate for 127.0.0.1 and its key; gives the certificate.
+/// Writes a certificate for 127.0.0.1 and its key, and returns the certificate.
 fn make_files(store: &Store) -> String {
     let pair =
         rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
@@ -49,8 +50,11 @@ async fn https_is_served_to_those_who_trust_the_certificate() {
     }
     assert_eq!(trusting.get(&url).send().await.unwrap().status(), 401);
     let stranger = Client::builder().no_proxy().build().unwrap();
-    assert!(stranger.get(&url).send().await.is_err(), "a client that trusts nobody's certificate got in");
-    // Plain HTTP, and bytes that are no handshake, are not answered; the next client is.
+    assert!(
+        stranger.get(&url).send().await.is_err(),
+        "a client that does not trust the certificate was served"
+    );
+    // Plain HTTP and bytes that are not a handshake get no answer; the next client does.
     for bytes in ["GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02", "garbage"] {
         assert_eq!(raw::status(&raw::exchange(&address, bytes).await), None);
     }
@@ -77,7 +81,7 @@ async fn wrong_files_stop_the_start_and_the_key_is_not_shown() {
         wrong.retain(|(name, _)| !name.starts_with("TLS"));
         wrong.extend([("TLS_CERT", certificate), ("TLS_KEY", key)]);
         let finished = run(store.dir(), &[], &wrong);
-        assert_ne!(finished.code, 0, "{certificate} and {key} were taken");
+        assert_ne!(finished.code, 0, "{certificate} and {key} were accepted");
         assert!(finished.stderr.contains(name), "{certificate}, {key}: {finished:?}");
         let secret = other.lines().nth(1).unwrap();
         assert!(!finished.stderr.contains(&secret[..20]), "{finished:?}");

@@ -1,4 +1,4 @@
-//! The feature `otlp`: what a collector is told of requests, and what it is not.
+//! The feature `otlp`: what a collector receives of requests, and what it does not.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,13 +13,13 @@ use crate::support::{Server, Store, on_both_stores, send, tokens};
 
 on_both_stores!(
     a_request_is_a_span_below_its_callers_and_a_writes_queue_and_commit_are_spans_below_it,
-    a_collector_that_is_away_harms_no_request,
+    an_unreachable_collector_harms_no_request,
 );
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// A collector on loopback: it takes everything, and keeps the bodies sent to `/v1/traces`.
+/// A collector on loopback: it accepts everything and keeps the bodies sent to `/v1/traces`.
 struct Collector {
     address: SocketAddr,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -40,7 +40,7 @@ impl Collector {
     }
 }
 
-/// Takes the requests of one connection.
+/// Reads the requests of one connection.
 fn take(socket: TcpStream, bodies: &Mutex<Vec<Vec<u8>>>) {
     let mut reader = BufReader::new(socket.try_clone().unwrap());
     let mut socket = socket;
@@ -82,7 +82,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
     panic!("a number of more than ten bytes");
 }
 
-/// The fields of a message, by their numbers.
+/// The fields of a message, with their numbers.
 fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
@@ -135,18 +135,18 @@ fn attributes(message: &[u8], place: u64) -> Vec<(String, String)> {
         .into_iter()
         .map(|pair| {
             let value = all(pair, 2).concat();
-            let told = match fields(&value).remove(0) {
+            let value = match fields(&value).remove(0) {
                 (_, Field::Number(number)) => number.to_string(),
                 (_, Field::Bytes(bytes)) => String::from_utf8(bytes.to_vec()).unwrap(),
             };
-            (text(pair, 1), told)
+            (text(pair, 1), value)
         })
         .collect();
     attributes.sort();
     attributes
 }
 
-/// What matters here of OTLP's `Span`.
+/// The parts of OTLP's `Span` that matter here.
 #[derive(Debug)]
 struct Span {
     trace: String,
@@ -182,8 +182,8 @@ fn spans(request: &[u8]) -> Vec<Span> {
     spans
 }
 
-fn pairs(told: &[(String, String)]) -> Vec<(&str, &str)> {
-    told.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+fn pairs(attributes: &[(String, String)]) -> Vec<(&str, &str)> {
+    attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 async fn a_request_is_a_span_below_its_callers_and_a_writes_queue_and_commit_are_spans_below_it(
@@ -204,7 +204,7 @@ async fn a_request_is_a_span_below_its_callers_and_a_writes_queue_and_commit_are
     let create =
         create.header("traceparent", format!("00-{TRACE}-{CALLER}-01")).header("x-request-id", "of-ann");
     send(create.header("tracestate", "vendor=x")).await.expect(201);
-    // Whose caller does not record is not recorded; whose caller says nothing has a trace of its own.
+    // A request whose caller does not record is not recorded; without a caller's trace it begins its own.
     let silent = format!("00-{}-{CALLER}-00", "e".repeat(32));
     send(ann.request(Method::GET, "/summary").header("traceparent", silent)).await.expect(200);
     let search = format!("/tasks?search={}", SECRETS[2].replace(' ', "+"));
@@ -214,7 +214,7 @@ async fn a_request_is_a_span_below_its_callers_and_a_writes_queue_and_commit_are
     let line = server.log_line(&["of-ann", TRACE]);
     assert!(line.contains("trace_id"), "{line}");
     let output = Arc::clone(server.output());
-    // What has not been sent yet is sent at the end.
+    // Pending spans are sent at the end.
     server.stop();
 
     let bodies = collector.bodies.lock().unwrap();
@@ -227,12 +227,12 @@ async fn a_request_is_a_span_below_its_callers_and_a_writes_queue_and_commit_are
     };
     let post = find("POST /api/{user_id}/tasks");
     assert_eq!((post.trace.as_str(), post.parent.as_str(), post.kind), (TRACE, CALLER, 2));
-    let told = [
+    let expected = [
         ("http.request.method", "POST"),
         ("http.response.status_code", "201"),
         ("http.route", "/api/{user_id}/tasks"),
     ];
-    assert_eq!(pairs(&post.attributes), told);
+    assert_eq!(pairs(&post.attributes), expected);
     let service = pairs(&post.service);
     assert!(service.contains(&("service.name", "tasks of a test")), "{service:?}");
     let (queue, commit) = (find("queue"), find("commit"));
@@ -247,17 +247,17 @@ async fn a_request_is_a_span_below_its_callers_and_a_writes_queue_and_commit_are
     assert!(spans.iter().all(|span| span.name != "GET /api/{user_id}/summary"), "{spans:#?}");
     assert!(
         output.lines().iter().any(|line| line.text().contains(&own.trace)),
-        "the log does not know {own:?}"
+        "the log does not contain {own:?}"
     );
     for secret in SECRETS.into_iter().chain([ann.token.as_str()]) {
         for form in [secret.to_owned(), secret.replace(' ', "+"), secret.replace(' ', "-")] {
             let within = |body: &Vec<u8>| body.windows(form.len()).any(|part| part == form.as_bytes());
-            assert!(!bodies.iter().any(within), "a span holds {form}");
+            assert!(!bodies.iter().any(within), "a span contains {form}");
         }
     }
 }
 
-async fn a_collector_that_is_away_harms_no_request(store: Store) {
+async fn an_unreachable_collector_harms_no_request(store: Store) {
     let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let endpoint = format!("http://{nobody}");
     let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
@@ -271,7 +271,7 @@ async fn a_collector_that_is_away_harms_no_request(store: Store) {
 }
 
 #[test]
-fn a_collector_that_cannot_be_one_stops_the_start() {
+fn an_invalid_collector_address_stops_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let settings = [
         ("PORT", "0"),

@@ -38,7 +38,7 @@ impl Answer {
         self
     }
 
-    /// The answer without what differs between any two answers.
+    /// The answer without the parts that differ between any two answers.
     pub fn comparable(&self) -> (u16, String, Vec<(String, String)>) {
         let headers =
             self.headers.iter().filter(|(name, _)| !matches!(name.as_str(), "date" | "server-timing"));
@@ -60,7 +60,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
 
-    /// A header, if it is there once and is text.
+    /// A header, if it occurs once and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().ok()?;
@@ -99,7 +99,7 @@ impl Answer {
         fields
     }
 
-    /// Checks an error in everything the contract fixes, and gives it back.
+    /// Checks everything that the contract fixes of an error, and returns it.
     #[track_caller]
     pub fn expect_error(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status, self.code().as_str()), (status, code), "the answer: {}", self.text());
@@ -114,7 +114,7 @@ impl Answer {
         }
         assert_eq!(error["request_id"].as_str(), self.header("x-request-id"), "the answer: {self:?}");
         match code {
-            "VALIDATION_ERROR" => assert!(!self.bad_fields().is_empty(), "which field? {error}"),
+            "VALIDATION_ERROR" => assert!(!self.bad_fields().is_empty(), "no field is named: {error}"),
             "NOT_FOUND" | "UNAUTHORIZED" => assert!(error["error"]["details"].is_null(), "details: {error}"),
             _ => {}
         }
@@ -139,7 +139,7 @@ impl Answer {
         answer
     }
 
-    /// Checks the one answer to a task that is not there, and to one that is not the caller's.
+    /// Checks the answer to a missing task, which another user's task gets, too.
     #[track_caller]
     pub fn expect_no_task(self) -> Self {
         self.expect_message(404, "NOT_FOUND", "Task not found")

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::try_send;
 use super::{Answer, Server, send};
 
-/// What needs no escape in a path (RFC 3986, unreserved).
+/// All but the characters that need no escape in a path (RFC 3986, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A user with a token, on one server.
@@ -22,7 +22,7 @@ pub struct User {
 }
 
 impl User {
-    /// A user of `server`; the token may say something else than the subject.
+    /// A user of `server`; the token may name another subject.
     pub fn new(server: &Server, subject: &str, token: String) -> Self {
         let base = format!("{}/api/{}", server.origin(), utf8_percent_encode(subject, ESCAPED));
         Self { subject: subject.to_owned(), token, base, http: server.http() }
@@ -38,7 +38,7 @@ impl User {
         self.try_call(method, path, body).await.expect("no answer")
     }
 
-    /// Any call, where the server may be on its way out.
+    /// Any call, where the server may be stopping.
     pub async fn try_call(
         &self,
         method: Method,
@@ -73,7 +73,7 @@ impl User {
         send(self.request(Method::PATCH, &format!("/tasks/{id}")).json(body)).await
     }
 
-    /// Ticks or unticks a task; with no wish it flips.
+    /// Completes or reopens a task; without a value it flips.
     pub async fn complete(&self, id: &str, completed: Option<bool>) -> Answer {
         let request = self.request(Method::PATCH, &format!("/tasks/{id}/complete"));
         send(match completed {
@@ -88,7 +88,7 @@ impl User {
         send(self.request(Method::DELETE, &format!("/tasks/{id}"))).await
     }
 
-    /// DELETE of all the user has, confirmed.
+    /// DELETE of all the user's data, confirmed.
     pub async fn erase(&self) -> Answer {
         send(self.request(Method::DELETE, "").header("x-confirm-delete", &self.subject)).await
     }
@@ -98,12 +98,12 @@ impl User {
         self.get(&format!("/tasks/{id}")).await
     }
 
-    /// Makes a task, which must succeed.
+    /// Creates a task, which must succeed.
     pub async fn create(&self, title: &str) -> Value {
         self.post(&json!({"title": title})).await.expect(201).json()
     }
 
-    /// The whole list, which must be right in itself.
+    /// The whole list, which is checked to be consistent.
     pub async fn list(&self) -> Vec<Value> {
         let list = self.get("/tasks").await.expect(200).json();
         let tasks = list["tasks"].as_array().unwrap().clone();

@@ -1,4 +1,4 @@
-//! A PostgreSQL cluster of a test's own, to be killed and brought back.
+//! A PostgreSQL cluster for one test, which can kill and restart it.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A running cluster in a folder of its own. Dropping it stops it.
+/// A running cluster in its own folder. Dropping it stops it.
 pub struct Cluster {
     dir: PathBuf,
-    /// The folder it is in, if that is its own.
+    /// Its folder, if it was made for it.
     own: Option<TempDir>,
     /// A superuser's URL to its `postgres` database.
     pub url: String,
@@ -29,14 +29,14 @@ impl Cluster {
         cluster
     }
 
-    /// Makes and starts a cluster in a folder of the caller's, which everybody must get through to.
+    /// Makes and starts a cluster in this folder, which every user of the machine must be able to enter.
     pub fn at(dir: &Path, settings: &[&str]) -> Self {
         let url = script("start", dir, settings);
         assert!(url.starts_with("postgres"), "scripts/postgres start must print the URL; it printed {url:?}");
         Self { dir: dir.to_owned(), own: None, url }
     }
 
-    /// Makes a standby of it, in a folder of its own.
+    /// Makes a standby of it, in another folder.
     pub fn standby(&self) -> Self {
         let dir = enterable();
         let place = dir.path().join("cluster");
@@ -54,7 +54,7 @@ impl Cluster {
         script("kill", &self.dir, &[]);
     }
 
-    /// Stops it and brings it back as a standby that is promoted at once: the same data on the next timeline.
+    /// Restarts it as a standby that is promoted at once: the same data on the next timeline.
     pub async fn promote(&self) {
         let dir = &self.dir;
         script("stop", dir, &[]);
@@ -66,7 +66,7 @@ impl Cluster {
         self.run("SELECT pg_promote()").await;
     }
 
-    /// Brings it back on the same port with the same data.
+    /// Restarts it on the same port with the same data.
     pub fn restart(&self) {
         script("restart", &self.dir, &[]);
     }
@@ -78,7 +78,7 @@ impl Drop for Cluster {
     }
 }
 
-/// PostgreSQL may have to run as another user, who must get through to its folder.
+/// A folder that other users can enter: PostgreSQL may have to run as another user.
 fn enterable() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -93,7 +93,7 @@ fn path() -> PathBuf {
 fn script(action: &str, dir: &Path, more: &[&str]) -> String {
     let path = path();
     let output = Command::new(&path).arg(action).arg(dir).args(more).output().unwrap_or_else(|error| {
-        panic!("{} does not run ({error}); set TEST_POSTGRES_SCRIPT to scripts/postgres", path.display())
+        panic!("cannot run {} ({error}); set TEST_POSTGRES_SCRIPT to scripts/postgres", path.display())
     });
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{} {action}: {stdout}{stderr}", path.display());

@@ -1,4 +1,4 @@
-//! The binary as a child process: its output kept in memory, its end waited for, never for ever.
+//! The binary as a child process: its output is kept in memory; waiting for its end is bounded.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up on it. No test measures time by it.
+/// How long a test waits for anything before it fails. No test measures time with it.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One line the process wrote.
@@ -20,7 +20,7 @@ pub enum Line {
 }
 
 impl Line {
-    /// What it says.
+    /// Its text.
     pub fn text(&self) -> &str {
         match self {
             Self::Out(text) | Self::Err(text) => text,
@@ -28,7 +28,7 @@ impl Line {
     }
 }
 
-/// Everything the process wrote so far, in the order it was read.
+/// Everything the process has written so far, in the order it was read.
 #[derive(Default)]
 pub struct Output {
     lines: Mutex<Vec<Line>>,
@@ -64,7 +64,7 @@ impl Output {
             .collect()
     }
 
-    /// Waits until one of the lines satisfies `find`; `None` once `patience` is at its end.
+    /// Waits until one of the lines satisfies `find`; `None` after `patience`.
     pub fn wait_for<T>(&self, patience: Duration, find: impl Fn(&Line) -> Option<T>) -> Option<T> {
         let end = Instant::now() + patience;
         let mut lines = self.lines.lock().unwrap();
@@ -92,7 +92,7 @@ impl Process {
         Self::start_under(&[], dir, arguments, variables)
     }
 
-    /// As `start`, but run by another program, which replaces itself by the binary.
+    /// As `start`, but by way of another program, which then executes the binary.
     pub fn start_under(runner: &[&str], dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let binary = binary();
         let binary = binary.to_str().expect("the path of the binary is UTF-8");
@@ -135,7 +135,7 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end, and for the last of its output.
+    /// Waits for its end and the rest of its output.
     pub fn wait(&mut self) -> ExitStatus {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -157,7 +157,7 @@ impl Drop for Process {
     }
 }
 
-/// The binary under test: cargo's, or another build of it that `TASKLANE_BIN` names.
+/// The binary under test: cargo's, or the build that `TASKLANE_BIN` names.
 fn binary() -> PathBuf {
     std::env::var_os("TASKLANE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_tasklane").into(), PathBuf::from)
 }
@@ -175,7 +175,7 @@ fn keep(
     })
 }
 
-/// What a command left behind.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Finished {
     /// Its exit code.

@@ -1,4 +1,4 @@
-//! A reader of event streams that takes them as bytes: it may break off in the middle of anything.
+//! A reader of event streams as bytes: it can disconnect anywhere, even in the middle of an event.
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -23,14 +23,14 @@ pub struct Event {
 pub struct Events {
     response: Response,
     unread: Vec<u8>,
-    /// Bytes that will still be taken before the reader breaks off.
+    /// Bytes to read before it disconnects.
     pub budget: usize,
-    /// How many comments have come.
+    /// How many comments have arrived.
     pub comments: usize,
 }
 
 impl Events {
-    /// Sends the request; what is no stream is an answer.
+    /// Sends the request; the answer is an error if it is not a stream.
     pub async fn open(request: RequestBuilder) -> Result<Self, Answer> {
         let response = request.send().await.expect("no answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -43,18 +43,18 @@ impl Events {
         Ok(Self::of_response(response))
     }
 
-    /// The stream that an answer is.
+    /// The stream in this answer.
     pub fn of_response(response: Response) -> Self {
         Self { response, unread: Vec::new(), budget: usize::MAX, comments: 0 }
     }
 
-    /// Follows a user from `since` on, or from now on.
+    /// Follows a user from `since`, or from now on.
     pub async fn of(user: &User, since: Option<i64>) -> Self {
         let path = since.map_or_else(|| "/events".to_owned(), |since| format!("/events?since={since}"));
         Self::open(user.request(Method::GET, &path)).await.expect("no stream")
     }
 
-    /// The next event; `None` once the stream has ended, or the budget is used up.
+    /// The next event; `None` once the stream has ended, or the byte budget is used up.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
@@ -65,8 +65,8 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = timeout(PATIENCE / 2, self.response.chunk()).await.expect("the stream says nothing");
-            // A connection that breaks is an end like any other.
+            let chunk = timeout(PATIENCE / 2, self.response.chunk()).await.expect("the stream is silent");
+            // A broken connection is an end like any other.
             let mut chunk = chunk.ok().flatten()?;
             chunk.truncate(self.budget);
             self.budget -= chunk.len();
@@ -77,7 +77,7 @@ impl Events {
         }
     }
 
-    /// The next events, which must come.
+    /// The next events, which must arrive.
     #[track_caller]
     pub fn take(&mut self, count: usize) -> impl Future<Output = Vec<Event>> {
         let caller = std::panic::Location::caller();
@@ -91,7 +91,7 @@ impl Events {
         }
     }
 
-    /// Reads to the end, which must come; gives what came before it.
+    /// Reads to the end, which must come, and returns the events before it.
     pub async fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -111,7 +111,7 @@ impl Events {
         waited.await.expect("no comment came");
     }
 
-    /// Takes one more chunk, which must hold no event.
+    /// Reads one more chunk, which must contain no event.
     async fn response_chunk(&mut self) -> bool {
         let Ok(Some(chunk)) = self.response.chunk().await else { return false };
         self.unread.extend_from_slice(&chunk);
@@ -124,7 +124,7 @@ impl Events {
     }
 }
 
-/// Reads one block as an `EventSource` does; `None` for one that is a comment.
+/// Parses one block as an `EventSource` does; `None` for a comment.
 fn parse(block: &str) -> Option<Event> {
     let (mut name, mut id, mut data) = (None, None, None);
     for line in block.lines().filter(|line| !line.is_empty()) {

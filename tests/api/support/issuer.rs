@@ -1,5 +1,5 @@
-//! A small identity provider on loopback: it serves whatever key set a test wants, well or badly, and
-//! counts how often it was asked.
+//! A small identity provider on loopback: it serves any key set a test wants, correctly or not, and counts
+//! the requests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,9 +21,9 @@ pub enum Manner {
     Gives(Vec<u8>),
     /// This status with an empty body and a `Location`.
     Refuses(u16, String),
-    /// The head and a little of a body that never ends.
+    /// The head and the start of a body that never ends.
     Dawdles,
-    /// Closes the connection without a word.
+    /// Closes the connection without an answer.
     HangsUp,
 }
 
@@ -41,7 +41,7 @@ impl Issuer {
         Self::at(0, Manner::Gives(set(keys)))
     }
 
-    /// A provider on a port of the caller's choice; 0 lets the system choose.
+    /// A provider on this port; 0 lets the system choose.
     pub fn at(port: u16, manner: Manner) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -76,12 +76,12 @@ impl Issuer {
         *self.manner.lock().unwrap() = manner;
     }
 
-    /// How often it was asked so far.
+    /// How many requests it has had.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Where its keys are.
+    /// The URL of its keys.
     pub fn url(&self) -> String {
         format!("http://{}/jwks", self.address)
     }
@@ -95,7 +95,7 @@ impl Issuer {
 impl Drop for Issuer {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits for connections.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -136,7 +136,7 @@ fn serve(mut socket: TcpStream, manner: &Mutex<Manner>, asked: &AtomicUsize, sto
         .into_bytes(),
         Manner::Dawdles => {
             let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n{\"keys\":");
-            // One byte at a time, so that no time-out between two bytes is met.
+            // One byte at a time, so that no time-out between two bytes applies.
             for _ in 0..600 {
                 if stopped.load(Ordering::SeqCst) || socket.write_all(b" ").is_err() {
                     return;

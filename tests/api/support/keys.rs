@@ -1,5 +1,5 @@
-//! Keys of every kind, made anew for each test, and tokens put together by hand: no library signs what
-//! an attacker would send.
+//! Keys of every kind, generated for each test, and tokens assembled by hand: no library signs what an
+//! attacker would send.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -72,7 +72,7 @@ impl Key {
         jwk
     }
 
-    /// Its public half in every form somebody may mistake for an HMAC secret.
+    /// Its public half in every form that could be mistaken for an HMAC secret.
     pub fn public_forms(&self) -> Vec<(&'static str, Vec<u8>)> {
         let spki = match self {
             Self::Ed(pair) => AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).unwrap(),
@@ -118,14 +118,14 @@ impl Key {
         }
     }
 
-    /// A token of any claims, rightly signed by this key.
+    /// A token of any claims, correctly signed by this key.
     pub fn token(&self, kid: &str, claims: &Value) -> String {
         let header = json!({"alg": self.alg(), "typ": "JWT", "kid": kid});
         put_together(&header.to_string(), &claims.to_string(), |message| self.sign(message))
     }
 }
 
-/// Claims that are right in everything.
+/// Valid claims.
 pub fn claims(subject: &str) -> Value {
     json!({"sub": subject, "iss": ISSUER, "aud": AUDIENCE, "exp": tokens::in_an_hour(), "iat": tokens::now()})
 }
@@ -142,7 +142,7 @@ pub fn hmac(algorithm: hmac::Algorithm, secret: &[u8], message: &[u8]) -> Vec<u8
     hmac::sign(&hmac::Key::new(algorithm, secret), message).as_ref().to_vec()
 }
 
-/// What an RSA key of exponent 1 "signs" with: the padded digest itself (RFC 8017, section 9.2).
+/// The "signature" by an RSA key of exponent 1: the padded digest itself (RFC 8017, section 9.2).
 pub fn padded_digest(message: &[u8], length: usize) -> Vec<u8> {
     const SHA256: [u8; 19] = [
         0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,

@@ -1,4 +1,4 @@
-//! What the tests stand on: the running server, its store, a client, raw sockets, tokens.
+//! What the tests share: the running server, its store, a client, raw sockets, tokens.
 
 mod answer;
 mod client;
@@ -18,8 +18,8 @@ pub use events::{Event, Events};
 pub use server::Server;
 pub use store::{Kind, Store};
 
-/// Makes each of a module's tests run on both stores. A test is an `async fn(Store)`; forgetting to
-/// list one here makes it dead code, which the compiler reports.
+/// Runs each of a module's tests on both stores. A test is an `async fn(Store)`; one that is not listed is
+/// dead code, which the compiler reports.
 macro_rules! on_both_stores {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {

@@ -1,5 +1,5 @@
-//! What some tests need beyond Rust and a C compiler. Where it is missing they are left out, which one line for each
-//! test binary tells; with `TEST_EVERYTHING` set, as by `scripts/test`, they fail instead.
+//! What some tests need beyond Rust and a C compiler. Where it is missing they are left out, and each test
+//! binary prints one line that says so; with `TEST_EVERYTHING` set, as by `scripts/test`, they fail instead.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -13,15 +13,15 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 pub enum Need {
     /// A throw-away cluster, by its superuser's URL in `TEST_POSTGRES_URL`.
     Postgres,
-    /// To call the service as the documentation does.
+    /// curl, to call the service as the documentation does.
     Curl,
-    /// To see, and end, a process at its system calls.
+    /// strace, to trace and kill a process at its system calls.
     Strace,
-    /// To take the syncs away.
+    /// eatmydata, to turn syncs into no-ops.
     Eatmydata,
-    /// To set a process's clock.
+    /// libfaketime, to set a process's clock.
     Faketime,
-    /// The right to mount a small disk of a test's own.
+    /// The right to mount a small disk for a test.
     Mount,
 }
 
@@ -63,10 +63,10 @@ fn may_administer() -> bool {
     effective.is_some_and(|bits| bits & 1 << 21 != 0)
 }
 
-/// What was said to be missing.
+/// What was already reported as missing.
 static TOLD: LazyLock<Mutex<HashSet<Need>>> = LazyLock::new(Mutex::default);
 
-/// Whether the test that asks is to be left out; see [`needs!`].
+/// Whether the calling test is to be left out; see [`needs!`].
 pub fn is_missing(need: Need) -> bool {
     if need.is_there() {
         return false;
@@ -76,7 +76,7 @@ pub fn is_missing(need: Need) -> bool {
         "this test needs {need:?}, and TEST_EVERYTHING forbids leaving it out"
     );
     if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(need) {
-        // Past the capture of what tests print. If nobody reads it, the tests go on.
+        // Written past the capture of test output. If nobody reads it, the tests go on.
         let _ = writeln!(
             std::io::stderr(),
             "\nLEFT OUT: tests of `{}` that need {need:?}; `scripts/test` runs them, or see CONTRIBUTING.md",
@@ -86,7 +86,7 @@ pub fn is_missing(need: Need) -> bool {
     true
 }
 
-/// `needs!(Postgres)`, first in a test, leaves it out where there is none.
+/// `needs!(Postgres)` as a test's first line leaves the test out where there is none.
 macro_rules! needs {
     ($($need:ident),+) => {
         $(if crate::needs::is_missing(crate::needs::Need::$need) {

@@ -4,14 +4,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Sends `bytes`, then reads until the server closes. Say `Connection: close` in the request, or the
-/// reading ends with the socket's time-out.
+/// Sends `bytes`, then reads until the server closes. The request should have `Connection: close`, or reading
+/// ends with the socket's time-out.
 pub async fn exchange(address: &str, bytes: impl Into<Vec<u8>>) -> String {
     let (address, bytes) = (address.to_owned(), bytes.into());
     tokio::task::spawn_blocking(move || {
         let mut socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        // The server may close before it has read all: then its answer is what counts.
+        // The server may close before it has read everything: then its answer counts.
         let _ = socket.write_all(&bytes);
         let mut answer = Vec::new();
         let mut part = [0; 4096];

@@ -26,12 +26,12 @@ impl Server {
         Self::with(store, &[])
     }
 
-    /// Starts a server on `store` with settings of the caller's added, or put in place of the usual.
+    /// Starts a server on `store` with these settings, which override the usual ones.
     pub fn with(store: &Store, settings: &[(&str, &str)]) -> Self {
         Self::under(&[], store, settings)
     }
 
-    /// The same, run by another program, which replaces itself by the server.
+    /// The same, by way of another program, which then executes the server.
     pub fn under(runner: &[&str], store: &Store, settings: &[(&str, &str)]) -> Self {
         let mut variables = vec![
             ("PORT", "0"),
@@ -49,7 +49,7 @@ impl Server {
         Self::of(Process::start(dir, arguments, variables))
     }
 
-    /// The server that a process is about to become.
+    /// The server in a process that has just been started.
     pub fn of(mut process: Process) -> Self {
         let origin = origin_of(&mut process);
         let http = Client::builder()
@@ -71,12 +71,12 @@ impl Server {
         self.origin.trim_start_matches("http://")
     }
 
-    /// What it wrote so far.
+    /// What it has written so far.
     pub fn output(&self) -> &Arc<Output> {
         &self.process.output
     }
 
-    /// Waits for a line on stderr that holds every one of `parts`, and gives it.
+    /// Waits for a line on stderr that contains all of `parts`, and returns it.
     #[track_caller]
     pub fn log_line(&self, parts: &[&str]) -> String {
         let found = self.output().wait_for(PATIENCE / 6, |line| match line {
@@ -107,13 +107,13 @@ impl Server {
         User::new(self, subject, tokens::of(subject))
     }
 
-    /// A client that acts for `subject`, whose token holds an e-mail address.
+    /// A client that acts for `subject`, with an e-mail address in its token.
     pub fn user_with_email(&self, subject: &str, email: &str) -> User {
         let claims = json!({"sub": subject, "email": email, "exp": tokens::in_an_hour()});
         User::new(self, subject, tokens::signed(&claims))
     }
 
-    /// Bytes of memory it has in use, as the kernel counts them.
+    /// Bytes of memory in use, as the kernel counts them.
     #[cfg(target_os = "linux")]
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
@@ -147,7 +147,7 @@ impl Server {
         self.process.wait()
     }
 
-    /// Stops it in good order.
+    /// Stops it gracefully.
     #[track_caller]
     pub fn stop(mut self) {
         self.terminate();
@@ -161,7 +161,7 @@ impl Server {
     }
 }
 
-/// Waits for the line that tells the address; a start that fails is reported at once.
+/// Waits for the line with the address; a failed start is reported at once.
 fn origin_of(process: &mut Process) -> String {
     let a_moment = Duration::from_millis(100);
     let moments = PATIENCE.as_millis() / a_moment.as_millis();
@@ -176,7 +176,7 @@ fn origin_of(process: &mut Process) -> String {
     panic!("the server gives no address; it wrote:\n{:#?}", process.output.lines());
 }
 
-/// The address a line of the start tells: development's greeting, or production's log line.
+/// The address in a line of the start: development's greeting, or production's log line.
 fn origin_in(line: &Line) -> Option<String> {
     let address = match line {
         Line::Out(text) => {
@@ -185,7 +185,7 @@ fn origin_in(line: &Line) -> Option<String> {
         }
         Line::Err(text) => {
             let event: Value = serde_json::from_str(text).ok()?;
-            // tracing-subscriber nests an event's fields unless told to flatten them.
+            // tracing-subscriber nests an event's fields unless it is set to flatten them.
             let fields = if event["fields"].is_object() { &event["fields"] } else { &event };
             if fields["message"] != "listening" {
                 return None;

@@ -1,4 +1,4 @@
-//! A store of a test's own: a folder for SQLite, a database on the throw-away cluster for PostgreSQL.
+//! A test's store: a folder for SQLite, a database on the throw-away cluster for PostgreSQL.
 
 use std::path::{Path, PathBuf};
 
@@ -15,13 +15,13 @@ pub enum Kind {
     Postgres,
 }
 
-/// A store, empty at first, gone when dropped. Servers may come and go on it.
+/// A store, empty at first, deleted when dropped. Servers on it can be started and stopped.
 pub struct Store {
     kind: Kind,
     url: String,
     /// The folder the server runs in; it holds SQLite's file.
     dir: TempDir,
-    /// Dropped, and with it gone, after the servers on it.
+    /// Dropped, and so deleted, after the servers on it.
     _database: Option<Database>,
 }
 
@@ -58,7 +58,7 @@ impl Store {
         self.dir.path()
     }
 
-    /// Runs statements on it, past every rule of the service. No server may run on it.
+    /// Runs statements on it, past every rule of the service. No server may be running on it.
     pub async fn damage(&self, statements: &[&str]) {
         match self.kind {
             Kind::Sqlite => {
@@ -75,7 +75,7 @@ impl Store {
         }
     }
 
-    /// Makes every deletion and every idempotency key older by so many hours. No server may run on it.
+    /// Makes every deletion and idempotency key this many hours older. No server may be running on it.
     pub async fn age(&self, hours: u32) {
         let columns = [("tombstones", "deleted_at"), ("idempotency_keys", "kept_at")];
         match self.kind {
@@ -101,7 +101,7 @@ impl Store {
         self.url.strip_prefix("sqlite://").map(PathBuf::from)
     }
 
-    /// A store at an address of the caller's.
+    /// A store at this address.
     pub fn at(url: &str) -> Self {
         let kind = if url.starts_with("sqlite:") { Kind::Sqlite } else { Kind::Postgres };
         Self { kind, url: url.to_owned(), dir: tempfile::tempdir().unwrap(), _database: None }
@@ -131,7 +131,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let (admin, drop) = (self.admin.clone(), format!("DROP DATABASE {} WITH (FORCE)", self.name));
-        // A thread of its own: the test's runtime may be on its way out, and must not be blocked on.
+        // On another thread: the test's runtime may be shutting down and must not be blocked.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(run(&admin, &drop))

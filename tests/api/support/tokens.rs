@@ -13,12 +13,12 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// An instant one hour ahead: a good `exp`.
+/// An instant one hour ahead: a valid `exp`.
 pub fn in_an_hour() -> u64 {
     now() + 3600
 }
 
-/// A good token of `subject`, without an e-mail address.
+/// A valid token of `subject`, without an e-mail address.
 pub fn of(subject: &str) -> String {
     signed(&json!({"sub": subject, "exp": in_an_hour()}))
 }

@@ -1,4 +1,4 @@
-//! `/changes`: the feed a client stays in step by.
+//! `/changes`: the feed that keeps a client up to date.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::support::{Answer, Server, Store, User, id, on_both_stores};
 on_both_stores!(
     each_task_comes_in_its_latest_form_each_deletion_once_all_in_the_order_of_seq,
     pages_of_any_size_put_together_are_the_whole_feed,
-    a_token_from_the_future_is_410_and_one_that_is_none_422,
-    what_lies_before_the_horizon_is_410_and_from_there_on_all_is_told,
-    an_erasure_is_a_horizon_of_its_own,
+    a_future_token_is_410_and_an_invalid_one_422,
+    a_token_before_the_horizon_is_410_and_from_there_on_nothing_is_missing,
+    an_erasure_moves_the_horizon,
 );
 
 async fn changes(user: &User, query: &str) -> Answer {
@@ -41,7 +41,7 @@ async fn each_task_comes_in_its_latest_form_each_deletion_once_all_in_the_order_
         {"seq": 6, "task": back},
         {"seq": 8, "id": gone, "deleted": true},
     ]);
-    let told = async |user: User| {
+    let check = async |user: User| {
         for since in 0..=8_i64 {
             let answer = changes(&user, &format!("since={since}")).await.expect(200);
             let after: Vec<_> = feed
@@ -58,15 +58,15 @@ async fn each_task_comes_in_its_latest_form_each_deletion_once_all_in_the_order_
             assert_eq!((answer.seq(), answer.header("etag")), (8, Some("W/\"8\"")));
         }
     };
-    told(ann).await;
-    told(User::new(&server, "me", server.user("ann").token)).await;
+    check(ann).await;
+    check(User::new(&server, "me", server.user("ann").token)).await;
     assert_eq!(changes(&server.user("bob"), "since=0").await.expect(200).json()["changes"], json!([]));
     server.kill();
     let server = Server::start(&store);
-    told(server.user("ann")).await;
+    check(server.user("ann")).await;
 }
 
-/// Follows the feed from `since` on in pages; gives the changes and the last token.
+/// Follows the feed from `since` in pages; returns the changes and the last token.
 async fn follow(user: &User, mut since: i64, limit: usize) -> (Vec<Value>, i64) {
     let mut all = Vec::new();
     for _ in 0..1000 {
@@ -107,7 +107,7 @@ async fn pages_of_any_size_put_together_are_the_whole_feed(store: Store) {
     assert_eq!(
         (form["changes"].as_array().unwrap().len(), &form["has_more"]),
         (500, &json!(true)),
-        "500 are the most"
+        "a page has at most 500"
     );
     for (since, limit) in [(0, 1), (0, 7), (0, 250), (0, 500), (499, 3), (seq - 1, 1), (seq, 1)] {
         let (all, token) = follow(&ann, since, limit).await;
@@ -115,12 +115,12 @@ async fn pages_of_any_size_put_together_are_the_whole_feed(store: Store) {
             whole.iter().filter(|change| change["seq"].as_i64() > Some(since)).cloned().collect();
         assert_eq!((all, token), (expected, seq), "since {since}, {limit} at a time");
     }
-    // Put together they are the list.
+    // Applied together they give the list.
     let mut tasks = BTreeMap::new();
     for change in whole {
         match change.get("task") {
             Some(task) => _ = tasks.insert(id(task).to_owned(), task.clone()),
-            None => assert_eq!(tasks.remove(id(&change)), None, "each comes once"),
+            None => assert_eq!(tasks.remove(id(&change)), None, "each occurs once"),
         }
     }
     let list: BTreeMap<_, _> =
@@ -128,7 +128,7 @@ async fn pages_of_any_size_put_together_are_the_whole_feed(store: Store) {
     assert_eq!(tasks, list);
 }
 
-async fn a_token_from_the_future_is_410_and_one_that_is_none_422(store: Store) {
+async fn a_future_token_is_410_and_an_invalid_one_422(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     ann.create("a").await;
@@ -157,7 +157,7 @@ async fn a_token_from_the_future_is_410_and_one_that_is_none_422(store: Store) {
     changes(&ann, "since=1&limit=1&unknown=x").await.expect(200);
 }
 
-async fn what_lies_before_the_horizon_is_410_and_from_there_on_all_is_told(store: Store) {
+async fn a_token_before_the_horizon_is_410_and_from_there_on_nothing_is_missing(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     let kept = ann.create("kept").await; // 1
@@ -170,7 +170,7 @@ async fn what_lies_before_the_horizon_is_410_and_from_there_on_all_is_told(store
     store.age(24 * 20).await;
     let server = Server::start(&store);
     let bob = server.user("bob");
-    // Twenty days are no reason to forget.
+    // Deletions of twenty days ago are remembered.
     assert_eq!(
         changes(&server.user("ann"), "since=0").await.expect(200).json()["changes"].as_array().unwrap().len(),
         3
@@ -191,7 +191,7 @@ async fn what_lies_before_the_horizon_is_410_and_from_there_on_all_is_told(store
         let form = changes(&ann, &format!("since={since}")).await.expect(200).json();
         assert_eq!(form["changes"], json!([{"seq": 7, "id": later, "deleted": true}]));
     }
-    // Who reads the list goes on from there; and whose deletions are young was told of them all along.
+    // A client that read the list continues from there; recent deletions were in the feed all along.
     let list = ann.get("/tasks").await.expect(200);
     assert_eq!((list.json()["tasks"].clone(), list.seq()), (json!([kept]), 7));
     changes(&ann, "since=7").await.expect(200);
@@ -199,21 +199,21 @@ async fn what_lies_before_the_horizon_is_410_and_from_there_on_all_is_told(store
     assert_eq!(form["changes"], json!([{"seq": 2, "id": id(&bobs), "deleted": true}]));
 }
 
-async fn an_erasure_is_a_horizon_of_its_own(store: Store) {
+async fn an_erasure_moves_the_horizon(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     ann.create("a").await;
     ann.create("b").await;
     ann.erase().await.expect(204); // 3
     let new = ann.create("c").await; // 4
-    let told = async |user: &User| {
+    let check = async |user: &User| {
         for since in 0..3 {
             changes(user, &format!("since={since}")).await.expect_error(410, "RESYNC_REQUIRED");
         }
         let form = changes(user, "since=3").await.expect(200).json();
         assert_eq!(form["changes"], json!([{"seq": 4, "task": new}]));
     };
-    told(&ann).await;
+    check(&ann).await;
     server.stop();
-    told(&Server::start(&store).user("ann")).await;
+    check(&Server::start(&store).user("ann")).await;
 }

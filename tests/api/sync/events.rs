@@ -1,4 +1,4 @@
-//! `/events`: changes as they happen, resumed without a hole and without a repeat.
+//! `/events`: changes as they happen, resumed without a gap or a repeat.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::support::{Answer, Event, Events, Server, Store, User, id, on_both_sto
 
 on_both_stores!(
     a_stream_says_hello_then_every_change_as_the_feed_has_it,
-    a_stream_goes_on_after_the_last_event_id_or_since_with_no_hole_and_no_repeat,
+    a_stream_resumes_after_the_last_event_id_or_since_with_no_gap_and_no_repeat,
     a_stream_is_resumed_over_stops_and_crashes,
-    who_cannot_be_told_what_changed_is_told_to_resync_and_goes_on_from_there,
+    a_client_that_cannot_resume_is_told_to_resync_and_continues_from_there,
     a_stream_ends_with_its_token,
     a_ticket_opens_one_stream_of_its_user_and_only_once,
     streams_are_limited_per_user_and_in_all,
@@ -60,19 +60,19 @@ async fn a_stream_says_hello_then_every_change_as_the_feed_has_it(store: Store) 
     let mut list = ann.list().await;
     list.sort_by_key(|task| id(task).to_owned());
     assert_eq!(tasks, list);
-    // Another user hears of nothing but what is the user's own.
+    // Another user gets only their own changes.
     let theirs = server.user("bob").create("b").await;
     assert_eq!(bobs.take(2).await, [marked("hello", 0), changed(&theirs)]);
 }
 
-async fn a_stream_goes_on_after_the_last_event_id_or_since_with_no_hole_and_no_repeat(store: Store) {
+async fn a_stream_resumes_after_the_last_event_id_or_since_with_no_gap_and_no_repeat(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let mut tasks = Vec::new();
     for title in ["a", "b", "c"] {
         tasks.push(ann.create(title).await);
     }
-    // A list, then the stream from its seq: what happens in between is told.
+    // A list, then the stream from its seq: it has what happened in between.
     let list = ann.get("/tasks").await.expect(200);
     tasks.push(ann.create("between").await);
     let mut joined = Events::of(&ann, Some(list.seq())).await;
@@ -82,11 +82,11 @@ async fn a_stream_goes_on_after_the_last_event_id_or_since_with_no_hole_and_no_r
             .chain(tasks[usize::try_from(since).unwrap()..].iter().map(changed))
             .collect();
         assert_eq!(Events::of(&ann, Some(since)).await.take(all.len()).await, all);
-        // A browser repeats its first URL: what it has read last counts.
+        // A browser repeats its first URL: `Last-Event-ID` counts.
         let mut stream = resumed(&ann, &since.to_string(), "?since=0").await.unwrap();
         assert_eq!(stream.take(all.len()).await, all);
     }
-    // An empty one is none.
+    // An empty one counts as absent.
     let mut stream = resumed(&ann, "", "?since=2").await.unwrap();
     assert_eq!(ids(&stream.take(3).await), [2, 3, 4]);
     for (last, query, field) in [
@@ -107,7 +107,7 @@ async fn a_stream_is_resumed_over_stops_and_crashes(store: Store) {
         let mut server = Server::start(&store);
         let ann = server.user("ann");
         let mut stream = resumed(&ann, &last.to_string(), "").await.unwrap();
-        // What was written while nobody listened, by the process before, comes first.
+        // What the previous process wrote while nobody listened comes first.
         let missed = usize::from(round > 0);
         let events = stream.take(1 + missed).await;
         assert_eq!(ids(&events), (last..).take(1 + missed).collect::<Vec<_>>());
@@ -115,7 +115,7 @@ async fn a_stream_is_resumed_over_stops_and_crashes(store: Store) {
         last = stream.take(1).await[0].id;
         assert_eq!(last, ann.seq().await);
         if round % 2 == 0 {
-            // A stop ends the stream, after what was written before the signal, and is not held up by it.
+            // A stop ends the stream after everything written before the signal, and does not wait for it.
             drop(stream);
             let listening = Events::of(&ann, Some(last)).await;
             ann.create("missed").await;
@@ -132,12 +132,12 @@ async fn a_stream_is_resumed_over_stops_and_crashes(store: Store) {
     }
 }
 
-async fn who_cannot_be_told_what_changed_is_told_to_resync_and_goes_on_from_there(store: Store) {
+async fn a_client_that_cannot_resume_is_told_to_resync_and_continues_from_there(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
     ann.delete(id(&task)).await.expect(204);
-    // From the future, as after a restored backup.
+    // A seq from the future, as after a restore.
     let mut ahead = Events::of(&ann, Some(9)).await;
     assert_eq!(ahead.take(2).await, [marked("hello", 9), marked("resync", 2)]);
     let mut live = Events::of(&ann, None).await;
@@ -147,7 +147,7 @@ async fn who_cannot_be_told_what_changed_is_told_to_resync_and_goes_on_from_ther
     for stream in [&mut ahead, &mut live] {
         let mut events = stream.take(1).await;
         assert_eq!(events[0].name, "resync");
-        // One who was told late starts from the new task's seq, and has to read the list either way.
+        // A client that got `resync` late starts at the new task's seq; it has to read the list either way.
         if events[0].id == 3 {
             events.extend(stream.take(1).await);
             assert_eq!(events, [marked("resync", 3), changed(&after)]);
@@ -176,7 +176,7 @@ async fn a_stream_ends_with_its_token(store: Store) {
     ann.create("a").await;
     let short = tokens::signed(&json!({"sub": "ann", "exp": tokens::now() + 4}));
     let short = User::new(&server, "ann", short);
-    // A ticket's stream ends with the token the ticket was got with.
+    // A ticket's stream ends when the token that the ticket was issued for expires.
     let ticket = send(short.request(Method::POST, "/events/ticket")).await.expect(201).json();
     let by_ticket = format!("/api/ann/events?since=0&ticket={}", ticket["ticket"].as_str().unwrap());
     let by_ticket = Events::open(server.request(Method::GET, &by_ticket)).await.unwrap();
@@ -214,11 +214,11 @@ async fn a_ticket_opens_one_stream_of_its_user_and_only_once(store: Store) {
         while stream.take(1).await != [changed(&seen)] {}
         refused(path, &once, "Invalid token").await;
     }
-    // Another user's path: refused, and used up.
+    // Another user's path: refused, and the ticket is used up.
     let bobs = ticket(&bob).await;
     refused("/api/ann/events?", &bobs, "Unauthorized access").await;
     refused("/api/bob/events?", &bobs, "Invalid token").await;
-    // `me` is whose ticket it is.
+    // `me` is the ticket's user.
     let bobs = ticket(&bob).await;
     assert_eq!(open("/api/me/events?", &bobs).await.unwrap().take(1).await, [marked("hello", 0)]);
     for nonsense in ["", "x", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &ann.token] {
@@ -236,11 +236,11 @@ async fn a_ticket_opens_one_stream_of_its_user_and_only_once(store: Store) {
         send(request).await.expect_message(401, "UNAUTHORIZED", "Missing authentication token");
     }
     open("/api/ann/events?", &unused).await.unwrap();
-    // A crowd with one ticket: one gets in.
+    // Many requests with one ticket: one succeeds.
     let once = ticket(&ann).await;
     let crowd = futures_util::future::join_all((0..20).map(|_| open("/api/ann/events?", &once))).await;
     assert_eq!(crowd.iter().filter(|stream| stream.is_ok()).count(), 1);
-    // It is never in the log, which names routes only.
+    // It is never in the log, which has routes only.
     assert!(server.output().lines().iter().all(|line| !line.text().contains(&once)));
 }
 
@@ -255,18 +255,18 @@ async fn streams_are_limited_per_user_and_in_all(store: Store) {
             stream.take(1).await;
             streams.push(stream);
         }
-        // A tenth of all is one user's share.
+        // One user may have a tenth of all streams.
         let refused = open(&subject).await.err().unwrap().expect_error(503, "OVERLOADED");
         assert_eq!(refused.seq(), 0);
     }
     open("one more").await.err().unwrap().expect_error(503, "OVERLOADED");
-    // Those who have one are served, and so is all else.
+    // Open streams are served, and so is everything else.
     server.user("one more").create("a").await;
     let made = server.user("user 7").create("a").await;
     for stream in &mut streams[21..24] {
         assert_eq!(stream.take(1).await, [changed(&made)]);
     }
-    // One that goes leaves its place, as soon as it would have been sent something.
+    // A closed stream frees its slot as soon as the server sends it something.
     streams.truncate(29);
     for _ in 0..1200 {
         server.user("user 9").create("a").await;
@@ -276,5 +276,5 @@ async fn streams_are_limited_per_user_and_in_all(store: Store) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(streams.len(), 30, "a place was not given back");
+    assert_eq!(streams.len(), 30, "a slot was not freed");
 }

@@ -1,4 +1,4 @@
-//! What event streams do as half a minute passes. All of it waits side by side, on both stores at once.
+//! What event streams do within half a minute. All the waiting runs in parallel, on both stores at once.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::support::{Events, Kind, Server, Store, User, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_breathe_tickets_go_stale_and_who_does_not_read_is_cut_while_others_are_served() {
+async fn streams_send_keep_alives_tickets_expire_and_stalled_readers_are_cut_while_others_are_served() {
     needs!(Postgres);
     let on = async |kind| {
         let store = Store::new(kind).await;
@@ -23,8 +23,8 @@ async fn streams_breathe_tickets_go_stale_and_who_does_not_read_is_cut_while_oth
     tokio::join!(on(Kind::Sqlite), on(Kind::Postgres));
 }
 
-/// A silent stream has a sign of life twice in that time. By the second one, of which the system says that
-/// nobody takes it, the server notices a client that has gone, and its place is free.
+/// A silent stream gets two keep-alives in that time. With the second one, which cannot be delivered, the
+/// server notices that a client has gone, and its slot is free.
 async fn quiet_streams(server: &Server) {
     let user = server.user("quiet");
     let mut stream = Events::of(&user, None).await;
@@ -42,12 +42,12 @@ async fn quiet_streams(server: &Server) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    again.expect("the place of a client that has gone is never free").take(1).await;
+    again.expect("the slot of a client that has gone is never free").take(1).await;
     user.create("a").await;
     assert_eq!(stream.take(1).await[0].id, 1);
 }
 
-/// A ticket is good for half a minute.
+/// A ticket is valid for half a minute.
 async fn late_ticket(server: &Server) {
     let user = server.user("late");
     let ticket = async || {
@@ -65,7 +65,7 @@ async fn late_ticket(server: &Server) {
     open(young).await.unwrap().take(1).await;
 }
 
-/// More than the system keeps for a connection on its way.
+/// More than the system buffers for a connection.
 async fn fill(user: &User) {
     let task = |number: usize| {
         json!({"id": Uuid::new_v4(), "title": format!("{number}"), "description": "🦀".repeat(2000),
@@ -93,15 +93,15 @@ fn open_and_stall(address: &str, token: &str) -> TcpStream {
     socket
 }
 
-/// Whoever takes nothing loses the connection, and with it the place; nobody else notices.
+/// A client that reads nothing loses its connection and its slot; nobody else is affected.
 async fn stalled_readers(server: &Server) {
     let user = server.user("stalled");
     fill(&user).await;
     let stalled: Vec<_> = (0..2).map(|_| open_and_stall(server.address(), &user.token)).collect();
     let path = "/events?since=2000";
-    let full = Events::open(user.request(Method::GET, path)).await.err().expect("both places are taken");
+    let full = Events::open(user.request(Method::GET, path)).await.err().expect("both slots are taken");
     full.expect_error(503, "OVERLOADED");
-    // Others read and write as ever while the two are stuck.
+    // Others read and write normally while these two are stuck.
     let other = server.user("other");
     let mut stream = Events::of(&other, None).await;
     stream.take(1).await;
@@ -118,5 +118,5 @@ async fn stalled_readers(server: &Server) {
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    panic!("a reader that reads nothing keeps its place for long");
+    panic!("a client that reads nothing keeps its slot for too long");
 }

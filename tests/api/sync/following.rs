@@ -1,5 +1,5 @@
-//! Whoever follows a user's changes, from any point, losing the connection at any byte, ends with the
-//! list the server has: random histories, on both stores.
+//! A client that follows a user's changes from any point, and may lose the connection at any byte, ends with
+//! the server's list: random histories, on both stores.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ on_both_stores!(a_follower_from_any_point_with_any_disconnects_ends_with_the_lis
 /// Histories tried on each store.
 const CASES: u32 = 10;
 
-/// Tasks that the writers quarrel about.
+/// Tasks that the writers compete for.
 const TASKS: usize = 6;
 
 /// One request of a writer. The numbers say which tasks.
@@ -38,7 +38,7 @@ enum Step {
 /// One client that follows.
 #[derive(Clone, Debug)]
 struct Follower {
-    /// After how many steps of the past it has read its list.
+    /// After how many steps it read its list.
     start: usize,
     feed: Feed,
     /// After how many bytes it loses the connection, each time.
@@ -48,9 +48,9 @@ struct Follower {
 #[derive(Clone, Copy, Debug)]
 enum Feed {
     Events,
-    /// As a browser: the URL stays, the header tells.
+    /// As a browser: the URL stays, the header has the last id.
     LastEventId,
-    /// So many changes at a time.
+    /// This many changes at a time.
     Changes(usize),
 }
 
@@ -90,7 +90,7 @@ fn case() -> impl Strategy<Value = Case> {
         .prop_map(|(past, writers, followers)| Case { past, writers, followers })
 }
 
-/// A writer's hand on the tasks of one case.
+/// A writer to the tasks of one case.
 struct Hand {
     user: User,
     ids: Vec<String>,
@@ -121,7 +121,7 @@ impl Hand {
             }
             Step::Erase => self.user.erase().await,
         };
-        // A writer may find that another one was faster.
+        // Another writer may have been faster.
         assert!([200, 201, 204, 404, 409].contains(&answer.status), "{step:?}: {answer:?}");
     }
 }
@@ -140,7 +140,7 @@ impl Copy {
         Self { seq: list.seq(), tasks: tasks.into_iter().map(|task| (id(&task).to_owned(), task)).collect() }
     }
 
-    /// Takes one change in. What is not newer than what is known is an old story.
+    /// Applies one change, unless it is already known.
     fn apply(&mut self, change: &Value) {
         let seq = change["seq"].as_i64().unwrap();
         if seq <= self.seq {
@@ -153,7 +153,7 @@ impl Copy {
         self.seq = seq;
     }
 
-    /// Reads a stream until the connection is lost, or all up to `last` is there.
+    /// Reads a stream until the connection is lost, or everything up to `last` has arrived.
     async fn listen(&mut self, user: &User, stream: &mut Events, last: &mut watch::Receiver<i64>) {
         let mut heard = self.seq;
         loop {
@@ -163,7 +163,7 @@ impl Copy {
             };
             let Some(event) = event else { return };
             match event.name.as_str() {
-                "hello" => assert_eq!(event.id, self.seq, "it goes on from where it was asked to"),
+                "hello" => assert_eq!(event.id, self.seq, "it resumes where it was asked to"),
                 "resync" => *self = Self::read(user).await,
                 _ => {
                     assert!(event.id > heard, "{event:?} after {heard}: a stream never repeats");
@@ -175,7 +175,7 @@ impl Copy {
         }
     }
 
-    /// Asks for the changes once; the connection is lost after so many bytes of the answer.
+    /// Asks for the changes once; the connection is lost after `cut` bytes of the answer.
     async fn ask(&mut self, user: &User, limit: usize, cut: usize) {
         let path = format!("/changes?since={}&limit={limit}", self.seq);
         let mut response = user.request(Method::GET, &path).send().await.unwrap();
@@ -226,7 +226,7 @@ impl Follower {
     }
 }
 
-/// Plays one case for a user of its own; gives what each follower has in the end, and what the server has.
+/// Runs one case for its own user; returns what each follower has in the end, and what the server has.
 async fn play(server: &Server, case: &Case) -> (Vec<Copy>, Copy) {
     let user = server.user(&Uuid::new_v4().to_string());
     let ids: Vec<_> = (0..TASKS).map(|_| Uuid::new_v4().to_string()).collect();
@@ -268,7 +268,8 @@ async fn a_follower_from_any_point_with_any_disconnects_ends_with_the_list(store
         TestRunner::new(config).run(&case(), |case| {
             let played = timeout(Duration::from_mins(2), play(&server, &case));
             let played = runtime.block_on(played);
-            let (ends, truth) = played.map_err(|_| TestCaseError::fail("a follower never got to the end"))?;
+            let (ends, truth) =
+                played.map_err(|_| TestCaseError::fail("a follower never reached the end"))?;
             for (follower, end) in case.followers.iter().zip(ends) {
                 prop_assert_eq!(&end, &truth, "{:?}", follower);
             }

@@ -1,9 +1,9 @@
-//! `/changes`, `/events`, `/events/ticket`: how a client stays in step.
+//! `/changes`, `/events`, `/events/ticket`: how a client stays up to date.
 //!
-//! - `seq_and_etags`: the one integer that tells a client where it is
+//! - `seq_and_etags`: the one integer that says which state a client has
 //! - `changes`: the feed
-//! - `events`: the stream, resumed without a hole and without a repeat
-//! - `events_in_time`: what streams do as half a minute passes
+//! - `events`: the stream, resumed without a gap or a repeat
+//! - `events_in_time`: keep-alives, expiring tickets, stalled readers
 //! - `following`: followers of random histories end with the server's list
 
 mod changes;

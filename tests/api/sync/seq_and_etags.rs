@@ -1,4 +1,4 @@
-//! One integer tells a client where it is: `seq`, on every answer, as `ETag` and as a task's version.
+//! One integer says which state a client has: `seq`, on every answer, as `ETag` and as a task's version.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -10,14 +10,14 @@ use crate::support::{Answer, Server, Store, id, on_both_stores, send};
 on_both_stores!(
     a_new_user_is_at_seq_zero,
     every_write_raises_the_seq_by_one_and_says_so,
-    reads_tell_the_seq_and_do_not_raise_it,
-    refused_calls_tell_the_seq_and_do_not_raise_it,
-    a_users_very_first_answer_after_a_restart_tells_the_seq_whatever_it_is,
-    the_auth_check_tells_the_seq,
-    an_answer_without_a_known_user_tells_no_seq,
+    reads_give_the_seq_and_do_not_raise_it,
+    refused_calls_give_the_seq_and_do_not_raise_it,
+    a_users_first_answer_after_a_restart_gives_the_seq_whatever_its_status,
+    the_auth_check_gives_the_seq,
+    an_answer_without_a_known_user_has_no_seq,
     a_tasks_etag_is_its_version_and_the_lists_is_the_seq,
-    each_user_counts_alone,
-    the_seq_goes_on_after_a_restart,
+    each_user_has_a_seq_of_their_own,
+    the_seq_continues_after_a_restart,
 );
 
 fn etag(answer: &Answer) -> &str {
@@ -53,20 +53,20 @@ async fn every_write_raises_the_seq_by_one_and_says_so(store: Store) {
     assert_eq!(ann.create("c").await["version"], 7);
 }
 
-async fn reads_tell_the_seq_and_do_not_raise_it(store: Store) {
+async fn reads_give_the_seq_and_do_not_raise_it(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let (first, _) = (ann.create("a").await, ann.create("b").await);
     for _ in 0..3 {
         assert_eq!(ann.get("/tasks").await.expect(200).seq(), 2);
-        // The task's own version is older than the seq at which the answer is true.
+        // The task's version is older than the seq of the answer.
         let answer = ann.task(id(&first)).await.expect(200);
         assert_eq!((answer.seq(), etag(&answer)), (2, "\"1\""));
         assert_eq!(ann.get("/tasks?limit=1").await.expect(200).seq(), 2);
     }
 }
 
-async fn refused_calls_tell_the_seq_and_do_not_raise_it(store: Store) {
+async fn refused_calls_give_the_seq_and_do_not_raise_it(store: Store) {
     let server = Server::with(&store, &[("MAX_TASKS_PER_USER", "2")]);
     let ann = server.user("ann");
     let (taken, missing) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
@@ -97,7 +97,7 @@ async fn refused_calls_tell_the_seq_and_do_not_raise_it(store: Store) {
     assert_eq!(ann.seq().await, 2);
 }
 
-async fn a_users_very_first_answer_after_a_restart_tells_the_seq_whatever_it_is(store: Store) {
+async fn a_users_first_answer_after_a_restart_gives_the_seq_whatever_its_status(store: Store) {
     let calls = [
         (Method::GET, "/test", 200),
         (Method::GET, "/tasks?limit=none", 422),
@@ -122,7 +122,7 @@ async fn a_users_very_first_answer_after_a_restart_tells_the_seq_whatever_it_is(
     }
     server.stop();
     let server = Server::start(&store);
-    // Each call by a user of its own, none of whose tasks is in memory.
+    // Each call is by another user, none of whose tasks is in memory.
     for (number, (method, path, status)) in calls.into_iter().enumerate() {
         let user = server.user(&format!("user {number}"));
         let answer = user.call(method.clone(), path, None).await.expect(status);
@@ -133,14 +133,14 @@ async fn a_users_very_first_answer_after_a_restart_tells_the_seq_whatever_it_is(
     assert_eq!(refused.expect_error(415, "UNSUPPORTED_MEDIA_TYPE").seq(), 1);
 }
 
-async fn the_auth_check_tells_the_seq(store: Store) {
+async fn the_auth_check_gives_the_seq(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     ann.create("a").await;
     assert_eq!(ann.get("/test").await.expect(200).seq(), 1);
 }
 
-async fn an_answer_without_a_known_user_tells_no_seq(store: Store) {
+async fn an_answer_without_a_known_user_has_no_seq(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     ann.create("a").await;
@@ -169,7 +169,7 @@ async fn a_tasks_etag_is_its_version_and_the_lists_is_the_seq(store: Store) {
     }
 }
 
-async fn each_user_counts_alone(store: Store) {
+async fn each_user_has_a_seq_of_their_own(store: Store) {
     let server = Server::start(&store);
     let (ann, bob) = (server.user("ann"), server.user("bob"));
     for expected in 1..=3 {
@@ -180,7 +180,7 @@ async fn each_user_counts_alone(store: Store) {
     assert_eq!((ann.seq().await, bob.seq().await), (3, 4));
 }
 
-async fn the_seq_goes_on_after_a_restart(store: Store) {
+async fn the_seq_continues_after_a_restart(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
@@ -189,7 +189,7 @@ async fn the_seq_goes_on_after_a_restart(store: Store) {
     server.stop();
     let server = Server::start(&store);
     let ann = server.user("ann");
-    // As a write, before any read has loaded the user; then as a read.
+    // First a write, before any read has loaded the user; then a read.
     assert_eq!(ann.create("c").await["version"], 4);
     assert_eq!(ann.seq().await, 4);
     server.stop();

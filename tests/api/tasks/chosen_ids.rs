@@ -12,7 +12,7 @@ on_both_stores!(
     the_same_create_again_gives_the_stored_task,
     another_create_of_the_same_id_conflicts,
     a_create_is_compared_with_the_task_as_it_is_now,
-    an_id_that_is_no_uuid_is_refused,
+    an_id_that_is_not_a_uuid_is_refused,
     another_user_may_choose_the_same_id,
     a_deleted_id_may_be_chosen_again,
     of_many_same_creates_at_once_one_makes_the_task,
@@ -83,7 +83,7 @@ async fn the_same_create_again_gives_the_stored_task(store: Store) {
     assert_eq!(ann.list().await.len(), 2);
     assert_eq!(ann.seq().await, 2);
     server.stop();
-    // It is known again from the store.
+    // After a restart it is recognised from the store.
     let server = Server::start(&store);
     server.user("ann").post(&json!({"title": "a", "id": first})).await.expect(200);
 }
@@ -117,7 +117,7 @@ async fn a_create_is_compared_with_the_task_as_it_is_now(store: Store) {
     assert_eq!(ann.post(&create).await.expect(200).json(), now);
 }
 
-async fn an_id_that_is_no_uuid_is_refused(store: Store) {
+async fn an_id_that_is_not_a_uuid_is_refused(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     for wrong in [

@@ -1,4 +1,5 @@
-//! `If-None-Match` and `If-Match`: a read of what is unchanged is a 304, a write in another version a 412.
+//! `If-None-Match` and `If-Match`: a read of an unchanged task or list is a 304, a write to another version a
+//! 412.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,17 +12,17 @@ use uuid::Uuid;
 use crate::support::{Answer, Server, Store, User, id, on_both_stores, send};
 
 on_both_stores!(
-    an_unchanged_task_is_304_by_every_form_that_names_its_tag,
+    an_unchanged_task_is_304_for_every_header_that_names_its_tag,
     an_unchanged_list_is_304_whatever_its_query,
-    every_kind_of_change_ends_every_304_and_a_refusal_ends_none,
+    every_change_makes_every_tag_stale_and_a_refusal_makes_none_stale,
     a_304_never_hides_a_change,
-    a_write_in_the_version_it_names_goes_through,
-    a_write_in_another_version_is_412_with_the_task_as_it_is_and_changes_nothing,
-    of_twenty_writers_in_one_version_one_wins,
-    who_writes_only_what_it_has_read_loses_no_update,
+    a_write_that_names_the_current_version_succeeds,
+    a_write_that_names_another_version_is_412_with_the_current_task_and_changes_nothing,
+    of_twenty_writers_that_name_one_version_one_wins,
+    writers_that_name_the_version_they_read_lose_no_update,
 );
 
-/// Lists of every kind: they all have the seq as their tag.
+/// Lists of every kind: the tag of each is the seq.
 const LISTS: [&str; 14] = [
     "/tasks",
     "/tasks?completed=false",
@@ -51,7 +52,7 @@ fn unmodified(answer: &Answer, tag: &str, seq: i64) {
     assert!(answer.body.is_empty() && answer.header("content-type").is_none(), "{answer:?}");
 }
 
-async fn an_unchanged_task_is_304_by_every_form_that_names_its_tag(store: Store) {
+async fn an_unchanged_task_is_304_for_every_header_that_names_its_tag(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
@@ -77,10 +78,10 @@ async fn an_unchanged_task_is_304_by_every_form_that_names_its_tag(store: Store)
         let whole = conditional(&ann, Method::GET, &path, &[tag]).await.expect(200);
         assert_eq!((whole.header("etag"), whole.json()), (Some("\"1\""), task.clone()), "{tag}");
     }
-    // What is not there has no copy that could be good.
+    // A missing task is never a 304.
     let missing = format!("/tasks/{}", Uuid::new_v4());
     conditional(&ann, Method::GET, &missing, &["*"]).await.expect_no_task();
-    // The tag is the same after a restart: the client's copy outlives the process.
+    // The tag is the same after a restart: the client's copy stays valid.
     server.stop();
     let server = Server::start(&store);
     unmodified(&conditional(&server.user("ann"), Method::GET, &path, &["\"1\""]).await, "\"1\"", 2);
@@ -106,16 +107,16 @@ async fn an_unchanged_list_is_304_whatever_its_query(store: Store) {
         }
         unmodified(&conditional(&ann, Method::HEAD, path, &["W/\"2\""]).await, "W/\"2\"", 2);
     }
-    // A question that is wrong, or cannot be answered, stays so.
+    // An error stays an error, whatever the tag.
     for path in ["/tasks?limit=0", "/tasks?cursor=x", "/changes"] {
         conditional(&ann, Method::GET, path, &["*"]).await.expect_error(422, "VALIDATION_ERROR");
     }
     conditional(&ann, Method::GET, "/changes?since=3", &["*"]).await.expect_error(410, "RESYNC_REQUIRED");
-    // Another user's equal tag is another user's.
+    // An equal tag of another user does not match.
     conditional(&server.user("bob"), Method::GET, "/tasks", &["W/\"2\""]).await.expect(200);
 }
 
-async fn every_kind_of_change_ends_every_304_and_a_refusal_ends_none(store: Store) {
+async fn every_change_makes_every_tag_stale_and_a_refusal_makes_none_stale(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = id(&ann.create("a").await).to_owned();
@@ -180,7 +181,7 @@ async fn a_304_never_hides_a_change(store: Store) {
             while seen < WRITES {
                 let before = acknowledged.load(Ordering::SeqCst);
                 let answer = conditional(&ann, Method::GET, path, &[&format!("W/\"{seen}\"")]).await;
-                // What was acknowledged before the question was asked is in the answer, whatever it is.
+                // The answer has everything that was acknowledged before the request.
                 assert!(answer.seq() >= before, "{path}: {answer:?} hides {before}");
                 assert!(answer.seq() >= seen, "{path}: an answer went back from {seen}");
                 if answer.status == 304 {
@@ -189,7 +190,7 @@ async fn a_304_never_hides_a_change(store: Store) {
                     continue;
                 }
                 let seq = answer.seq();
-                assert!(seq > seen, "{path}: {seen} was still good");
+                assert!(seq > seen, "{path}: 304 though {seen} was outdated");
                 if path.starts_with("/tasks") {
                     assert_eq!(answer.expect(200).json()["total"], seq, "{path}");
                 }
@@ -203,10 +204,7 @@ async fn a_304_never_hides_a_change(store: Store) {
     writer.await;
     let counts: Vec<_> = join_all(readers).await.into_iter().map(Result::unwrap).collect();
     let unchanged: u32 = counts.iter().map(|(unchanged, _)| unchanged).sum();
-    assert!(
-        unchanged > 0 && counts.iter().all(|(_, changed)| *changed > 1),
-        "no race took place: {counts:?}"
-    );
+    assert!(unchanged > 0 && counts.iter().all(|(_, changed)| *changed > 1), "there was no race: {counts:?}");
 }
 
 async fn matching(user: &User, method: Method, path: &str, tags: &[&str], body: Option<&Value>) -> Answer {
@@ -230,7 +228,7 @@ fn writes() -> [(Method, &'static str, Option<Value>); 5] {
     ]
 }
 
-async fn a_write_in_the_version_it_names_goes_through(store: Store) {
+async fn a_write_that_names_the_current_version_succeeds(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let forms: [fn(i64) -> Vec<String>; 5] = [
@@ -259,7 +257,7 @@ async fn a_write_in_the_version_it_names_goes_through(store: Store) {
     }
 }
 
-async fn a_write_in_another_version_is_412_with_the_task_as_it_is_and_changes_nothing(store: Store) {
+async fn a_write_that_names_another_version_is_412_with_the_current_task_and_changes_nothing(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
@@ -278,7 +276,7 @@ async fn a_write_in_another_version_is_412_with_the_task_as_it_is_and_changes_no
         assert_eq!((ann.list().await, ann.seq().await), (vec![task.clone()], 2));
     };
     refused_all(&ann).await;
-    // A body that is wrong is told first; what is not there is 404, whatever the condition.
+    // An invalid body is reported first; a missing task is 404, whatever the condition.
     let path = format!("/tasks/{}", id(&task));
     let wrong = matching(&ann, Method::PUT, &path, &["\"1\""], Some(&json!({"title": ""}))).await;
     wrong.expect_error(422, "VALIDATION_ERROR");
@@ -291,7 +289,7 @@ async fn a_write_in_another_version_is_412_with_the_task_as_it_is_and_changes_no
     refused_all(&server.user("ann")).await;
 }
 
-async fn of_twenty_writers_in_one_version_one_wins(store: Store) {
+async fn of_twenty_writers_that_name_one_version_one_wins(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
@@ -316,7 +314,7 @@ async fn of_twenty_writers_in_one_version_one_wins(store: Store) {
     assert_eq!(ann.seq().await, 6);
 }
 
-async fn who_writes_only_what_it_has_read_loses_no_update(store: Store) {
+async fn writers_that_name_the_version_they_read_lose_no_update(store: Store) {
     const WRITERS: usize = 6;
     const EACH: usize = 8;
     let server = Server::start(&store);
@@ -340,7 +338,7 @@ async fn who_writes_only_what_it_has_read_loses_no_update(store: Store) {
                 return;
             }
         }
-        panic!("another one always was faster");
+        panic!("another writer was always faster");
     });
     join_all(writers).await;
     assert_eq!(ann.get(path).await.json()["description"], (WRITERS * EACH).to_string());

@@ -1,4 +1,4 @@
-//! Making a task: its exact form, its defaults, and what a client cannot set.
+//! Creating a task: its exact form, its defaults, and what a client cannot set.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -49,7 +49,7 @@ async fn a_new_task_has_exactly_the_contracts_form(store: Store) {
     assert_eq!((&task["description"], &task["completed"]), (&json!("2 l"), &json!(false)));
     assert_eq!(task["version"], 1);
     assert_eq!(timestamp(&task["created_at"]), timestamp(&task["updated_at"]));
-    // Every way to read it gives the same.
+    // Every way to read it gives the same task.
     assert_eq!(ann.task(id(&task)).await.expect(200).json(), task);
     assert_eq!(ann.list().await, std::slice::from_ref(&task));
     let completed = ann.complete(id(&task), None).await.expect(200).json();
@@ -98,7 +98,7 @@ async fn unknown_fields_are_ignored_and_the_servers_own_cannot_be_set(store: Sto
     assert!(task["created_at"].as_str().unwrap() > "2020");
     assert_eq!(task["created_at"], task["updated_at"]);
     assert!(server.user("bob").list().await.is_empty());
-    // Not even their type is looked at.
+    // Not even their type is checked.
     let body = json!({"title": "mine", "user_id": 7, "version": "x", "created_at": null, "updated_at": []});
     ann.post(&body).await.expect(201);
 }

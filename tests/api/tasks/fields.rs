@@ -1,20 +1,20 @@
-//! Priority, tags, due date, position and `completed_at`: their limits, their forms, and clients that know
-//! none of them.
+//! Priority, tags, due date, position and `completed_at`: their limits and forms, and clients that do not
+//! know them.
 
 use serde_json::{Value, json};
 
 use crate::support::{Server, Store, User, id, on_both_stores, timestamp};
 
 on_both_stores!(
-    each_field_takes_what_its_limits_allow_and_gives_it_back_in_one_form,
-    each_field_refuses_what_is_beyond_its_limits_and_names_itself,
+    each_field_accepts_what_its_limits_allow_and_returns_it_in_one_form,
+    a_value_beyond_its_fields_limits_is_refused_and_the_field_named,
     a_field_is_kept_unless_given_and_cleared_by_null,
-    completed_at_is_the_servers_and_follows_completed,
+    completed_at_is_set_by_the_server_and_follows_completed,
     a_client_that_knows_none_of_the_fields_loses_none,
     every_field_survives_a_restart_as_it_was,
 );
 
-/// Values a field takes, with what it then is.
+/// Values a field accepts, with what is stored.
 fn good() -> Vec<(&'static str, Value, Value)> {
     let same = |field, value: Value| (field, value.clone(), value);
     let many: Vec<_> = (0..20).map(|number| format!("tag {number}")).collect();
@@ -34,7 +34,7 @@ fn good() -> Vec<(&'static str, Value, Value)> {
     ];
     good.extend(["low", "medium", "high"].map(|name| same("priority", json!(name))));
     good.push(same("priority", json!(null)));
-    // A due date comes back letter by letter.
+    // A due date comes back exactly as given.
     let dates = [
         "2026-02-28",
         "2028-02-29",
@@ -97,24 +97,24 @@ fn bad() -> Vec<(&'static str, Value)> {
     bad
 }
 
-async fn each_field_takes_what_its_limits_allow_and_gives_it_back_in_one_form(store: Store) {
+async fn each_field_accepts_what_its_limits_allow_and_returns_it_in_one_form(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     for (field, given, kept) in good() {
         let made = ann.post(&json!({"title": "a", field: given})).await.expect(201).json();
-        assert_eq!(made[field], kept, "{field} at the create");
+        assert_eq!(made[field], kept, "{field} in the create");
         let other = ann.create("b").await;
         let changed = ann.patch(id(&other), &json!({field: given})).await.expect(200).json();
-        assert_eq!((&changed[field], &changed["title"]), (&kept, &json!("b")), "{field} at the change");
+        assert_eq!((&changed[field], &changed["title"]), (&kept, &json!("b")), "{field} in the update");
         assert_eq!(ann.task(id(&other)).await.expect(200).json(), changed);
     }
     let list = ann.list().await;
     server.stop();
-    // What the store gives back is what was answered.
+    // The store returns what was answered.
     assert_eq!(Server::start(&store).user("ann").list().await, list);
 }
 
-async fn each_field_refuses_what_is_beyond_its_limits_and_names_itself(store: Store) {
+async fn a_value_beyond_its_fields_limits_is_refused_and_the_field_named(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
@@ -127,7 +127,7 @@ async fn each_field_refuses_what_is_beyond_its_limits_and_names_itself(store: St
             assert_eq!((answer.bad_fields(), answer.seq()), (vec![field.to_owned()], 1), "{field}: {value}");
         }
     }
-    // All of them at once are all named.
+    // All wrong fields at once are all named.
     let all = json!({"title": " ", "priority": 1, "tags": [""], "due_date": "x", "position": ""});
     let refused = ann.post(&all).await.expect_error(422, "VALIDATION_ERROR");
     assert_eq!(refused.bad_fields(), ["due_date", "position", "priority", "tags", "title"]);
@@ -169,13 +169,13 @@ async fn a_field_is_kept_unless_given_and_cleared_by_null(store: Store) {
             }
         }
     }
-    // The whole set of tags is replaced, not added to.
+    // The set of tags is replaced, not extended.
     let task = full(&ann).await;
     let changed = ann.patch(id(&task), &json!({"tags": ["c"]})).await.expect(200).json();
     assert_eq!(changed["tags"], json!(["c"]));
 }
 
-async fn completed_at_is_the_servers_and_follows_completed(store: Store) {
+async fn completed_at_is_set_by_the_server_and_follows_completed(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let body = json!({"title": "a", "completed": true, "completed_at": "2020-01-01T00:00:00Z"});
@@ -188,7 +188,7 @@ async fn completed_at_is_the_servers_and_follows_completed(store: Store) {
     assert_eq!(done["completed_at"], done["updated_at"]);
     let since = timestamp(&done["completed_at"]);
     assert!(since >= timestamp(&open["created_at"]));
-    // It is since when the task has been done, not when that was last said.
+    // It is the time when the task became completed, not when it was last set so.
     let body = json!({"completed": true, "completed_at": null, "title": "c"});
     let steps = [
         ann.complete(task, Some(true)).await,
@@ -205,7 +205,7 @@ async fn completed_at_is_the_servers_and_follows_completed(store: Store) {
     assert!(timestamp(&again["completed_at"]) >= since);
     assert_eq!(again["completed_at"], again["updated_at"]);
     assert_eq!(ann.complete(task, None).await.expect(200).json()["completed_at"], json!(null));
-    // The server's alone: it is no field a change could consist of.
+    // Only the server sets it: alone it does not make an update.
     let refused = ann.patch(task, &json!({"completed_at": "2020-01-01T00:00:00Z"})).await;
     assert_eq!(refused.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["body"]);
 }
@@ -214,7 +214,7 @@ async fn a_client_that_knows_none_of_the_fields_loses_none(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = full(&ann).await;
-    // An old frontend's form: it knows these three fields and sends them all.
+    // An old client knows these three fields and sends them all.
     let read = ann.task(id(&task)).await.expect(200).json();
     let known = |task: &Value| json!({"title": task["title"], "description": task["description"], "completed": task["completed"]});
     let mut form = known(&read);
@@ -224,7 +224,7 @@ async fn a_client_that_knows_none_of_the_fields_loses_none(store: Store) {
     for field in FIELDS.iter().chain(&["completed_at", "created_at", "id", "user_id"]) {
         assert_eq!(saved[*field], task[*field], "{field}");
     }
-    // One that sends back the whole object, whatever is in it.
+    // Another client sends back the whole object, whatever it contains.
     let mut whole = ann.list().await.remove(0);
     whole["description"] = json!("changed as a whole");
     let saved = ann.put(id(&task), &whole).await.expect(200).json();
@@ -233,7 +233,7 @@ async fn a_client_that_knows_none_of_the_fields_loses_none(store: Store) {
     {
         assert_eq!(saved[field], whole[field], "{field}");
     }
-    // Its toggle, its create and its list work as ever.
+    // Its toggle, create and list work as before.
     let toggled = ann.complete(id(&task), None).await.expect(200).json();
     assert_eq!((&toggled["completed"], &toggled["tags"]), (&json!(false), &task["tags"]));
     let made = ann.post(&json!({"title": "old", "description": "client"})).await.expect(201).json();
@@ -252,7 +252,7 @@ async fn every_field_survives_a_restart_as_it_was(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     assert_eq!(ann.get("/tasks").await.expect(200).body, before.body);
-    // A change of another field leaves them as they are stored.
+    // An update of another field leaves them as stored.
     let changed = ann.patch(id(&task), &json!({"title": "after"})).await.expect(200).json();
     for field in FIELDS.iter().chain(&["completed_at", "created_at", "description"]) {
         assert_eq!(changed[*field], task[*field], "{field}");

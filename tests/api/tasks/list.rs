@@ -1,4 +1,4 @@
-//! The list: everything, newest first, never silently cut.
+//! The list: everything, newest first, never silently truncated.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ on_both_stores!(
     tasks_made_at_once_are_ordered_by_time_then_id,
     an_update_does_not_move_a_task,
     a_limit_gives_the_newest_tasks,
-    a_limit_that_is_no_count_is_refused,
+    an_invalid_limit_is_refused,
     unknown_query_parameters_are_ignored,
     the_list_is_never_capped,
 );
@@ -91,7 +91,7 @@ async fn a_limit_gives_the_newest_tasks(store: Store) {
     }
 }
 
-async fn a_limit_that_is_no_count_is_refused(store: Store) {
+async fn an_invalid_limit_is_refused(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     ann.create("a").await;

@@ -1,4 +1,4 @@
-//! A list cut into pages: whatever happens meanwhile, what stays is seen exactly once.
+//! A list in pages: whatever changes meanwhile, each task that stays is seen exactly once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ on_both_stores!(
     tasks_that_stay_are_each_seen_once_while_others_come_and_go,
 );
 
-/// Makes tasks in one batch.
+/// Creates tasks in one batch.
 async fn fill(user: &User, tasks: impl Iterator<Item = Value>) -> Vec<Value> {
     let operations: Vec<_> = tasks.map(|task| json!({"op": "create", "task": task})).collect();
     let body = json!({"operations": operations});
@@ -29,7 +29,7 @@ fn tasks(page: &Answer) -> Vec<Value> {
     page.json()["tasks"].as_array().unwrap().clone()
 }
 
-/// Where a page's `Link` leads: a path below the user's, which must go on with the page's own cursor.
+/// The target of a page's `Link`: a path below the user's, which must have the page's own cursor.
 #[track_caller]
 fn next(page: &Answer) -> Option<String> {
     let form = page.json();
@@ -70,7 +70,7 @@ async fn the_next_links_lead_through_the_whole_list(store: Store) {
             let expected = limit.min(468 - seen.len());
             assert_eq!((&form["count"], &form["total"]), (&json!(expected), &json!(468)), "{path}");
             seen.extend(tasks(&page));
-            // The link keeps the other parameters as they came, and has one cursor.
+            // The link keeps the other parameters unchanged and has one cursor.
             let Some(target) = next(&page) else {
                 assert_eq!(number, 467 / limit, "{query}");
                 break;
@@ -81,13 +81,13 @@ async fn the_next_links_lead_through_the_whole_list(store: Store) {
         }
         assert_eq!(json!(seen), whole["tasks"], "{query}");
     }
-    // A page as large as the rest has no next one; and a cursor without a limit has pages of a hundred.
+    // A page that holds the rest has no next one; a cursor without a limit gives pages of a hundred.
     assert_eq!(next(&ann.get("/tasks?sort=title&limit=500&completed=true").await), None);
     let first = ann.get("/tasks?limit=1").await.expect(200).json();
     let page =
         ann.get(&format!("/tasks?cursor={}", first["next_cursor"].as_str().unwrap())).await.expect(200);
     assert_eq!(page.json()["count"], 100);
-    // Pages go on after a restart.
+    // Pages continue after a restart.
     let path = next(&page).unwrap();
     let expected = ann.get(&path).await.expect(200).body;
     server.stop();
@@ -107,7 +107,7 @@ async fn a_cursor_outlives_the_task_it_was_made_of(store: Store) {
         let order: Vec<_> = tasks(&whole).iter().map(|task| id(task).to_owned()).collect();
         let page = ann.get(&format!("/tasks?sort={sort}&limit=3")).await.expect(200);
         let rest = next(&page).unwrap();
-        // The very task the cursor names goes, and the first of the rest goes: the others follow, whole.
+        // The task the cursor names and the first one after it are deleted: all others follow.
         ann.delete(&order[2]).await.expect(204);
         ann.delete(&order[3]).await.expect(204);
         let mut path = Some(rest);
@@ -122,7 +122,7 @@ async fn a_cursor_outlives_the_task_it_was_made_of(store: Store) {
         for task in ann.list().await {
             ann.delete(id(&task)).await.expect(204);
         }
-        // Nothing is left: a page from there on is empty, and no error.
+        // Nothing is left: the next page is empty, and not an error.
         let page = ann.get(&format!("/tasks?sort={sort}&limit=1")).await.expect(200);
         assert_eq!((page.json()["total"].clone(), next(&page)), (json!(0), None));
     }
@@ -155,7 +155,7 @@ async fn a_broken_cursor_is_422(store: Store) {
     ] {
         refused(format!("sort=title&cursor={broken}")).await;
     }
-    // A place in one order is none in another.
+    // A cursor of one order is invalid in another.
     for other in ["-title", "created_at", "priority", "position"] {
         refused(format!("sort={other}&cursor={good}")).await;
     }
@@ -163,8 +163,8 @@ async fn a_broken_cursor_is_422(store: Store) {
     refused(format!("sort=title&cursor={good}&cursor={good}")).await;
 }
 
-/// Follows the pages of one order, while more and more is done between any two of them; gives the tasks as
-/// they came.
+/// Follows the pages of one order, with changes between any two of them; returns the tasks in the order they
+/// came.
 async fn walk(user: &User, sort: &str, limit: usize, done: &AtomicU32) -> Vec<Value> {
     let mut path = Some(format!("/tasks?sort={sort}&limit={limit}"));
     let mut seen = Vec::new();
@@ -187,7 +187,7 @@ async fn walk(user: &User, sort: &str, limit: usize, done: &AtomicU32) -> Vec<Va
     panic!("the pages never end");
 }
 
-/// Adds, changes and removes tasks all over the list until told to stop.
+/// Adds, changes and removes tasks all over the list until it has to stop.
 async fn churn(user: User, stop: Arc<AtomicBool>, done: Arc<AtomicU32>) {
     let mut own: Vec<String> = Vec::new();
     for round in 0..100_000_u32 {
@@ -204,7 +204,7 @@ async fn churn(user: User, stop: Arc<AtomicBool>, done: Arc<AtomicU32>) {
         }
         done.fetch_add(1, Ordering::Relaxed);
     }
-    panic!("nobody said stop");
+    panic!("it was never stopped");
 }
 
 async fn tasks_that_stay_are_each_seen_once_while_others_come_and_go(store: Store) {
@@ -219,7 +219,7 @@ async fn tasks_that_stay_are_each_seen_once_while_others_come_and_go(store: Stor
         }
         task
     };
-    // Some are older than what comes and goes, some are in the midst of it.
+    // Some are older than the changing tasks, some are among them.
     let mut stays = fill(&ann, (0..25).map(kept)).await;
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let writers: Vec<_> = (0..2)
@@ -241,11 +241,11 @@ async fn tasks_that_stay_are_each_seen_once_while_others_come_and_go(store: Stor
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for task in seen.iter().filter(|task| ids.contains(id(task))) {
             *counts.entry(id(task)).or_default() += 1;
-            assert!(stays.contains(task), "it was not touched: {task}");
+            assert!(stays.contains(task), "it must not have changed: {task}");
         }
         assert_eq!(counts.len(), ids.len(), "{sort} left some out");
         assert!(counts.values().all(|count| *count == 1), "{sort} showed some twice");
-        // And they came in the order the list has.
+        // They came in the list's order.
         let whole = tasks(&ann.get(&format!("/tasks?sort={sort}")).await.expect(200));
         let mine = |list: &[Value]| {
             list.iter().map(|task| id(task).to_owned()).filter(|id| ids.contains(id)).collect::<Vec<_>>()

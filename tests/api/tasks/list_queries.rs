@@ -1,4 +1,4 @@
-//! A list narrowed and sorted: against a model of what each parameter means.
+//! Filters and sorting of lists, compared with a model of what each parameter means.
 
 use std::cmp::Ordering;
 
@@ -39,7 +39,7 @@ async fn fill(user: &User) -> Vec<Value> {
         json!({"op": "create", "task": task})
     };
     let operations: Vec<_> = (0..40).map(create).collect();
-    // Half of them in one batch, and so at one instant; the rest one by one.
+    // Half of them in one batch and so at one instant, the rest one by one.
     let batch = json!({"operations": operations[..20]});
     user.call(reqwest::Method::POST, "/batch", Some(&batch)).await.expect(200);
     for operation in &operations[20..] {
@@ -51,14 +51,14 @@ async fn fill(user: &User) -> Vec<Value> {
     user.list().await
 }
 
-/// Where a due date stands: a day from its start in UTC.
+/// The instant a due date sorts by: a day counts from its start in UTC.
 fn due(text: &str) -> i64 {
     let day =
         NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_hms_opt(0, 0, 0).unwrap().and_utc());
     day.unwrap_or_else(|_| DateTime::parse_from_rfc3339(text).unwrap().to_utc()).timestamp_micros()
 }
 
-/// What a filter's parameter means.
+/// Whether a task passes a filter.
 fn holds(task: &Value, name: &str, wanted: &str) -> bool {
     let due_date = task["due_date"].as_str().map(due);
     match name {
@@ -73,7 +73,7 @@ fn holds(task: &Value, name: &str, wanted: &str) -> bool {
     }
 }
 
-/// What an order means: unset values last, ties by id.
+/// The order by a field: unset values last, ties by id.
 fn order(field: &str, one: &Value, other: &Value) -> Ordering {
     let (descending, field) = field.strip_prefix('-').map_or((false, field), |field| (true, field));
     let key = |task: &Value| {
@@ -165,8 +165,8 @@ async fn every_filter_in_every_order_gives_what_the_parameters_mean(store: Store
             assert_eq!(answer["next_cursor"], json!(null), "{path}");
         }
     }
-    assert!(narrowed >= 14, "most filters take some and leave some: {narrowed}");
-    // The order is one of the tasks, not of the process.
+    assert!(narrowed >= 14, "most filters should match some tasks and not others: {narrowed}");
+    // The order is the same after a restart.
     let path = "/tasks?sort=title&tag=x";
     let before = ann.get(path).await.body;
     server.stop();

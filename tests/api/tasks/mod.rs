@@ -1,14 +1,14 @@
-//! `/tasks`, `/tasks/{id}`, `/tasks/{id}/complete`, `/summary`: one user's tasks, written and read.
+//! `/tasks`, `/tasks/{id}`, `/tasks/{id}/complete`, `/summary`: writing and reading one user's tasks.
 //!
 //! - `create`: a new task's form and defaults
-//! - `chosen_ids`: a client that chooses the id, and sends the create again
-//! - `update`: partial updates, ticking, deleting
-//! - `text`: what a title and a description may be
+//! - `chosen_ids`: a client chooses the id and may send the create again
+//! - `update`: partial updates, completing, deleting
+//! - `text`: which titles and descriptions are valid
 //! - `fields`: priority, tags, due date, position, `completed_at`
 //! - `conditional`: 304 to `If-None-Match`, 412 to `If-Match`
 //! - `list`: everything, newest first
-//! - `list_pages`: a list cut into pages
-//! - `list_queries`: a list narrowed and sorted
+//! - `list_pages`: a list in pages
+//! - `list_queries`: filters and sorting
 //! - `summary`: the counts
 //! - `sequences`: random calls against the model
 

@@ -1,4 +1,4 @@
-//! Any sequence of calls by one user is answered as a plain list in memory would answer it.
+//! Any sequence of calls by one user gets the answers that a plain list in memory would give.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,13 +14,13 @@ use crate::support::{Answer, Server, Store, User, keys, on_both_stores, timestam
 
 on_both_stores!(any_sequence_of_calls_is_answered_as_the_model_says);
 
-/// The ids that calls are about; few, so that calls meet one another.
+/// The ids that calls use; few, so that calls affect the same tasks.
 const SLOTS: usize = 4;
 
 /// One call, as a user might make it.
 #[derive(Clone, Debug)]
 enum Call {
-    /// POST, with the slot's id as chosen id or with none.
+    /// POST, with the slot's id or without one.
     Create { slot: Option<usize>, fields: Fields },
     /// PUT or PATCH.
     Update { slot: usize, put: bool, fields: Fields },
@@ -45,7 +45,7 @@ fn body(fields: &Fields) -> Map<String, Value> {
     given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-/// What is kept of them.
+/// The fields as stored.
 fn kept(fields: &Fields) -> Fields {
     Fields { title: fields.title.as_deref().map(|title| title.trim().to_owned()), ..fields.clone() }
 }
@@ -109,8 +109,8 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The reference: a list of tasks as they were shown, oldest first, and a seq. What a write does to one of them the
-/// model of all suites says.
+/// The reference: a list of tasks as last seen, oldest first, and a seq. The model that all suites share says
+/// what a write does to a task.
 #[derive(Default)]
 struct Model {
     seq: i64,
@@ -127,7 +127,7 @@ impl Model {
         self.tasks.iter().rev().cloned().collect()
     }
 
-    /// Checks what came of a write against what the model makes of it, and takes over ids and times.
+    /// Compares the answer to a write with the model's, and takes over ids and times.
     fn write(&mut self, answer: Answer, subject: &str, id: Option<&str>, write: &Write) {
         let position = id.and_then(|id| self.position(id));
         let stored = position.map(|position| &self.tasks[position]);
@@ -162,12 +162,12 @@ impl Model {
             }
             Err(Refusal::Taken) => answer.expect_error(409, "CONFLICT"),
             Err(Refusal::Missing) => answer.expect_no_task(),
-            Err(Refusal::Stale) => unreachable!("nobody names a version"),
+            Err(Refusal::Stale) => unreachable!("no call names a version"),
         };
         assert_eq!(answer.seq(), self.seq);
     }
 
-    /// Checks the times of a task just written, and the rest of it against what is expected.
+    /// Checks the times of a task just written, and compares the rest of it.
     fn dated(&mut self, task: Value, mut expected: Value) -> Value {
         let (created, updated) = (timestamp(&task["created_at"]), timestamp(&task["updated_at"]));
         assert!(created <= updated && self.newest.is_none_or(|newest| newest < updated), "{task}");
@@ -180,7 +180,7 @@ impl Model {
         if expected["id"].is_null() {
             expected["id"] = task["id"].clone();
         }
-        // Since when it is done: kept while it stays so.
+        // The time of completion stays while the task stays completed.
         if expected["completed"] == false {
             expected["completed_at"] = Value::Null;
         } else if expected["completed_at"].is_null() {
@@ -191,7 +191,7 @@ impl Model {
     }
 }
 
-/// Makes one call on both sides and compares.
+/// Makes one call to both and compares.
 async fn step(user: &User, model: &mut Model, ids: &[String], call: &Call) {
     match call {
         Call::Create { slot, fields } => {
@@ -253,7 +253,7 @@ async fn any_sequence_of_calls_is_answered_as_the_model_says(store: Store) {
     let server = Server::start(&store);
     let finals = Arc::new(Mutex::new(Vec::new()));
     let handle = Handle::current();
-    // proptest is synchronous, and shrinks a failing sequence to a short one: each run has a new user.
+    // proptest is synchronous and shrinks a failing sequence to a short one: each run has a new user.
     tokio::task::block_in_place(|| {
         let config =
             Config { cases: 40, max_shrink_iters: 300, failure_persistence: None, ..Config::default() };
@@ -275,7 +275,7 @@ async fn any_sequence_of_calls_is_answered_as_the_model_says(store: Store) {
         }
     });
     server.stop();
-    // What the store kept is what the model holds.
+    // The store has what the model has.
     let server = Server::start(&store);
     let finals = std::mem::take(&mut *finals.lock().unwrap());
     for (subject, model) in finals {

@@ -1,4 +1,4 @@
-//! The counts, against a model, where today is two different days at once.
+//! The counts, compared with a model, in time zones where today is a different day.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::support::{Server, Store, User, id, on_both_stores};
 
 on_both_stores!(
     the_counts_are_exact_in_every_time_zone,
-    the_counts_follow_every_change_and_tell_the_seq,
-    a_name_that_is_no_time_zone_is_422,
+    the_counts_follow_every_change_and_give_the_seq,
+    an_unknown_time_zone_is_422,
 );
 
-/// Zones without summer time, by their hours from UTC. The first two never have the same day.
+/// Zones without summer time, with their hours from UTC. The first two never have the same day.
 const ZONES: [(&str, i32); 4] =
     [("Pacific/Kiritimati", 14), ("Etc/GMT%2B12", -12), ("Asia/Tokyo", 9), ("", 0)];
 
@@ -22,7 +22,7 @@ fn day(now: DateTime<Utc>, hours: i32) -> NaiveDate {
     now.with_timezone(&FixedOffset::east_opt(hours * 3600).unwrap()).date_naive()
 }
 
-/// Counts as the contract says: what is due, by priority and by tag is of open tasks only.
+/// Counts as in the contract: due dates, priorities and tags are counted for open tasks only.
 fn counted(tasks: &[Value], now: DateTime<Utc>, hours: i32, seq: i64) -> Value {
     let today = day(now, hours);
     let (mut overdue, mut due_today) = (0, 0);
@@ -48,7 +48,7 @@ fn counted(tasks: &[Value], now: DateTime<Utc>, hours: i32, seq: i64) -> Value {
         "by_priority": by_priority, "by_tag": by_tag, "seq": seq})
 }
 
-/// Compares with the model in every zone; should midnight pass in between, once more.
+/// Compares with the model in every zone; if midnight passes in between, once more.
 async fn check(user: &User) {
     let (tasks, seq) = (user.list().await, user.seq().await);
     for (zone, hours) in ZONES {
@@ -68,7 +68,7 @@ async fn check(user: &User) {
     }
 }
 
-/// Tasks due around now, days and instants, done and open.
+/// Tasks due around now, on days and at instants, completed and open.
 async fn fill(user: &User) {
     let now = Utc::now();
     let mut operations = Vec::new();
@@ -100,7 +100,7 @@ async fn the_counts_are_exact_in_every_time_zone(store: Store) {
     check(&ann).await;
     fill(&ann).await;
     check(&ann).await;
-    // The zone matters: not the same tasks are due today at both ends of the world.
+    // The zone matters: different tasks are due today at the two ends of the world.
     let (tasks, seq, now) = (ann.list().await, ann.seq().await, Utc::now());
     assert_ne!(day(now, ZONES[0].1), day(now, ZONES[1].1));
     let [east, west] = [0, 1].map(|zone: usize| counted(&tasks, now, ZONES[zone].1, seq));
@@ -112,7 +112,7 @@ async fn the_counts_are_exact_in_every_time_zone(store: Store) {
     assert_eq!(server.user("bob").get("/summary").await.expect(200).json()["open"], 0);
 }
 
-async fn the_counts_follow_every_change_and_tell_the_seq(store: Store) {
+async fn the_counts_follow_every_change_and_give_the_seq(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let today = Utc::now().date_naive().to_string();
@@ -141,7 +141,7 @@ async fn the_counts_follow_every_change_and_tell_the_seq(store: Store) {
     check(&ann).await;
 }
 
-async fn a_name_that_is_no_time_zone_is_422(store: Store) {
+async fn an_unknown_time_zone_is_422(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     for tz in ["", "Mars/Olympus", "%2B02:00", "europe", "Europe/Berlin&tz=UTC", "..%2FUTC"] {

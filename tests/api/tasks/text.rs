@@ -1,4 +1,4 @@
-//! Titles and descriptions: measured in Unicode scalar values, kept letter by letter.
+//! Titles and descriptions: measured in Unicode scalar values, kept exactly.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -33,7 +33,7 @@ async fn a_title_has_one_to_two_hundred_characters_of_any_width(store: Store) {
             assert_eq!(answer.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["title"]);
         }
     }
-    // A family of seven scalar values is one picture, and seven characters.
+    // A family emoji of seven scalar values counts as seven characters.
     let family = "👨‍👩‍👧‍👦";
     assert_eq!(family.chars().count(), 7);
     ann.create(&family.repeat(28)).await;
@@ -52,7 +52,7 @@ async fn a_title_is_trimmed_of_unicode_white_space_before_it_is_measured(store: 
         let answer = ann.post(&json!({"title": empty})).await;
         assert_eq!(answer.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["title"]);
     }
-    // These look like nothing but are no white space.
+    // These are invisible but not white space.
     for invisible in ["\u{200b}", "\u{feff}", "\u{2060}"] {
         assert_eq!(ann.create(invisible).await["title"], invisible);
     }
@@ -82,7 +82,7 @@ async fn a_description_is_never_trimmed(store: Store) {
         let updated = ann.patch(id(&other), &json!({"description": description})).await.expect(200).json();
         assert_eq!(updated["description"], description);
     }
-    // White space counts: 2,001 characters stay 2,001.
+    // White space counts: 2,001 characters are not trimmed to fit.
     let answer = ann.post(&json!({"title": "t", "description": " ".repeat(2001)})).await;
     answer.expect_error(422, "VALIDATION_ERROR");
 }
@@ -127,7 +127,7 @@ async fn every_other_character_is_kept(store: Store) {
         }
     }
     server.stop();
-    // As the store gives them back, too.
+    // The same from the store.
     let server = Server::start(&store);
     assert_eq!(server.user("ann").list().await, expected);
 }

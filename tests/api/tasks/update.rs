@@ -1,4 +1,4 @@
-//! Changing a task: partial updates, ticking, deleting.
+//! Changing a task: partial updates, completing, deleting.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -12,7 +12,7 @@ on_both_stores!(
     a_null_description_is_cleared,
     an_update_without_a_known_field_is_refused,
     an_update_with_a_wrong_type_is_refused,
-    what_is_the_servers_own_stays,
+    fields_that_the_server_sets_cannot_be_changed,
     every_accepted_write_raises_version_and_updated_at,
     an_empty_body_flips_completed,
     a_body_sets_completed,
@@ -48,7 +48,8 @@ async fn put_and_patch_change_only_what_is_given(store: Store) {
             for raised in ["version", "updated_at"] {
                 expected[raised] = task[raised].clone();
             }
-            // Set and cleared by the server, with `completed`; it stays while the task stays done.
+            // `completed_at`: set and cleared by the server with `completed`; it stays while the task stays
+            // completed.
             expected["completed_at"] = match (expected["completed"] == true, expected["completed_at"].take())
             {
                 (false, _) => Value::Null,
@@ -117,7 +118,7 @@ async fn an_update_with_a_wrong_type_is_refused(store: Store) {
     assert_eq!(ann.list().await, [task]);
 }
 
-async fn what_is_the_servers_own_stays(store: Store) {
+async fn fields_that_the_server_sets_cannot_be_changed(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
     let task = ann.create("a").await;
@@ -133,7 +134,7 @@ async fn what_is_the_servers_own_stays(store: Store) {
         }
         assert_eq!(updated["version"], before + 1);
         assert!(timestamp(&updated["updated_at"]) > timestamp(&task["updated_at"]));
-        // Nor is their type looked at.
+        // Nor is their type checked.
         let body = json!({"title": "b", "user_id": [], "version": null, "created_at": 1, "updated_at": {}});
         update(&ann, &method, &task, &body).await.expect(200);
     }
@@ -175,7 +176,7 @@ async fn an_empty_body_flips_completed(store: Store) {
     for expected in [true, false, true] {
         assert_eq!(ann.complete(id(&task), None).await.expect(200).json()["completed"], expected);
     }
-    // Many clients name a media type all the same.
+    // Many clients send a media type anyway.
     let typed = ann.request(Method::PATCH, &path).header(CONTENT_TYPE, "application/json");
     assert_eq!(send(typed).await.expect(200).json()["completed"], false);
     let typed = ann.request(Method::PATCH, &path).header(CONTENT_TYPE, "application/json").body("");

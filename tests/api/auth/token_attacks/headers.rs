@@ -1,4 +1,4 @@
-//! What a token's header can lie about: its algorithm, its key, where its key is to be had.
+//! What a token's header can lie about: its algorithm, its key, where to fetch its key.
 
 use aws_lc_rs::hmac::{HMAC_SHA256, HMAC_SHA384, HMAC_SHA512};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub fn attacks(loot: &Loot, thief: &str) -> Vec<Attack> {
     attacks
 }
 
-/// The algorithm "none" in every spelling, with no signature and with one made for it.
+/// The algorithm "none" in every spelling, without and with a signature.
 fn none(loot: &Loot) -> Vec<Attack> {
     let body = claims("ann").to_string();
     let spellings = [
@@ -77,7 +77,7 @@ fn none(loot: &Loot) -> Vec<Attack> {
     attacks
 }
 
-/// A public key as an HMAC secret; one algorithm's name on another's key.
+/// A public key used as an HMAC secret; one algorithm's name with another's key.
 fn confusions(loot: &Loot) -> Vec<Attack> {
     let body = claims("ann").to_string();
     let mut attacks = Vec::new();
@@ -120,7 +120,7 @@ fn confusions(loot: &Loot) -> Vec<Attack> {
     attacks
 }
 
-/// Key ids that name no key, or reach for something else.
+/// Key ids that name no key, or try to reach a file, a URL or a query.
 fn key_ids(loot: &Loot) -> Vec<Attack> {
     let key = loot.key("EdDSA");
     let kids = [
@@ -167,7 +167,7 @@ fn key_ids(loot: &Loot) -> Vec<Attack> {
     attacks
 }
 
-/// The attacker's own key, or the way to it, in the token itself.
+/// The attacker's own key, or a URL of it, in the token itself.
 fn key_places(loot: &Loot, thief: &str) -> Vec<Attack> {
     let own = loot.own.jwk("own");
     let places: [(&str, Value); 7] = [
@@ -194,7 +194,7 @@ fn key_places(loot: &Loot, thief: &str) -> Vec<Attack> {
     attacks
 }
 
-/// Right signatures under a header that says: this is no token for you.
+/// Valid signatures under a header that says the token is meant for something else.
 fn demands(loot: &Loot) -> Vec<Attack> {
     let crits = [
         json!(["exp"]),

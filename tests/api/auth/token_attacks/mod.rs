@@ -1,5 +1,5 @@
-//! Tokens nobody may get in with: each is refused with 401 in the contract's form by a server with a
-//! secret, by one with a key set, and by one with both; and nothing of a token reaches the log.
+//! Tokens that must be refused: each gets 401 in the contract's form from a server with a secret, from one
+//! with a key set, and from one with both; and no part of a token reaches the log.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ impl Attack {
     }
 }
 
-/// What attackers start from: the provider's keys, by key id the name of their algorithm.
+/// What attackers start from: the provider's keys, whose key ids are the names of their algorithms.
 struct Loot {
     keys: [Key; 4],
     /// A key of the attacker's own.
@@ -45,26 +45,26 @@ impl Loot {
         self.keys.iter().find(|key| key.alg() == alg).unwrap()
     }
 
-    /// A token that is right in everything, of each algorithm.
+    /// A valid token of each algorithm.
     fn good(&self) -> impl Iterator<Item = (&Key, String)> {
         self.keys.iter().map(|key| (key, key.token(key.alg(), &claims("ann"))))
     }
 }
 
-/// The provider's set: good keys, and such as must be left out of it.
+/// The provider's key set: good keys, and keys that the server must ignore.
 fn published(loot: &Loot) -> Vec<Value> {
     let mut set: Vec<_> = loot.keys.iter().map(|key| key.jwk(key.alg())).collect();
     set.extend(signatures::weak_keys(loot));
     set
 }
 
-/// Header and claims as HS256 tokens have them, rightly signed with the secret.
+/// An HS256 token of these claims, correctly signed with the secret.
 fn hs256(claims: &Value) -> String {
     tokens::signed(claims)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_token_that_is_wrong_in_any_way_is_refused_and_none_is_logged() {
+async fn every_invalid_token_is_refused_and_none_is_logged() {
     let loot = Loot { keys: Key::all(), own: Key::ed() };
     let issuer = Issuer::start(&published(&loot));
     let url = issuer.url();
@@ -74,7 +74,7 @@ async fn every_token_that_is_wrong_in_any_way_is_refused_and_none_is_logged() {
     attacks.extend(signatures::attacks(&loot));
     assert!(attacks.len() >= 60, "only {} tokens", attacks.len());
 
-    // So many failures from one address would be answered with 429.
+    // Without this, so many failures from one address would be answered with 429.
     let trusted = [&Issuer::settings(&url)[..], &[("AUTH_FAILURES_PER_ADDRESS", "off")]].concat();
     let only_keys = [&trusted[..], &[("BETTER_AUTH_SECRET", ""), ("ENVIRONMENT", "production")]].concat();
     let stores =
@@ -86,7 +86,7 @@ async fn every_token_that_is_wrong_in_any_way_is_refused_and_none_is_logged() {
     ];
     for (place, server) in servers.iter().enumerate() {
         let mut let_in = Vec::new();
-        // What is right gets in, so that a refusal below is of what is wrong; and so it stays.
+        // Valid tokens are accepted, before and after the attacks: a refusal below is the attack's own.
         let good = loot.good().map(|(key, token)| (key.alg(), token));
         let good: Vec<_> = good.chain([("HS256", hs256(&claims("ann")))]).collect();
         for round in 0..2 {
@@ -110,7 +110,7 @@ async fn every_token_that_is_wrong_in_any_way_is_refused_and_none_is_logged() {
                 }
                 let answer = answer.expect_error(401, "UNAUTHORIZED");
                 let message = answer.json()["detail"].as_str().unwrap().to_owned();
-                // A server that does not have the key cannot know that all else is right.
+                // A server without the key cannot know that the token is valid otherwise.
                 assert!(
                     message == attack.message || message == "Invalid token",
                     "{}: {message}",
@@ -122,7 +122,7 @@ async fn every_token_that_is_wrong_in_any_way_is_refused_and_none_is_logged() {
         server.get("/health").await.expect(200);
         nothing_of_a_token_is_logged(server, &attacks);
     }
-    assert_eq!(thief.asked(), 0, "a key was fetched from where a token pointed to");
+    assert_eq!(thief.asked(), 0, "a key was fetched from a URL in a token");
     for server in servers {
         server.stop();
     }
@@ -134,7 +134,7 @@ fn answer_is(server: &Server, what: &str, answer: &Answer, status: u16) {
     assert_eq!(answer.status, status, "{what}: {}; the log's last line: {:?}", answer.text(), log());
 }
 
-/// A header of any bytes a client can send.
+/// An `Authorization` header of any bytes a client can send.
 fn bearer(token: &str) -> reqwest::header::HeaderValue {
     reqwest::header::HeaderValue::from_bytes(format!("Bearer {token}").as_bytes()).unwrap()
 }
@@ -155,7 +155,7 @@ fn nothing_of_a_token_is_logged(server: &Server, attacks: &[Attack]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_good_token_in_the_wrong_place_is_refused() {
+async fn a_valid_token_in_the_wrong_header_or_parameter_is_refused() {
     let store = Store::new(Kind::Sqlite).await;
     let server = Server::start(&store);
     let good = tokens::of("ann");
@@ -195,7 +195,7 @@ async fn a_good_token_in_the_wrong_place_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_of_8_kb_is_taken_and_a_longer_one_is_not() {
+async fn a_token_of_8_kb_is_accepted_and_a_longer_one_is_not() {
     let store = Store::new(Kind::Sqlite).await;
     let server = Server::start(&store);
     for (length, status) in [(8 * 1024, 200), (8 * 1024 + 1, 401), (20_000, 401)] {
@@ -205,7 +205,7 @@ async fn a_token_of_8_kb_is_taken_and_a_longer_one_is_not() {
     }
 }
 
-/// A good token of exactly so many bytes: the claims give most of them, the key id those between.
+/// A valid token of exactly this length: padding in the claims, fine-tuned by the key id.
 fn of_length(length: usize) -> String {
     let most = length * 3 / 4;
     for (kid, filler) in (0..6).flat_map(|kid| (most - 250..most).map(move |filler| (kid, filler))) {

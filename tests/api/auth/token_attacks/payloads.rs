@@ -1,4 +1,4 @@
-//! Rightly signed tokens that are not for this service, not for now, or of nobody.
+//! Correctly signed tokens that are for another service, for another time, or without a user.
 
 use aws_lc_rs::hmac::HMAC_SHA256;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{Attack, Loot, hs256};
 use crate::support::keys::{base64url, claims, hmac};
 use crate::support::tokens;
 
-/// A change of the claims: a name, and its value; `None` takes the claim away.
+/// A change of the claims: a name and its value; `None` removes the claim.
 type Change = (&'static str, Option<Value>);
 
 pub fn attacks(loot: &Loot) -> Vec<Attack> {
@@ -126,7 +126,7 @@ fn changes() -> Vec<Change> {
     changes
 }
 
-/// Bodies no JSON library writes.
+/// Payloads no JSON library writes.
 fn bodies() -> Vec<Vec<u8>> {
     let good = claims("ann").to_string();
     let open = good.trim_end_matches('}');
@@ -160,7 +160,7 @@ fn bodies() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What Better Auth signs with the same secret for other ends: a session cookie, the link in a mail.
+/// What Better Auth signs with the same secret for other purposes: a session cookie, the link in a mail.
 fn of_better_auth() -> Vec<Attack> {
     let (iat, exp) = (tokens::now(), tokens::in_an_hour());
     let mut cookie = claims("ann");

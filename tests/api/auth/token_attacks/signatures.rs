@@ -1,4 +1,4 @@
-//! Signatures that are none, and keys that anybody could sign with.
+//! Invalid signatures, and keys that anybody could sign with.
 
 use aws_lc_rs::hmac::HMAC_SHA256;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub fn weak_keys(loot: &Loot) -> Vec<Value> {
     let mut exponent_one = loot.key("RS256").jwk("exponent-1");
     exponent_one["e"] = "AQ".into();
     let mut short = loot.key("RS256").jwk("short");
-    // 1024 bits, blown up with zeros in front.
+    // 1024 bits, padded with leading zeros.
     short["n"] = base64url(&[[0; 128], [0xc5; 128]].concat()).into();
     short["e"] = "AQ".into();
     let mut encrypts = loot.own.jwk("encrypts");
@@ -66,7 +66,7 @@ pub fn attacks(loot: &Loot) -> Vec<Attack> {
     attacks
 }
 
-/// A good token, damaged.
+/// A valid token, damaged.
 fn damaged(alg: &str, good: &str) -> Vec<Attack> {
     let (message, signature) = good.rsplit_once('.').unwrap();
     let (header, body) = message.split_once('.').unwrap();
@@ -102,7 +102,7 @@ fn damaged(alg: &str, good: &str) -> Vec<Attack> {
     attacks
 }
 
-/// ES256 in DER, with r or s of nothing, and Ed25519 with an S beyond the order.
+/// ES256 in DER, ES256 with r or s of zero, and Ed25519 with an S beyond the order.
 fn elliptic(loot: &Loot) -> Vec<Attack> {
     let body = claims("ann").to_string();
     let es256 = |what: &str, change: fn(&[u8]) -> Vec<u8>| {
@@ -170,7 +170,7 @@ fn der(raw: &[u8]) -> Vec<u8> {
     [&[0x30, u8::try_from(both.len()).unwrap()], &both[..]].concat()
 }
 
-/// Right signatures of the keys that were to be left out.
+/// Valid signatures by the keys that the server must ignore.
 fn by_weak_keys(loot: &Loot) -> Vec<Attack> {
     let body = claims("ann").to_string();
     let token = |alg: &str, kid: &str, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
@@ -179,7 +179,7 @@ fn by_weak_keys(loot: &Loot) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for place in 0..SMALL_ORDER.len() {
         let kid = format!("small-{place}");
-        // With the neutral point as R and S = 0 the equation holds for the neutral key, whatever is signed.
+        // With the neutral point as R and S = 0, the equation holds for the neutral key, whatever is signed.
         let forged = [&SMALL_ORDER[0][..], &[0; 32]].concat();
         attacks
             .push(Attack::new(format!("the Ed25519 key {kid}"), token("EdDSA", &kid, &|_| forged.clone())));
@@ -203,11 +203,11 @@ fn by_weak_keys(loot: &Loot) -> Vec<Attack> {
     attacks
 }
 
-/// A good token written in another way.
+/// A valid token in another notation.
 fn malformed(good: &str) -> Vec<Attack> {
     let parts: Vec<_> = good.split('.').collect();
     let last = good.chars().last().unwrap();
-    // The last character of 32 bytes holds two bits that count for nothing.
+    // The last base64url character of 32 bytes has two unused bits.
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let place = alphabet.find(last).unwrap();
     let twin = alphabet.as_bytes()[place | 1] as char;
