@@ -223,8 +223,8 @@ async fn users_are_made_together_or_not_at_all(from: Database, to: Database) {
     for (at, user) in users.iter().enumerate() {
         assert_eq!(whole(&*target, user).await.is_some(), at == 1);
     }
-    let present = target.present(&[all[0].id, all[1].id]).await.unwrap();
-    assert_eq!(present.into_iter().collect::<Vec<_>>(), [all[1].id]);
+    let present = target.seqs(&[all[0].id, all[1].id]).await.unwrap();
+    assert_eq!(present, [(all[1].id, all[1].seq)]);
     all.remove(1);
     target.restore(all).await.unwrap();
     assert_eq!(target.count_users().await.unwrap(), 4);
