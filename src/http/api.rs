@@ -81,8 +81,8 @@ impl Api {
         self.serves_metrics
     }
 
-    /// From now on `/ready` is 503, every response closes its connection, and event streams end. All else is still
-    /// served.
+    /// From now on `/ready` is 503, every response closes its connection, and event streams end. All else is
+    /// still served.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.stopping.send_replace(true);

@@ -1,9 +1,9 @@
 //! Tickets open an event stream, for browsers whose `EventSource` cannot send a header.
 //!
-//! A ticket is part of a URL, which proxies may log. So it is good for half a minute, for the stream only, and once in
-//! each process. It contains its user and its end, signed (HMAC-SHA256) with a key derived from the secret that all
-//! replicas have, so that every replica accepts it without asking another. That only one replica accepts it would need
-//! shared state; a load balancer that hashes on the user has the same effect.
+//! A ticket is part of a URL, which proxies may log. So it is good for half a minute, for the stream only,
+//! and once in each process. It contains its user and its end, signed (HMAC-SHA256) with a key derived from
+//! the secret that all replicas have, so that every replica accepts it without asking another. That only one
+//! replica accepts it would need shared state; a load balancer that hashes on the user has the same effect.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};

@@ -1,5 +1,5 @@
-//! The parsers of requests, for the fuzz targets in `fuzz/`; also compiled with the tests, so that changes do not break
-//! them unnoticed.
+//! The parsers of requests, for the fuzz targets in `fuzz/`; also compiled with the tests, so that changes
+//! do not break them unnoticed.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 

@@ -1,9 +1,10 @@
 //! HTTP: the app of one worker ([`app`]), and the server that runs it ([`run`]).
 //!
-//! The caller handles signals: it calls [`Api::drain`], then stops the server. Each part imports only from parts above
-//! it:
+//! The caller handles signals: it calls [`Api::drain`], then stops the server. Each part imports only from
+//! parts above it:
 //!
-//! - [`header_names`]; [`route`]: what a request needs to know of its route; [`error`]: errors as clients see them
+//! - [`header_names`]; [`route`]: what a request needs to know of its route
+//! - [`error`]: errors as clients see them
 //! - [`rate_limit`], [`event_tickets`]; [`api`]: the state that all workers share
 //! - [`request`]: from the parts of a request to domain types; [`response`]: responses
 //! - [`handlers`]: the operations, by URL

@@ -1,7 +1,7 @@
 //! Limits on a user's requests, and on the invalid tokens from an IP address.
 //!
-//! Both are off or generous by default. Valid tokens cost nothing in the second limit: it counts invalid ones only. The
-//! `RateLimit` headers are those of the IETF's draft-ietf-httpapi-ratelimit-headers.
+//! Both are off or generous by default. Valid tokens cost nothing in the second limit: it counts invalid
+//! ones only. The `RateLimit` headers are those of the IETF's draft-ietf-httpapi-ratelimit-headers.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -106,7 +106,8 @@ fn window(rate: Rate, count: u32) -> u32 {
     count.div_ceil(rate.per_second.get())
 }
 
-/// 429. Its `Retry-After` is one second: rates are whole numbers per second, so that one request is available by then.
+/// Status 429. Its `Retry-After` is one second: rates are whole numbers per second, so that one request is
+/// available by then.
 fn too_many(message: &'static str) -> ApiError {
     ApiError::new(Code::RateLimited, message)
 }

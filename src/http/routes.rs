@@ -1,5 +1,5 @@
-//! The table of routes, of which the router, the `Allow` header, the labels of the metrics, and the operations of the
-//! OpenAPI document are made.
+//! The table of routes, of which the router, the `Allow` header, the labels of the metrics, and the
+//! operations of the OpenAPI document are made.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,8 +13,8 @@ use super::handlers::{account, batch, changes, demo, events, health, pages, task
 use super::request::caller::check_access;
 use super::route::Route;
 
-/// The methods of a route as `Allow` lists them. A route of `GET` takes `HEAD`, too, except an event stream, which does
-/// not end.
+/// The methods of a route as `Allow` lists them. A route of `GET` takes `HEAD`, too, except an event stream,
+/// which does not end.
 macro_rules! methods {
     (GET) => { "GET, HEAD" };
     (STREAM) => { "GET" };
@@ -22,8 +22,8 @@ macro_rules! methods {
     ($method:ident $($more:ident)+) => { concat!(methods!($method), ", ", methods!($($more)+)) };
 }
 
-/// `operations` are in the OpenAPI document, and are served with and without a slash at the end. `pages` are neither; a
-/// page may be counted under another page's label (`of`), and served on a condition only (`if`).
+/// `operations` are in the OpenAPI document, and are served with and without a slash at the end. `pages` are
+/// neither; a page may be counted under another page's label (`of`), and served on a condition only (`if`).
 macro_rules! routes {
     (
         operations { $($pattern:literal => $($method:ident $module:ident::$handler:ident),+;)+ }
@@ -64,7 +64,7 @@ macro_rules! routes {
     };
 }
 
-// The routes with the most traffic come first.
+// Matched in this order: the routes with the most traffic first, and `/demo/token` before `/demo/{file}`.
 routes! {
     operations {
         "/api/{user_id}/tasks/{id}" => GET tasks::get_task, PUT tasks::update_task, PATCH tasks::update_task,
@@ -98,7 +98,8 @@ routes! {
     }
 }
 
-/// The routes of these patterns, labels and methods, and the unknown one first. Routes of one label have one index.
+/// The routes of these patterns, labels and methods, and the unknown one first. Routes of one label have one
+/// index.
 fn numbered(table: &[(&'static str, &'static str, &'static str)]) -> Vec<Route> {
     let mut routes = vec![Route::UNKNOWN];
     for &(pattern, label, allow) in table {

@@ -121,8 +121,8 @@ impl Store for Memory {
 }
 
 pub fn api() -> (Arc<Api>, Arc<Memory>) {
-    // In a process with several tests, a log line that is first reached without a subscriber is disabled for all, so
-    // that the test that reads the log would miss it. Only the first call sets a subscriber.
+    // In a process with several tests, a log line that is first reached without a subscriber is disabled for
+    // all, so that the test that reads the log would miss it. Only the first call sets a subscriber.
     let _ = tracing_subscriber::fmt().with_writer(std::io::sink).try_init();
     let config = Config::check(&Settings::default()).unwrap();
     let store = Arc::new(Memory::default());

@@ -1,4 +1,5 @@
-//! The OpenAPI 3.1 document, generated from the table of routes and the types of their requests and responses.
+//! The OpenAPI 3.1 document, generated from the table of routes and the types of their requests and
+//! responses.
 //!
 //! `tests/openapi.rs` compares it with `openapi.json`.
 
@@ -50,8 +51,8 @@ struct Document;
 
 /// Adds an operation to its route's path; `alone` is a document of this operation only.
 ///
-/// A handler of two methods is two operations, whose ids must differ. The handler's name is the id under the method that
-/// its attribute names; under another method, the method's name is added.
+/// A handler of two methods is two operations, whose ids must differ. The handler's name is the id under the
+/// method that its attribute names; under another method, the method's name is added.
 fn add(document: &mut utoipa::openapi::OpenApi, route: (&str, &str), mut alone: utoipa::openapi::OpenApi) {
     let (pattern, methods) = route;
     let mut item = mem::take(&mut alone.paths.paths).into_values().next().unwrap_or_default();
@@ -91,19 +92,21 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
     components.add_security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
     let task = serde_json::to_value(components.schemas.get("Task"));
     let task = task.map(|task| task["example"].to_string()).unwrap_or_default();
+    let complete = document.paths.paths.get_mut("/api/{user_id}/tasks/{id}/complete");
+    let complete = complete.and_then(|item| item.patch.as_mut()?.request_body.as_mut());
+    if let Some(RefOr::T(body)) = complete {
+        body.required = Some(Required::False);
+    }
     for item in document.paths.paths.values_mut() {
         for method in METHODS {
-            if let Some(operation) = slot(item, method) {
-                let id = operation.operation_id.clone().unwrap_or_default();
-                if let ("complete_task", Some(RefOr::T(body))) = (&*id, &mut operation.request_body) {
-                    body.required = Some(Required::False);
-                }
-                for (status, response) in &mut operation.responses.responses {
-                    let RefOr::T(response) = response else { continue };
-                    examples::add(response, status, &id, &task);
-                    if status.starts_with('2') {
-                        add_headers(response, method, &id);
-                    }
+            let Some(operation) = slot(item, method) else { continue };
+            let id = operation.operation_id.clone().unwrap_or_default();
+            let is_health = operation.tags.iter().flatten().any(|tag| tag == "health");
+            for (status, response) in &mut operation.responses.responses {
+                let RefOr::T(response) = response else { continue };
+                examples::add(response, status, &id, &task);
+                if status.starts_with('2') && !is_health && id != "create_ticket" {
+                    add_headers(response, method);
                 }
             }
         }
@@ -111,25 +114,16 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
 }
 
 /// Adds the headers of every successful response about a user's tasks.
-fn add_headers(response: &mut Response, method: &str, id: &str) {
+fn add_headers(response: &mut Response, method: &str) {
     let mut add = |name: &str, schema, description| {
         let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
         response.headers.insert(name.into(), RefOr::T(header));
     };
-    match (id, method) {
-        ("create_ticket" | "get_test" | "get_health" | "get_ready", _) => {}
-        (_, "GET") => add("X-Tasklane-Seq", i64::schema(), "The seq at which this is true"),
-        _ => {
-            add(
-                "X-Tasklane-Seq",
-                i64::schema(),
-                "The seq of this write, or of its last operation; as before if nothing was written",
-            );
-            add(
-                "Server-Timing",
-                String::schema(),
-                "`queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit",
-            );
-        }
+    if method == "GET" {
+        return add("X-Tasklane-Seq", i64::schema(), "The seq at which this is true");
     }
+    let seq = "The seq of this write, or of its last operation; as before if nothing was written";
+    add("X-Tasklane-Seq", i64::schema(), seq);
+    let timing = "`queue;dur=0.412, commit;dur=2.134`: milliseconds of waiting for its turn, and of the store's commit";
+    add("Server-Timing", String::schema(), timing);
 }

@@ -40,8 +40,8 @@ struct ErrorObject<'a> {
     details: Option<&'a Details>,
 }
 
-/// `ErrorDetails`, which `docs/error_details.rs` documents, or null. By name, since errors do not know a task's
-/// schema.
+/// `ErrorDetails`, which `docs/error_details.rs` documents, or null. By name, since errors do not know a
+/// task's schema.
 fn details() -> OneOfBuilder {
     OneOfBuilder::new().item(Ref::from_schema_name("ErrorDetails")).item(Object::with_type(Type::Null))
 }

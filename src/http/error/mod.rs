@@ -1,7 +1,7 @@
 //! Errors as clients see them.
 //!
-//! A handler returns an [`ApiError`]; the middleware `request_log` makes the response of it, and of any error of the
-//! framework.
+//! A handler returns an [`ApiError`]; the middleware `request_log` makes the response of it, and of any
+//! error of the framework.
 //!
 //! - [`api_error`]: the error, and which error of the lanes or of authentication becomes which
 //! - [`code`], [`details`]: its parts

@@ -23,8 +23,8 @@ use crate::http::request::{Allowance, Body, Caller, KeyHeader, MinSeq, UserPath,
 use crate::http::response::task::written_all;
 use crate::lane::{Effect, Snapshot, Work};
 
-/// Tasks of one import, at most; also in an error's message. An import is one commit, and delays all other users'
-/// commits: so many tasks take some seconds, which is within the time that a write may take.
+/// Tasks of one import, at most; also in an error's message. An import is one commit, and delays all other
+/// users' commits: so many tasks take some seconds, which is within the time that a write may take.
 const MOST_TASKS: usize = 100_000;
 
 /// The limits of an import's body. 100,000 tasks of usual size fit.

@@ -103,10 +103,10 @@ struct BatchResult {
 /// Carry out many writes at once
 ///
 /// Up to 500 operations in order, all of them or none, in one commit; each takes a seq of its own. Each does
-/// the same as a request for it alone, and may have `if_match` (except `create`): a version, or the text of an
-/// `If-Match` header. An error has the status and code of that request, and `details` name the operation.
-/// Wrong fields are all listed, as `operations[3].title`. The body may have 2 MiB, or `MAX_BODY_BYTES` if that
-/// is more.
+/// the same as a request for it alone, and may have `if_match` (except `create`): a version, or the text of
+/// an `If-Match` header. An error has the status and code of that request, and `details` name the operation.
+/// Wrong fields are all listed, as `operations[3].title`. The body may have 2 MiB, or `MAX_BODY_BYTES` if
+/// that is more.
 #[utoipa::path(
     post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = BatchBody,
     responses(
@@ -165,8 +165,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<Vec<Option<Operation>>, Vec<FieldErro
 /// The known fields of an operation.
 const OPERATION_FIELDS: [&str; 5] = ["op", "id", "task", "completed", "if_match"];
 
-/// Reads one operation; `Some(None)` if its id cannot be that of a task, `None` if a field is wrong. Every field is
-/// checked, even after a wrong one.
+/// Reads one operation; `Some(None)` if its id cannot be that of a task, `None` if a field is wrong. Every
+/// field is checked, even after a wrong one.
 #[expect(clippy::option_option, reason = "a wrong field differs from an id that no task has")]
 fn read_one(given: &RawObject, name: &str, faults: &mut Faults) -> Option<Option<Operation>> {
     const OP: &str = "must be `create`, `update`, `complete` or `delete`";

@@ -1,8 +1,9 @@
 //! The demo page of a development server: a small to-do app, embedded in the binary, and a token for it.
 //!
-//! The token gives access to the demo user's tasks, so it is issued on this machine only: to a peer on loopback
-//! that names this server by a loopback name. A page of another origin in the same browser is recognised by
-//! `Origin` and `Sec-Fetch-Site`, and a foreign name that resolves to this machine (DNS rebinding) by `Host`.
+//! The token gives access to the demo user's tasks, so it is issued on this machine only: to a peer on
+//! loopback that names this server by a loopback name. A page of another origin in the same browser is
+//! recognised by `Origin` and `Sec-Fetch-Site`, and a foreign name that resolves to this machine (DNS
+//! rebinding) by `Host`.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -32,7 +33,8 @@ const PROXY_HEADERS: [HeaderName; 5] = [
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The media type and the content of a file of the page. `client.js` and `store.js` are `clients/typescript`, compiled.
+/// The media type and the content of a file of the page. `client.js` and `store.js` are
+/// `clients/typescript`, compiled.
 fn content(name: &str) -> Option<(&'static str, &'static [u8])> {
     const SCRIPT: &str = "text/javascript; charset=utf-8";
     macro_rules! part {

@@ -1,7 +1,7 @@
 //! Server-sent events: a user's changes as they happen.
 //!
-//! A stream is pulled: the next chunk is made from the newest snapshot when the connection can take it, so that
-//! nothing queues up for a slow reader. The connection of a client that reads nothing is closed
+//! A stream is pulled: the next chunk is made from the newest snapshot when the connection can take it, so
+//! that nothing queues up for a slow reader. The connection of a client that reads nothing is closed
 //! ([`send_timeout`](crate::http::middleware::send_timeout)).
 
 use std::convert::Infallible;
@@ -58,19 +58,20 @@ pub(crate) struct EventsQuery {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct LastEventId {
-    /// The `id` of the last event, which `EventSource` sends when it reconnects; it takes precedence over `since`
+    /// The `id` of the last event, which `EventSource` sends when it reconnects; it takes precedence over
+    /// `since`
     #[param(rename = "Last-Event-ID", minimum = 0, required = false)]
     last_event_id: Option<i64>,
 }
 
 /// Follow the changes
 ///
-/// Server-sent events. The first one is `hello`, whose `id` is the seq from which the stream continues: that of
-/// `Last-Event-ID` or `since`; without either, the newest. A client that has read a list at seq 7 asks for
-/// `since=7` and misses nothing. Each `change` has its seq as its `id`, and one element of `/changes` as its
-/// data. `resync` means that the changes before its `id` are no longer known: read the whole list; the stream
-/// continues from there. A comment is sent after 15 seconds without an event. The stream ends when the token
-/// expires, at a restart, and for a client that does not read; `EventSource` reconnects by itself.
+/// Server-sent events. The first one is `hello`, whose `id` is the seq from which the stream continues: that
+/// of `Last-Event-ID` or `since`; without either, the newest. A client that has read a list at seq 7 asks
+/// for `since=7` and misses nothing. Each `change` has its seq as its `id`, and one element of `/changes` as
+/// its data. `resync` means that the changes before its `id` are no longer known: read the whole list; the
+/// stream continues from there. A comment is sent after 15 seconds without an event. The stream ends when
+/// the token expires, at a restart, and for a client that does not read; `EventSource` reconnects by itself.
 #[utoipa::path(
     get, path = "", tag = "sync", params(UserPath, EventsQuery, LastEventId),
     security(("bearer" = []), ("ticket" = [])),
@@ -102,8 +103,8 @@ pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     Ok(response.streaming(stream))
 }
 
-/// The seq from which the stream continues, if the request says so. A reconnecting `EventSource` repeats its URL, so
-/// the header takes precedence.
+/// The seq from which the stream continues, if the request says so. A reconnecting `EventSource` repeats its
+/// URL, so the header takes precedence.
 pub(crate) fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, ApiError> {
     let last = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty());
     if let Some(last) = last {
@@ -193,9 +194,9 @@ pub(crate) struct TicketAnswer {
 
 /// Get a ticket for the event stream
 ///
-/// `EventSource` cannot send an `Authorization` header, but it can open `/events?ticket=…`. A ticket is good for 30
-/// seconds, for this user, once in each process of the service. The stream ends when the token of this request
-/// expires.
+/// `EventSource` cannot send an `Authorization` header, but it can open `/events?ticket=…`. A ticket is good
+/// for 30 seconds, for this user, once in each process of the service. The stream ends when the token of
+/// this request expires.
 #[utoipa::path(
     post, path = "", tag = "sync", params(UserPath),
     responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)

@@ -8,7 +8,8 @@
 //! - [`health`] is `/health`, `/ready`, `/test`, `/metrics`
 //! - [`pages`] is `/openapi.json`, `/docs`, `/redoc`; [`demo`] is the page `/` of a development server
 //!
-//! The attribute of utoipa requires a `path`. It is empty here, since the table of routes has each operation's path.
+//! The attribute of utoipa requires a `path`. It is empty here, since the table of routes has each
+//! operation's path.
 
 pub(crate) mod account;
 pub(crate) mod batch;

@@ -1,7 +1,8 @@
 //! The OpenAPI document, and its pages: Swagger UI and Redoc, both embedded in the binary.
 //!
-//! The pages load their scripts from this server, so that the content security policy can forbid all other scripts,
-//! inline ones included. Some of their styles are made at run time, and need inline styles to be allowed.
+//! The pages load their scripts from this server, so that the content security policy can forbid all other
+//! scripts, inline ones included. Some of their styles are made at run time, and need inline styles to be
+//! allowed.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};

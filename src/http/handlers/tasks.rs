@@ -132,8 +132,8 @@ struct ChangedTask(TaskBody);
 
 /// Change a task
 ///
-/// Fields that are left out stay; `null` clears (for `tags` it is the same as `[]`). `PUT` and `PATCH` do the
-/// same. With `If-Match` the task changes only if it is still in that version.
+/// Fields that are left out stay; `null` clears (for `tags` it is the same as `[]`). `PUT` and `PATCH` do
+/// the same. With `If-Match` the task changes only if it is still in that version.
 #[utoipa::path(
     patch, path = "", tag = "tasks", params(UserPath, TaskPath, IfMatch, KeyHeader), request_body = Patch,
     responses(ChangedTask, TaskMissing, ConditionFailed, BodyRefused, Refused)

@@ -1,8 +1,9 @@
 //! Chunked request bodies that the handler did not read to the end.
 //!
-//! actix-http soon closes a connection whose request body was left unread, unless the body is chunked and was dropped:
-//! then it reads on for as long as the client sends, without a deadline, so that clients without a token could keep
-//! connections open. So such a body is not dropped before its response is sent: the response's body holds it.
+//! actix-http soon closes a connection whose request body was left unread, unless the body is chunked and
+//! was dropped: then it reads on for as long as the client sends, without a deadline, so that clients
+//! without a token could keep connections open. So such a body is not dropped before its response is sent:
+//! the response's body holds it.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -17,8 +18,8 @@ use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::Bytes;
 use futures_util::Stream;
 
-/// A chunked body, shared by the handler, which may read it, and the middleware, which keeps it from being dropped too
-/// soon.
+/// A chunked body, shared by the handler, which may read it, and the middleware, which keeps it from being
+/// dropped too soon.
 #[derive(Clone)]
 pub(crate) struct ChunkedBody(Rc<RefCell<ChunkedState>>);
 

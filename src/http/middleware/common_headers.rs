@@ -23,8 +23,8 @@ pub(crate) fn add_common_headers(headers: &mut HeaderMap, id: &HeaderValue) {
     }
 }
 
-/// Adds how long each part of a write took, in milliseconds (W3C Server Timing). A page of another origin that may read
-/// the response may read the timing, too, in its Performance API.
+/// Adds how long each part of a write took, in milliseconds (W3C Server Timing). A page of another origin
+/// that may read the response may read the timing, too, in its Performance API.
 pub(crate) fn add_server_timing(headers: &mut HeaderMap, timing: &Timing) {
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let queue = milliseconds(timing.queue);

@@ -1,7 +1,8 @@
 //! Cross-origin requests, handled by `actix-cors`. All other requests bypass it.
 //!
-//! Requests of servers and of same-origin pages mostly have no `Origin`, and need none of its work. A request from an
-//! origin that is not listed bypasses it, too: `actix-cors` would still add that credentials are allowed.
+//! Requests of servers and of same-origin pages mostly have no `Origin`, and need none of its work. A
+//! request from an origin that is not listed bypasses it, too: `actix-cors` would still add that credentials
+//! are allowed.
 
 use std::rc::Rc;
 
@@ -18,12 +19,12 @@ use futures_util::future::{Either, LocalBoxFuture, MapOk};
 const PREFLIGHT_LIFETIME: usize = 7200;
 
 /// The headers that a request may have.
-const ALLOWED_HEADERS: &str = "authorization, content-type, if-match, if-none-match, idempotency-key, x-request-id, \
-    last-event-id, x-confirm-delete, x-tasklane-min-seq, traceparent, tracestate";
+const ALLOWED_HEADERS: &str = "authorization, content-type, if-match, if-none-match, idempotency-key, \
+    x-request-id, last-event-id, x-confirm-delete, x-tasklane-min-seq, traceparent, tracestate";
 
 /// The headers of a response that a page may read.
-const EXPOSED_HEADERS: &str = "etag, location, link, x-tasklane-seq, x-request-id, retry-after, idempotent-replayed, \
-    content-disposition, server-timing";
+const EXPOSED_HEADERS: &str = "etag, location, link, x-tasklane-seq, x-request-id, retry-after, \
+    idempotent-replayed, content-disposition, server-timing";
 
 /// The middleware of one worker's app.
 pub(crate) struct Gate {

@@ -1,8 +1,8 @@
-//! The most frequent reads, answered before routing: the whole list, or one task, of a caller whose token is cached
-//! and whose tasks are in memory.
+//! The most frequent reads, answered before routing: the whole list, or one task, of a caller whose token is
+//! cached and whose tasks are in memory.
 //!
-//! Only requests in their simplest form are answered here, by the functions of the handlers; all others are routed.
-//! So nothing but speed depends on it.
+//! Only requests in their simplest form are answered here, by the functions of the handlers; all others are
+//! routed. So nothing but speed depends on it.
 
 use std::future::{Ready, ready};
 use std::rc::Rc;

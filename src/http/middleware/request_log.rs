@@ -1,8 +1,8 @@
 //! The outermost middleware, around CORS: every response passes here.
 //!
-//! It gives each request an id, each error its JSON body, and each response the common headers, and counts and logs
-//! the request. For a request that succeeds it takes no lock, boxes nothing and formats nothing but the request's
-//! id.
+//! It gives each request an id, each error its JSON body, and each response the common headers, and counts
+//! and logs the request. For a request that succeeds it takes no lock, boxes nothing and formats nothing but
+//! the request's id.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -180,8 +180,8 @@ impl WorkerState {
 }
 
 impl RequestRecord {
-    /// Loads the state of a known user where it is not in memory and the response has no seq yet: the request was
-    /// refused early, or needs no task. The response waits for [`LOAD_TIMEOUT`], at most.
+    /// Loads the state of a known user where it is not in memory and the response has no seq yet: the
+    /// request was refused early, or needs no task. The response waits for [`LOAD_TIMEOUT`], at most.
     fn load<B>(&self, response: &ServiceResponse<B>) -> Option<LocalBoxFuture<'static, ()>> {
         if response.headers().contains_key(SEQ) || response.status().is_server_error() {
             return None;

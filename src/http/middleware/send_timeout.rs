@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::time::Duration;
 
-/// How long a client may read nothing of what is sent before its connection is closed. It holds for event streams and
-/// all other responses.
+/// How long a client may read nothing of what is sent before its connection is closed. It holds for event
+/// streams and all other responses.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes the kernel close a connection on which nothing could be sent for [`SEND_TIMEOUT`] although there was something
-/// to send (tcp(7), `TCP_USER_TIMEOUT`). The server cannot do so itself: it does not poll a response's body while the
-/// connection cannot be written to. On other systems than Linux an event stream ends with its token.
+/// Makes the kernel close a connection on which nothing could be sent for [`SEND_TIMEOUT`] although there
+/// was something to send (tcp(7), `TCP_USER_TIMEOUT`). The server cannot do so itself: it does not poll a
+/// response's body while the connection cannot be written to. On other systems than Linux an event stream
+/// ends with its token.
 #[cfg(target_os = "linux")]
 pub(crate) fn limit(connection: &dyn Any) {
     use actix_tls::accept::rustls_0_23::TlsStream;

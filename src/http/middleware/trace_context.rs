@@ -1,5 +1,5 @@
-//! The position of a request in a distributed trace: W3C Trace Context's `traceparent`. As the recommendation
-//! demands, an invalid one is ignored.
+//! The position of a request in a distributed trace: W3C Trace Context's `traceparent`. As the
+//! recommendation demands, an invalid one is ignored.
 
 use std::fmt;
 

@@ -70,7 +70,8 @@ impl Caller {
         match user_segment(request.uri().path()) {
             Some(named) if !names(named, who.subject()) => Err(other_user(who, named)),
             _ => {
-                // The middleware `request_log` needs it for the log, and for the seq of responses without one.
+                // The middleware `request_log` needs it for the log, and for the seq of responses without
+                // one.
                 request.extensions_mut().insert(Arc::clone(who));
                 Api::of(request).limits.admit(who.user(), request)?;
                 Ok(Self { session, request: request.clone() })
@@ -112,8 +113,8 @@ impl Caller {
         self.submit(Work::Operations(vec![Operation { command, if_match }]), body, ApiError::from).await
     }
 
-    /// Carries out a write, once for each idempotency key; `body` is the request's, and `to_api` makes the response of
-    /// an error.
+    /// Carries out a write, once for each idempotency key; `body` is the request's, and `to_api` makes the
+    /// response of an error.
     pub(crate) async fn submit(
         &self,
         work: Work,

@@ -1,4 +1,5 @@
-//! Conditional requests (RFC 9110, section 13): entity tags, `If-Match`, `If-None-Match`, `X-Tasklane-Min-Seq`.
+//! Conditional requests (RFC 9110, section 13): entity tags, `If-Match`, `If-None-Match`,
+//! `X-Tasklane-Min-Seq`.
 
 use actix_web::http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use utoipa::IntoParams;
@@ -13,8 +14,8 @@ use crate::http::header_names::MIN_SEQ;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct MinSeq {
-    /// A seq that the client knows, such as `X-Tasklane-Seq` of the response to a write: the response is at that seq
-    /// or a later one, even if another process of the service answers
+    /// A seq that the client knows, such as `X-Tasklane-Seq` of the response to a write: the response is at
+    /// that seq or a later one, even if another process of the service answers
     #[param(rename = "X-Tasklane-Min-Seq", required = false, minimum = 0, example = 7)]
     min_seq: i64,
 }
@@ -64,8 +65,8 @@ impl EntityTag {
         HeaderValue::from_bytes(self.as_bytes()).expect("digits, quotes and W/ are visible ASCII")
     }
 
-    /// Whether `If-None-Match` names this tag, so that the client's copy is current (weak comparison, RFC 9110,
-    /// section 13.1.2).
+    /// Whether `If-None-Match` names this tag, so that the client's copy is current (weak comparison, RFC
+    /// 9110, section 13.1.2).
     pub(crate) fn is_named_in(&self, headers: &HeaderMap) -> bool {
         headers.get_all(IF_NONE_MATCH).any(|value| names(value.as_bytes(), opaque(self.as_bytes())))
     }
@@ -115,8 +116,8 @@ pub(crate) struct IfMatch {
     if_match: Option<String>,
 }
 
-/// The condition of `If-Match`, if there is one (strong comparison, RFC 9110, section 13.1.1): a weak tag, and a tag
-/// that no task can have, match nothing.
+/// The condition of `If-Match`, if there is one (strong comparison, RFC 9110, section 13.1.1): a weak tag,
+/// and a tag that no task can have, match nothing.
 pub(crate) fn if_match(headers: &HeaderMap) -> Option<Match> {
     let mut lines = headers.get_all(IF_MATCH).peekable();
     lines.peek()?;

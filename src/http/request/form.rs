@@ -20,8 +20,8 @@ pub(crate) trait Form: Sized {
     fn read(fields: &mut impl Fields) -> Option<Self>;
 }
 
-/// Where a [`Form`] gets its fields: from a body ([`FieldReader`]), or from nothing, to collect their schemas
-/// ([`Documenter`]).
+/// Where a [`Form`] gets its fields: from a body ([`FieldReader`]), or from nothing, to collect their
+/// schemas ([`Documenter`]).
 pub(crate) trait Fields {
     /// A required field.
     fn required<T: FieldValue>(&mut self, name: &'static str) -> Option<T>;
@@ -165,8 +165,8 @@ pub(crate) fn refer_to<T: ToSchema>(named: &mut NamedSchemas) -> SchemaOrName {
     Ref::from_schema_name(T::name()).into()
 }
 
-/// Gives a type a schema with a name, and the schemas that it refers to; with `value`, makes it a [`FieldValue`] and says
-/// how it is read.
+/// Gives a type a schema with a name, and the schemas that it refers to; with `value`, makes it a
+/// [`FieldValue`] and says how it is read.
 macro_rules! documented {
     ($type:ty as $name:literal, $schema:expr $(, $named:expr)?) => {
         impl utoipa::PartialSchema for $type {

@@ -2,7 +2,8 @@
 //!
 //! After the IETF draft "The Idempotency-Key HTTP Header Field"
 //! (draft-ietf-httpapi-idempotency-key-header-07). Its syntax is a structured-field string (RFC 8941,
-//! section 3.3.3), `"8e03978e"`; most clients send the bare text, which is accepted, too, and means the same.
+//! section 3.3.3), `"8e03978e"`; most clients send the bare text, which is accepted, too, and means the
+//! same.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, IF_MATCH};
@@ -24,8 +25,8 @@ const MAX_CHARACTERS: usize = 255;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct KeyHeader {
-    /// A name of the client's choice for this write, quoted or bare: a retry under the same key is not carried out
-    /// again, and gets the same response, for at least 24 hours
+    /// A name of the client's choice for this write, quoted or bare: a retry under the same key is not
+    /// carried out again, and gets the same response, for at least 24 hours
     #[param(
         rename = "Idempotency-Key",
         required = false,
@@ -36,8 +37,8 @@ pub(crate) struct KeyHeader {
     idempotency_key: Option<String>,
 }
 
-/// The request's key, if it has one, with a fingerprint of its method, route, task, condition and body. It is the same
-/// for a path with the user's id and one with `me`.
+/// The request's key, if it has one, with a fingerprint of its method, route, task, condition and body. It
+/// is the same for a path with the user's id and one with `me`.
 pub(crate) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(key) = key(request.headers())? else { return Ok(None) };
     let task = task_of(request).map(TaskId::as_uuid);

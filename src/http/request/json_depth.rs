@@ -1,6 +1,7 @@
 //! The limit on the nesting of a body.
 
-/// Levels of arrays and objects in a body, at most. No field needs more than three. Also in an error's message.
+/// Levels of arrays and objects in a body, at most. No field needs more than three. Also in an error's
+/// message.
 const MAX_DEPTH: usize = 64;
 
 /// Whether a JSON text is nested deeper than [`MAX_DEPTH`]. For a text that is not JSON the result means

@@ -32,8 +32,8 @@ impl Faults {
         Self { list: Vec::new(), prefix: String::new(), whole: "body".into() }
     }
 
-    /// The faults from now on are those of the object called `whole`, and of its fields, with `prefix` before their
-    /// names.
+    /// The faults from now on are those of the object called `whole`, and of its fields, with `prefix`
+    /// before their names.
     pub(crate) fn enter(&mut self, whole: String, prefix: String) {
         (self.whole, self.prefix) = (whole, prefix);
     }

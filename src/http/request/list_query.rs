@@ -50,7 +50,8 @@ pub(crate) struct TaskQuery {
     /// Only tasks with this text in title, description or a tag, in upper or lower case
     #[param(required = false, max_length = 200, example = "milk")]
     search: Option<String>,
-    /// The order, `-created_at` by default; equal tasks are in the order of their ids, tasks without a value come last
+    /// The order, `-created_at` by default; equal tasks are in the order of their ids, tasks without a value
+    /// come last
     #[param(required = false)]
     sort: Option<Sort>,
     /// Tasks of the page, at most; all of them by default, 100 with `cursor`

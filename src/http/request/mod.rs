@@ -1,11 +1,12 @@
-//! From the parts of a request to domain types. All faults of a body or a query are listed, not just the first.
+//! From the parts of a request to domain types. All faults of a body or a query are listed, not just the
+//! first.
 //!
 //! - [`caller`]: who makes the request; the extractor of all operations under `/api`
 //! - [`path`]: the user and the task in a path
 //! - [`conditional`], [`idempotency_key`]: headers
 //! - [`query`], [`list_query`]: query parameters
-//! - [`body`]: a body's bytes; [`json_fields`]: its JSON; [`json_depth`]: the limit on its nesting;
-//!   [`form`]: types whose fields are named once, for reading and for the document; [`task_body`]: a task's fields
+//! - [`body`]: a body's bytes; [`json_fields`]: its JSON; [`json_depth`]: the limit on its nesting
+//! - [`form`]: types whose fields are named once, for reading and for the document; [`task_body`]: a task's fields
 
 pub(crate) mod body;
 pub(crate) mod caller;

@@ -7,7 +7,8 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use crate::http::error::{ApiError, FieldError};
 
-/// Characters that must be encoded in a URI (RFC 3986). Not `%`, since the path and the query are encoded already.
+/// Characters that must be encoded in a URI (RFC 3986). Not `%`, since the path and the query are encoded
+/// already.
 const NOT_IN_URI: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -54,7 +55,8 @@ impl<'a> Parameters<'a> {
         all.pop()
     }
 
-    /// The value of a parameter that may be given once, as read by `read`; if that gives `None`, the fault is `form`.
+    /// The value of a parameter that may be given once, as read by `read`; if that gives `None`, the fault
+    /// is `form`.
     pub(crate) fn read<T>(
         &mut self,
         name: &'static str,

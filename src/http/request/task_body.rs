@@ -1,9 +1,9 @@
-//! A task in JSON: in request bodies, and in responses. Each field of a task is listed twice: in [`content`], for
-//! reading bodies and for their schemas, and in [`TaskBody`], the schema of responses.
+//! A task in JSON: in request bodies, and in responses. Each field of a task is listed twice: in
+//! [`content`], for reading bodies and for their schemas, and in [`TaskBody`], the schema of responses.
 //!
-//! A body is read in two steps. The first splits it into its known fields, each still as raw text; it refuses anything
-//! but a JSON object, and a field given twice, and ignores unknown fields. The second checks each field by itself, so
-//! that one response can list all faults.
+//! A body is read in two steps. The first splits it into its known fields, each still as raw text; it
+//! refuses anything but a JSON object, and a field given twice, and ignores unknown fields. The second
+//! checks each field by itself, so that one response can list all faults.
 
 use std::sync::LazyLock;
 
@@ -59,14 +59,13 @@ impl Form for NewTask {
 }
 
 documented!(
-    NewTask as "CreateTask",
-    Documenter::of(Self::read)
-        .schema("A new task. The client may choose its `id`, so that the request can be retried; else the server \
-             chooses it.", json!({
-            "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
-            "due_date": "2026-02-14", "position": "a0"
-        })),
-    Documenter::of(Self::read).named
+    form NewTask as "CreateTask",
+    "A new task. The client may choose its `id`, so that the request can be retried; else the server \
+     chooses it.",
+    json!({
+        "title": "Buy milk", "description": "Two litres", "priority": "high", "tags": ["home", "shop"],
+        "due_date": "2026-02-14", "position": "a0"
+    })
 );
 
 impl Form for Patch {
@@ -85,10 +84,10 @@ impl Form for Patch {
 }
 
 documented!(
-    Patch as "UpdateTask",
-    Documenter::of(Self::read)
-        .schema("Changes to a task; at least one field. Fields that are left out stay, and `null` clears.", json!({"title": "Buy oat milk", "priority": null})).min_properties(Some(1)),
-    Documenter::of(Self::read).named
+    form Patch as "UpdateTask",
+    "Changes to a task; at least one field. Fields that are left out stay, and `null` clears.",
+    json!({"title": "Buy oat milk", "priority": null}),
+    min_properties(Some(1))
 );
 
 /// A task of an export. Its owner and version are ignored.
@@ -109,13 +108,10 @@ impl Form for Task {
 }
 
 documented!(
-    Task as "ImportTask",
-    Documenter::of(Self::read).schema(
-        "A task to import. Its `completed_at` is null unless it is completed; where it is missing, `updated_at` \
-         counts.",
-        import_example()
-    ),
-    Documenter::of(Self::read).named
+    form Task as "ImportTask",
+    "A task to import. Its `completed_at` is null unless it is completed; where it is missing, `updated_at` \
+     counts.",
+    import_example()
 );
 
 pub(crate) fn import_example() -> serde_json::Value {
@@ -251,11 +247,11 @@ documented!(
             .item(kind("A date-time of RFC 3339, such as `2026-03-01T18:00:00+01:00`.", KnownFormat::DateTime))
             .description(Some("A date, or an instant with its offset; returned in the form in which it was given."))
     },
-    |raw| {
-        let wrong =
-            "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null";
-        parsed(raw, wrong, Self::parse)
-    }
+    |raw| parsed(
+        raw,
+        "must be a date such as `2026-03-01`, an instant such as `2026-03-01T18:00:00+01:00`, or null",
+        Self::parse
+    )
 );
 
 documented!(
