@@ -75,11 +75,7 @@ impl Tickets {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many were issued lately.
-    pub(crate) fn issue(&self, session: &Session) -> Result<String, Error> {
-        self.issue_at(session, now())
-    }
-
-    fn issue_at(&self, session: &Session, now: i64) -> Result<String, Error> {
+    pub(crate) fn issue(&self, session: &Session, now: i64) -> Result<String, Error> {
         let mut number: Number = [0; 16];
         aws_lc_rs::rand::fill(&mut number).map_err(|_| Error::Internal("no random numbers".into()))?;
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,11 +96,7 @@ impl Tickets {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many were accepted lately.
-    pub(crate) fn take(&self, text: &str) -> Result<Option<Session>, Error> {
-        self.take_at(text, now())
-    }
-
-    fn take_at(&self, text: &str, now: i64) -> Result<Option<Session>, Error> {
+    pub(crate) fn take(&self, text: &str, now: i64) -> Result<Option<Session>, Error> {
         let Some((number, end, session)) = self.read(text) else { return Ok(None) };
         if end <= now || end > now + milliseconds(LIFETIME + LEEWAY) {
             return Ok(None);
@@ -158,8 +150,8 @@ impl<K: Copy + Eq + Hash> Recent<K> {
     }
 }
 
-/// Milliseconds since the epoch; a clock before it counts as the epoch.
-fn now() -> i64 {
+/// Now, in milliseconds since the epoch; a clock before it counts as the epoch.
+pub(crate) fn now() -> i64 {
     milliseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
@@ -182,22 +174,22 @@ mod tests {
     }
 
     fn takes(tickets: &Tickets, ticket: &str, at: i64) -> bool {
-        tickets.take_at(ticket, at).unwrap().is_some()
+        tickets.take(ticket, at).unwrap().is_some()
     }
 
     #[test]
     fn a_ticket_is_valid_once_in_each_process_with_the_secret_and_contains_its_user_and_end() {
         let (one, other) = (of("s"), of("s"));
-        let ticket = one.issue_at(&session("ånn|1"), THEN).unwrap();
+        let ticket = one.issue(&session("ånn|1"), THEN).unwrap();
         for process in [&one, &other] {
-            let taken = process.take_at(&ticket, THEN).unwrap().unwrap();
+            let taken = process.take(&ticket, THEN).unwrap().unwrap();
             assert_eq!((&**taken.identity().subject(), taken.exp()), ("ånn|1", 1_800_000_000));
             assert!(!takes(process, &ticket, THEN));
         }
         assert!(!takes(&of("another"), &ticket, THEN));
         // Without a secret a ticket is valid in one process only.
         let (one, other) = (Tickets::new(None), Tickets::new(None));
-        let ticket = one.issue_at(&session("ann"), THEN).unwrap();
+        let ticket = one.issue(&session("ann"), THEN).unwrap();
         assert!(!takes(&other, &ticket, THEN));
         assert!(takes(&one, &ticket, THEN));
     }
@@ -205,7 +197,7 @@ mod tests {
     #[test]
     fn a_ticket_is_valid_for_half_a_minute_even_if_its_issuers_clock_is_ahead() {
         let tickets = of("s");
-        let ticket = || tickets.issue_at(&session("ann"), THEN).unwrap();
+        let ticket = || tickets.issue(&session("ann"), THEN).unwrap();
         for (after, good) in
             [(0, true), (29_999, true), (30_000, false), (1 << 40, false), (-30_000, true), (-30_001, false)]
         {
@@ -216,7 +208,7 @@ mod tests {
     #[test]
     fn a_ticket_with_any_bit_changed_or_any_byte_missing_is_refused() {
         let tickets = of("s");
-        let ticket = URL_SAFE_NO_PAD.decode(tickets.issue_at(&session("ann"), THEN).unwrap()).unwrap();
+        let ticket = URL_SAFE_NO_PAD.decode(tickets.issue(&session("ann"), THEN).unwrap()).unwrap();
         for bit in 0..ticket.len() * 8 {
             let mut forged = ticket.clone();
             forged[bit / 8] ^= 1 << (bit % 8);
@@ -249,14 +241,14 @@ mod tests {
     #[test]
     fn an_accepted_ticket_is_remembered_even_when_no_more_are_accepted() {
         let tickets = of("s");
-        let ticket = tickets.issue_at(&session("ann"), THEN).unwrap();
+        let ticket = tickets.issue(&session("ann"), THEN).unwrap();
         assert!(takes(&tickets, &ticket, THEN));
         for number in 1..MAX_TICKETS as u128 {
             let mut taken = tickets.taken.lock().unwrap();
             assert!(taken.add(number.to_be_bytes(), 1, LIFETIME).unwrap());
         }
         assert!(!takes(&tickets, &ticket, THEN));
-        let other = tickets.issue_at(&session("ann"), THEN).unwrap();
-        assert!(matches!(tickets.take_at(&other, THEN), Err(Error::Overloaded(_))));
+        let other = tickets.issue(&session("ann"), THEN).unwrap();
+        assert!(matches!(tickets.take(&other, THEN), Err(Error::Overloaded(_))));
     }
 }

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 
 use super::code::Code;
-use super::details::{Details, FieldError};
+use super::details::{Details, FieldError, TaskJson};
 use crate::auth::AuthError;
 use crate::domain::{Refusal, Seq};
 use crate::error::Error;
@@ -63,13 +63,13 @@ impl ApiError {
 
     /// The error of a batch or an import: a refusal's `details` give the operation's index.
     pub(crate) fn of_operation(error: Error) -> Self {
-        let Error::Refused { operation: index, .. } = error else { return error.into() };
+        let Error::Refused { operation, .. } = error else { return error.into() };
         let error = Self::from(error);
         let task = match error.details.as_deref() {
             Some(Details::Task(task)) => Some(task.clone()),
             _ => None,
         };
-        error.with(Details::Operation { index, task })
+        error.with(Details::Operation { operation, task })
     }
 
     /// 401; only the log shows the cause.
@@ -120,7 +120,7 @@ impl From<Error> for ApiError {
                     Refusal::IdTaken => Self::new(Code::Conflict, "This id belongs to another task"),
                     Refusal::PreconditionFailed => {
                         let message = "The task is not in the version that If-Match names";
-                        let details = current.map(|task| Box::new(Details::Task(task)));
+                        let details = current.map(|task| Box::new(Details::Task(TaskJson(task))));
                         Self { details, ..Self::new(Code::PreconditionFailed, message) }
                     }
                     Refusal::QuotaExceeded { limit } => {

@@ -22,31 +22,23 @@ impl FieldError {
 }
 
 /// The `details` of an error.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
 pub(crate) enum Details {
     /// Every field that is wrong.
     Fields(Vec<FieldError>),
-    /// The task of the request as it is now, in JSON.
-    Task(Bytes),
-    /// The index of a batch's operation, and its task as it is now, in JSON.
-    Operation { index: usize, task: Option<Bytes> },
+    /// The task of the request as it is now.
+    Task(TaskJson),
+    /// The index of a batch's operation, and its task as it is now.
+    Operation { operation: usize, task: Option<TaskJson> },
 }
 
-impl Serialize for Details {
+/// A task in JSON, rendered by the lane.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskJson(pub(crate) Bytes);
+
+impl Serialize for TaskJson {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Operation<'a> {
-            operation: usize,
-            task: Option<&'a RawValue>,
-        }
-        // The lane rendered this JSON: it is valid.
-        let raw = |json| serde_json::from_slice::<&RawValue>(json).ok();
-        match self {
-            Self::Fields(fields) => fields.serialize(to),
-            Self::Task(json) => raw(json).serialize(to),
-            Self::Operation { index, task } => {
-                Operation { operation: *index, task: task.as_deref().and_then(raw) }.serialize(to)
-            }
-        }
+        serde_json::from_slice::<&RawValue>(&self.0).ok().serialize(to)
     }
 }

@@ -120,7 +120,7 @@ struct BatchResult {
 )]
 pub(crate) async fn create_batch(caller: Caller, body: Body) -> HandlerResult {
     let (operations, bytes) = body.read_large(ALLOWANCE, parse).await?;
-    let missing = |index| ApiError::no_task(None).with(Details::Operation { index, task: None });
+    let missing = |operation| ApiError::no_task(None).with(Details::Operation { operation, task: None });
     let numbered = operations.into_iter().enumerate();
     let operations = numbered.map(|(index, operation)| operation.ok_or_else(|| missing(index)));
     let work = Work::Operations(operations.collect::<Result<_, _>>()?);

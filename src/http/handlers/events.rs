@@ -24,7 +24,7 @@ use crate::domain::Seq;
 use crate::http::api::Api;
 use crate::http::error::refusals::Refused;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::event_tickets::LIFETIME;
+use crate::http::event_tickets::{LIFETIME, now};
 use crate::http::header_names::{LAST_EVENT_ID, SEQ};
 use crate::http::request::list_query::seq;
 use crate::http::request::{Caller, Parameters, UserPath};
@@ -203,7 +203,7 @@ pub(crate) struct TicketAnswer {
 )]
 pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
     let seq = caller.snapshot().await?.seq();
-    let ticket = Api::of(caller.request()).tickets.issue(caller.session())?;
+    let ticket = Api::of(caller.request()).tickets.issue(caller.session(), now())?;
     let ticket = TicketAnswer { ticket, expires_in: LIFETIME.as_secs() };
     let body = serde_json::to_vec(&ticket).expect("a string and a number are always valid JSON");
     Ok(found(StatusCode::CREATED, seq, body.into()))

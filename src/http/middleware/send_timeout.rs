@@ -28,8 +28,8 @@ pub(crate) fn limit(connection: &dyn Any) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn limit(_: &dyn Any) {}
 
-#[cfg(test)]
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

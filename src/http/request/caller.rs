@@ -17,6 +17,7 @@ use crate::domain::{Command, Identity, Operation, TaskId, UserId};
 use crate::error::Error;
 use crate::http::api::Api;
 use crate::http::error::ApiError;
+use crate::http::event_tickets::now;
 use crate::http::route::Route;
 use crate::lane::{Registry, Snapshot, Subscription, Work, Write, WriteReply};
 
@@ -146,7 +147,7 @@ fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
         return None;
     }
     let ticket = Parameters::new(request.query_string()).one("ticket")?;
-    let caller = Api::of(request).tickets.take(&ticket).map_err(Into::into).and_then(|session| {
+    let caller = Api::of(request).tickets.take(&ticket, now()).map_err(Into::into).and_then(|session| {
         let refused = || ApiError::unauthorized("Invalid token", "its ticket is unknown, used or too old");
         Caller::new(session.ok_or_else(refused)?, request)
     });
