@@ -1,5 +1,5 @@
-//! The paths that every request takes, without HTTP and without a store. `benches/README.md` says what each bench
-//! guards.
+//! The paths that every request takes, without HTTP and without a store. `benches/README.md` says what each
+//! bench guards.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench fails by panicking")]
 

@@ -22,11 +22,11 @@ pub struct Batch {
     pub epoch: u64,
     /// The seq the batch was planned at: the fence.
     pub expected: Seq,
-    /// The seq after the batch: `expected` plus the number of changes. It equals `expected` if the batch only
-    /// stores keys.
+    /// The seq after the batch: `expected` plus the number of changes. It equals `expected` if the batch
+    /// only stores keys.
     pub reached: Seq,
-    /// Whether all of the user's data (tasks, tombstones, keys, e-mail address) is removed first. The horizon
-    /// then becomes `reached`.
+    /// Whether all of the user's data (tasks, tombstones, keys, e-mail address) is removed first. The
+    /// horizon then becomes `reached`.
     pub erase: bool,
     /// The final state of every task that changes, each task once.
     pub changes: Vec<Change<Arc<Task>>>,
@@ -48,8 +48,8 @@ pub struct KeyRecord {
 }
 
 impl Batch {
-    /// The e-mail address, unless a store cannot keep it: at most 320 characters (RFC 3696, erratum 1690), no
-    /// U+0000. An address is never a reason to refuse a write.
+    /// The e-mail address, unless a store cannot keep it: at most 320 characters (RFC 3696, erratum 1690),
+    /// no U+0000. An address is never a reason to refuse a write.
     pub(super) fn storable_email(&self) -> Option<&str> {
         self.email
             .as_deref()
@@ -62,14 +62,15 @@ impl Batch {
 pub enum Outcome {
     /// Applied and durable, by this call or an earlier one with the same batch id.
     Committed,
-    /// Not applied: the user's seq is not the expected one, or a key is already stored (another process wrote).
+    /// Not applied: the user's seq is not the expected one, or a key is already stored (another process
+    /// wrote).
     Conflict,
-    /// Not applied, and never will be: a constraint, or a value the store cannot keep. The reason contains no
-    /// user text.
+    /// Not applied, and never will be: a constraint, or a value the store cannot keep. The reason contains
+    /// no user text.
     Rejected(String),
     /// Not applied: the store cannot be reached, or cannot take writes at present.
     Unavailable(String),
-    /// In doubt: the connection broke, or time ran out, after the batch was sent. It may have been applied, or
-    /// still be. Sending the same batch again is safe and gives the answer.
+    /// In doubt: the connection broke, or time ran out, after the batch was sent. It may have been applied,
+    /// or may be applied yet. Sending the same batch again is safe and gives the answer.
     Unknown(String),
 }

@@ -54,11 +54,12 @@ pub struct Findings {
 /// Users read at a time.
 const PAGE: usize = 500;
 
-/// Checks the whole store, user by user, each as of one instant: a service may be using it. `report` gets the
-/// number of users checked and the number at the start.
+/// Checks the whole store, user by user, each as of one instant: a service may be using it. `report` gets
+/// the number of users checked and the number at the start.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be read. What cannot be read of a damaged store is a fault, not an error.
+/// [`StoreError`] when the store cannot be read. What cannot be read of a damaged store is a fault, not an
+/// error.
 pub async fn audit(store: &dyn Audit, report: impl FnMut(u64, u64)) -> Result<Findings, StoreError> {
     let mut found = Findings { faults: store.damage().await?, ..Findings::default() };
     match check_users(store, &mut found, report).await {

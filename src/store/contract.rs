@@ -69,26 +69,27 @@ pub struct PoolState {
 /// A durable store of users and their tasks.
 ///
 /// # Contract
-/// - **Fence.** A batch is applied only if the user's stored seq equals [`Batch::expected`] (0 if the user has
-///   no row). The seq then becomes [`Batch::reached`], in the same atomic step. Two processes that commit for
-///   one user can therefore never interleave.
-/// - **Epoch.** In an epoch other than [`Batch::epoch`] nothing is applied: a store that was restored may have
-///   reached the same seq by other changes. A batch that was applied earlier is still recognised; any other one
-///   is an [`Outcome::Conflict`]. A store that has only one epoch need not check.
+/// - **Fence.** A batch is applied only if the user's stored seq equals [`Batch::expected`] (0 if the user
+///   has no row). The seq then becomes [`Batch::reached`], in the same atomic step. Two processes that
+///   commit for one user can therefore never interleave.
+/// - **Epoch.** In an epoch other than [`Batch::epoch`] nothing is applied: a store that was restored may
+///   have reached the same seq by other changes. A batch that was applied earlier is still recognised; any
+///   other one is an [`Outcome::Conflict`]. A store that has only one epoch need not check.
 /// - **Durability.** [`Outcome::Committed`] is returned only after the change survives a crash of
 ///   this process, of the store's process and of the machine.
 /// - **Idempotence.** A batch whose id is the user's last stored batch id is `Committed` again,
 ///   without effect.
-/// - **Isolation.** Batches of one call are independent: one that is refused, or that the store cannot keep,
-///   changes no other batch's outcome. Only a failure of the store affects them all.
-/// - **Tombstones.** A deletion leaves a tombstone. [`Store::load`] returns it until it is purged, or replaced
-///   because the task was created and deleted again. A task that was created again may keep its old tombstone.
+/// - **Isolation.** Batches of one call are independent: one that is refused, or that the store cannot
+///   keep, changes no other batch's outcome. Only a failure of the store affects them all.
+/// - **Tombstones.** A deletion leaves a tombstone. [`Store::load`] returns it until it is purged, or
+///   replaced because the task was created and deleted again. A task that was created again may keep its
+///   old tombstone.
 /// - **Erasure.** A batch that erases removes all rows of the user except the `users` row. That row's seq
-///   advances, its horizon becomes [`Batch::reached`] and its e-mail address is cleared. Then the batch's own
-///   changes and keys are applied.
-/// - **Keys.** A key is stored with its batch, in the same step. If another batch has stored the same key, the
-///   outcome is a conflict. The fence alone would not notice, because a batch with only keys leaves the seq
-///   unchanged. An erasure removes the existing keys first.
+///   advances, its horizon becomes [`Batch::reached`] and its e-mail address is cleared. Then the batch's
+///   own changes and keys are applied.
+/// - **Keys.** A key is stored with its batch, in the same step. If another batch has stored the same key,
+///   the outcome is a conflict. The fence alone would not notice, because a batch with only keys leaves the
+///   seq unchanged. An erasure removes the existing keys first.
 /// - **Cancellation.** Dropping a returned future neither undoes nor stops a commit in progress.
 /// - **Time.** Every call ends within the store's time-outs.
 /// - **Runtime.** Every method may be called from any thread and any runtime.
@@ -100,8 +101,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be read.
     async fn load(&self, user: UserId) -> Result<Option<StoredUser>, StoreError>;
 
-    /// Like [`Store::load`], but returns only the tasks whose version, and the tombstones whose seq, is above
-    /// `seq`. If the horizon is above `seq`, tombstones may be missing and the caller needs a full load.
+    /// Like [`Store::load`], but returns only the tasks whose version, and the tombstones whose seq, is
+    /// above `seq`. If the horizon is above `seq`, tombstones may be missing and the caller needs a full
+    /// load.
     ///
     /// This default reads everything: it is for stores that only one process writes to.
     ///
@@ -116,8 +118,8 @@ pub trait Store: Send + Sync + 'static {
         Ok(stored)
     }
 
-    /// The newest seq of each of these users, as of one instant during the call, in no particular order. Users
-    /// who have never written are left out.
+    /// The newest seq of each of these users, as of one instant during the call, in no particular order.
+    /// Users who have never written are left out.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
@@ -127,13 +129,13 @@ pub trait Store: Send + Sync + 'static {
     /// Calls may overlap: batches in doubt are retried while new ones are sent.
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome>;
 
-    /// Announces that the current thread will read often. A store may then keep connections for it, which end
-    /// with [`Store::close`] or with the thread's runtime. The thread must run a runtime of its own, with timers
-    /// and I/O, and call this and do all its reads on that runtime.
+    /// Announces that the current thread will read often. A store may then keep connections for it, which
+    /// end with [`Store::close`] or with the thread's runtime. The thread must run a runtime of its own,
+    /// with timers and I/O, and call this and do all its reads on that runtime.
     fn attach_thread(&self) {}
 
-    /// The store's epoch: how often a fail-over or a restore was detected. What was read in an earlier epoch may
-    /// no longer be true, and equal seqs of different epochs do not mean equal tasks.
+    /// The store's epoch: how often a fail-over or a restore was detected. What was read in an earlier
+    /// epoch may no longer be true, and equal seqs of different epochs do not mean equal tasks.
     fn epoch(&self) -> u64 {
         0
     }
@@ -144,9 +146,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be read.
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError>;
 
-    /// Removes tombstones made before `tombstones`, moving their users' horizons, and keys stored before `keys`.
-    /// Returns the number of rows removed. It works in small steps, so that no commit waits long. Rows that a
-    /// commit has locked may be left for the next purge.
+    /// Removes tombstones made before `tombstones`, moving their users' horizons, and keys stored before
+    /// `keys`. Returns the number of rows removed. It works in small steps, so that no commit waits long.
+    /// Rows that a commit has locked may be left for the next purge.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails; part of the work may have been done.

@@ -74,8 +74,8 @@ pub(super) const GROUP: usize = 1 << 20;
 /// What copying users needs of a store.
 #[async_trait]
 pub trait Transfer: Audit {
-    /// Makes sure that no service uses the store, until it is closed. A store that only one process can open has
-    /// nothing to do.
+    /// Makes sure that no service uses the store, until it is closed. A store that only one process can
+    /// open has nothing to do.
     ///
     /// # Errors
     /// [`StoreError`] when a service uses the store, or the store cannot be reached.
@@ -178,11 +178,12 @@ impl fmt::Display for UserCount {
     }
 }
 
-/// Copies every user of `from` to `to`, then reads all users from both and compares them. Users that `to` already
-/// has are left unchanged and must be equal. `report` gets each step's progress and total, in users.
+/// Copies every user of `from` to `to`, then reads all users from both and compares them. Users that `to`
+/// already has are left unchanged and must be equal. `report` gets each step's progress and total, in
+/// users.
 ///
-/// An interrupted copy is continued by running it again with the same two stores. One user, or about a megabyte
-/// of small ones, is in memory at a time.
+/// An interrupted copy is continued by running it again with the same two stores. One user, or about a
+/// megabyte of small ones, is in memory at a time.
 ///
 /// # Errors
 /// [`CopyError`] when a store fails, `to` holds users that differ, or the two differ in the end.

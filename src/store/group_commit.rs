@@ -1,8 +1,8 @@
 //! Group commit: all waiting batches, of all users, go to the store as one commit. There is no artificial
 //! delay: a group forms while the previous one is made durable.
 //!
-//! The committer also settles batches in doubt: it retries them, beside new groups, until the store knows their
-//! outcome. The fence and the batch id make that safe (see [`Store`]).
+//! The committer also settles batches in doubt: it retries them, beside new groups, until the store knows
+//! their outcome. The fence and the batch id make that safe (see [`Store`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,16 +49,16 @@ pub struct GroupCommitter {
 }
 
 impl GroupCommitter {
-    /// Starts the committer on `runtime`, with a queue of `capacity` batches. The returned task ends when all
-    /// handles are dropped and every batch is settled.
+    /// Starts the committer on `runtime`, with a queue of `capacity` batches. The returned task ends when
+    /// all handles are dropped and every batch is settled.
     #[must_use]
     pub fn start(store: Arc<dyn Store>, runtime: &Handle, capacity: usize) -> (Self, JoinHandle<()>) {
         let (queue, pending) = mpsc::channel(capacity);
         (Self { queue }, runtime.spawn(run(store, pending)))
     }
 
-    /// Queues a batch. Once it is settled, `permit` is released and then `on_settled` is called, with the timing
-    /// if the batch was sent. It runs on the committer's task and must not block it. The outcome is
+    /// Queues a batch. Once it is settled, `permit` is released and then `on_settled` is called, with the
+    /// timing if the batch was sent. It runs on the committer's task and must not block it. The outcome is
     /// [`Outcome::Unknown`] only if it can no longer be determined, because another process has written.
     pub fn submit(
         &self,
@@ -134,8 +134,8 @@ async fn commit(
     in_doubt
 }
 
-/// Retries batches in doubt until the store knows the outcome of each. The first retry is immediate, because
-/// the usual cause is one broken connection.
+/// Retries batches in doubt until the store knows the outcome of each. The first retry is immediate,
+/// because the usual cause is one broken connection.
 async fn resolve(store: Arc<dyn Store>, mut pending: Vec<PendingBatch>) {
     let mut pause = FIRST_PAUSE;
     loop {

@@ -48,7 +48,8 @@ pub(super) static ERASE: LazyLock<String> = LazyLock::new(|| {
 /// Finds the batches that were applied earlier.
 pub(super) const KNOWN: &str = include_str!("sql/known.sql");
 
-/// A seq that no user has: a batch that expects it is not applied, but recognised if it was applied earlier.
+/// A seq that no user has: a batch that expects it is not applied, but recognised if it was applied
+/// earlier.
 const NEVER: i64 = -1;
 
 /// Commits on a connection of its own, so that commits never wait for reads.
@@ -121,8 +122,8 @@ impl CommitConnection {
         batches.iter().filter_map(outcome).collect()
     }
 
-    /// Applies batches of which all erase, or none. They are sent together, and one by one if one of them makes the
-    /// whole group fail.
+    /// Applies batches of which all erase, or none. They are sent together, and one by one if one of them
+    /// makes the whole group fail.
     async fn commit_group(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Vec<Outcome> {
         if batches.is_empty() {
             return Vec::new();
@@ -138,8 +139,8 @@ impl CommitConnection {
         }
     }
 
-    /// Commits each batch on its own. After the deadline, or once the connection broke, the remaining batches are
-    /// not sent.
+    /// Commits each batch on its own. After the deadline, or once the connection broke, the remaining
+    /// batches are not sent.
     async fn one_by_one(
         &self,
         kept: &mut Option<Link>,

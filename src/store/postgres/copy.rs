@@ -77,7 +77,8 @@ impl Transfer for PostgresStore {
     }
 }
 
-/// Inserts the users in one transaction, which is rolled back if a statement fails or the future is dropped.
+/// Inserts the users in one transaction, which is rolled back if a statement fails or the future is
+/// dropped.
 async fn insert(client: &mut Object, users: &[WholeUser]) -> Result<(), tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     insert_users(&transaction, users).await?;

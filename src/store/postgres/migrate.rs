@@ -22,8 +22,8 @@ const LOCK: i64 = 0x7461_736b_6c61_6e65;
 /// Pause between two attempts to reach a server that is still starting.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Migrates the database, trying for `patience` to reach a server that is not up yet. A server that loses commits when
-/// its machine crashes is accepted only with `allow_unsafe`.
+/// Migrates the database, trying for `patience` to reach a server that is not up yet. A server that loses
+/// commits when its machine crashes is accepted only with `allow_unsafe`.
 pub(super) async fn migrate(
     connector: &Connector,
     patience: Duration,
@@ -51,8 +51,8 @@ pub(super) async fn migrate(
 async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), PostgresError> {
     let mut client = connector.open().await?;
     inspect(&client, allow_unsafe).await?;
-    // refinery takes no lock. This one is released with the connection, however that ends. A migration may take
-    // longer than a request's statement.
+    // refinery takes no lock. This one is released with the connection, however that ends. A migration may
+    // take longer than a request's statement.
     client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'").await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(|error| {
         if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
@@ -62,8 +62,8 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), P
         }
         PostgresError::of(&error)
     })?;
-    // A process of this version may restart while the next version is rolled out, which has only added to the tables
-    // (CONTRIBUTING.md: expand, then contract).
+    // A process of this version may restart while the next version is rolled out, which has only added to
+    // the tables (CONTRIBUTING.md: expand, then contract).
     let runner = embedded::migrations::runner().set_abort_missing(false);
     let newest = runner.get_migrations().iter().map(Migration::version).max();
     let applied = runner.get_last_applied_migration_async(&mut *client).await;
@@ -77,8 +77,8 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), P
     Ok(())
 }
 
-/// Settings that must be on for commits to survive a crash of the server's machine. So must `synchronous_commit`,
-/// which each connection turns on for itself.
+/// Settings that must be on for commits to survive a crash of the server's machine. So must
+/// `synchronous_commit`, which each connection turns on for itself.
 const SAFE: [&str; 2] = ["fsync", "full_page_writes"];
 
 /// Checks that the service can run on this server, and safely.

@@ -7,15 +7,15 @@ use crate::config::StoreConfig;
 
 /// How to reach the server, and how long to wait for it.
 ///
-/// Each time-out is longer than the one before it: a lock wait ends before its statement, and the statement before its
-/// caller gives up. So the server's own clear error comes first, if there is one.
+/// Each time-out is longer than the one before it: a lock wait ends before its statement, and the statement
+/// before its caller gives up. So the server's own clear error comes first, if there is one.
 #[derive(Clone)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host[:port][,host…]/database[?parameters]`; see `connection/tls.rs` for
     /// `sslmode` and `sslrootcert`.
     pub url: String,
-    /// Connections, the committer's included; at least two are used. Too few: cold users wait for each other. Too
-    /// many: a few processes use up the server's `max_connections`.
+    /// Connections, the committer's included; at least two are used. Too few: cold users wait for each
+    /// other. Too many: a few processes use up the server's `max_connections`.
     pub pool_size: usize,
     /// For each host to accept a connection.
     pub connect_timeout: Duration,
@@ -56,8 +56,8 @@ impl PostgresOptions {
         Self { allow_unsafe: config.allow_unsafe_store, ..Self::new(url.to_owned(), config.db_pool_size) }
     }
 
-    /// The same options for the operator's commands: no statement is too long, and locks are waited for. Only the
-    /// loss of the server, which the connection detects, ends a statement.
+    /// The same options for the operator's commands: no statement is too long, and locks are waited for.
+    /// Only the loss of the server, which the connection detects, ends a statement.
     #[must_use]
     pub fn patient(self) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! Rows of tombstones and keys, and helpers for the rows of all tables.
 //!
-//! Rows are sent as one array per column, which the statement expands with unnest. All arrays of one unnest must have
-//! the same length, because it pads shorter ones with NULL.
+//! Rows are sent as one array per column, which the statement expands with unnest. All arrays of one unnest
+//! must have the same length, because it pads shorter ones with NULL.
 
 use std::borrow::Cow;
 

@@ -1,9 +1,9 @@
 //! The store: its background tasks, and which connection serves which call.
 //!
-//! Connections, tasks and queries run on one runtime of the store's own, because a connection's task ends with the
-//! runtime it was spawned on, and an HTTP worker's runtime may end at any time. Callers on any runtime await a task
-//! there, so dropping a call never stops a commit. Only attached threads may read on their own
-//! (`connection/thread_connections.rs`).
+//! Connections, tasks and queries run on one runtime of the store's own, because a connection's task ends
+//! with the runtime it was spawned on, and an HTTP worker's runtime may end at any time. Callers on any
+//! runtime await a task there, so dropping a call never stops a commit. Only attached threads may read on
+//! their own (`connection/thread_connections.rs`).
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -51,8 +51,8 @@ const MANY: usize = 2_000;
 const HINTS: usize = 4_096;
 
 impl PostgresStore {
-    /// Connects to the server and migrates its tables. The store works on `runtime`, which needs timers and I/O; only
-    /// attached threads read on their own.
+    /// Connects to the server and migrates its tables. The store works on `runtime`, which needs timers and
+    /// I/O; only attached threads read on their own.
     ///
     /// # Errors
     /// [`StoreError`] when the connection string is invalid, the server cannot be reached within
@@ -73,8 +73,8 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Starts to send hints of commits to other processes on this database, and returns the hints received. It uses
-    /// two connections in addition to the pool's.
+    /// Starts to send hints of commits to other processes on this database, and returns the hints received.
+    /// It uses two connections in addition to the pool's.
     #[must_use]
     pub fn exchange_hints(&self) -> mpsc::Receiver<Hint> {
         let (received, hints) = mpsc::channel(HINTS);
@@ -88,8 +88,9 @@ impl PostgresStore {
         hints
     }
 
-    /// Starts to report unexpected peers, in the log and by a metric. If the database is `shared`, that is a process
-    /// that expects none; otherwise it is any other process. It uses one connection in addition to the pool's.
+    /// Starts to report unexpected peers, in the log and by a metric. If the database is `shared`, that is
+    /// a process that expects none; otherwise it is any other process. It uses one connection in addition
+    /// to the pool's.
     pub fn watch_for_others(&self, shared: bool) {
         let connector = self.inner.connector.clone();
         self.run(async move { peers::watch(&connector, shared).await });

@@ -11,7 +11,8 @@ use crate::domain::{
 };
 use crate::store::tags::{json_of_tags, tags_of_json};
 
-/// The columns after the user's, in the order used everywhere below: name, type as sent and read, type as stored.
+/// The columns after the user's, in the order used everywhere below: name, type as sent and read, type as
+/// stored.
 const COLUMNS: [(&str, &str, &str); 12] = [
     ("id", "uuid", "uuid"),
     ("title", "text", "text"),
@@ -27,8 +28,8 @@ const COLUMNS: [(&str, &str, &str); 12] = [
     ("position", "text", "text"),
 ];
 
-/// Column indexes for rows of other tables that one statement reads together with tasks: the user's subject is in the
-/// title's column, and so on. Values that fit no column of a task come after them.
+/// Column indexes for rows of other tables that one statement reads together with tasks: the user's subject
+/// is in the title's column, and so on. Values that fit no column of a task come after them.
 pub(super) const ID: usize = 0;
 pub(super) const TITLE: usize = 1;
 pub(super) const DESCRIPTION: usize = 2;
@@ -44,13 +45,8 @@ pub(super) const AFTER: usize = COLUMNS.len();
 pub(super) fn fill(sql: &str, first: usize) -> String {
     let each = |column: fn(&(&str, &str, &str)) -> String| COLUMNS.iter().map(column).collect::<Vec<_>>();
     let names = each(|(name, ..)| (*name).to_owned()).join(", ");
-    let values = each(
-        |(name, sent, kept)| {
-            if sent == kept { format!("t.{name}") } else { format!("t.{name}::{kept}") }
-        },
-    );
-    let read =
-        each(|(name, sent, kept)| if sent == kept { (*name).to_owned() } else { format!("{name}::{sent}") });
+    let values = each(|(name, _, stored)| format!("t.{name}::{stored}"));
+    let read = each(|(name, sent, _)| format!("{name}::{sent}"));
     let unset = each(|(_, sent, _)| format!("NULL::{sent}"));
     let new = each(|(name, ..)| format!("{name} = excluded.{name}"));
     let arrays = (first + 1..).zip(&COLUMNS).map(|(number, (_, sent, _))| format!("${number}::{sent}[]"));
@@ -60,11 +56,9 @@ pub(super) fn fill(sql: &str, first: usize) -> String {
         values.join(", "),
         arrays.collect::<Vec<_>>().join(", ")
     );
+    let replace = format!("ON CONFLICT (user_id, id) DO UPDATE SET {}", new[TITLE..].join(", "));
     sql.replace("{insert_tasks}", &insert)
-        .replace(
-            "{replace_tasks}",
-            &format!("ON CONFLICT (user_id, id) DO UPDATE SET {}", new[TITLE..].join(", ")),
-        )
+        .replace("{replace_tasks}", &replace)
         .replace("{task}", &read.join(", "))
         .replace("{unset}", &unset[VERSION + 1..].join(", "))
 }

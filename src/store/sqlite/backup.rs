@@ -21,11 +21,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// At most this many steps in a row may meet a lock.
 const RETRIES: u32 = 200;
 
-/// Copies the database at `from` to a new file `to`, and checks the copy. `report` gets the pages copied and their
-/// total. Returns the copy's size in bytes. Blocks on the disk.
+/// Copies the database at `from` to a new file `to`, and checks the copy. `report` gets the pages copied
+/// and their total. Returns the copy's size in bytes. Blocks on the disk.
 ///
-/// The copy shows the instant at which it began (one read transaction, SQLite's online backup): a service may keep
-/// writing to the file. `to` appears only once it is complete.
+/// The copy shows the instant at which it began (one read transaction, SQLite's online backup): a service
+/// may keep writing to the file. `to` appears only once it is complete.
 ///
 /// # Errors
 /// [`StoreError`] when `to` exists already, or either file cannot be used. Then no new `to` is left behind.

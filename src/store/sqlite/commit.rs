@@ -1,5 +1,5 @@
-//! Applies a group of batches in one transaction. Only if a batch makes that fail does each get a savepoint of its
-//! own. A batch that needs a damaged page is left out.
+//! Applies a group of batches in one transaction. Only if a batch makes that fail does each get a savepoint
+//! of its own. A batch that needs a damaged page is left out.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Out
     // Every attempt but the last either excludes one batch or turns savepoints on.
     let applied = loop {
         match apply_all(connection, batches, &damaged, step) {
-            // Other users' rows are on other pages. A savepoint does not help: SQLite fails everything after it.
+            // Other users' rows are on other pages. A savepoint does not help: SQLite fails everything
+            // after it.
             Err((Some(index), error)) if is_damage(&error) => damaged[index] = Some(unavailable(&error)),
             Err((_, error)) if !alone && (is_about_the_data(&error) || is_taken(&error)) => {
                 (alone, step) = (true, apply_alone);
@@ -32,8 +33,8 @@ pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Out
     };
     match transaction.commit() {
         Ok(()) => outcomes,
-        // A transaction that failed to commit is rolled back when dropped. Only after a failed write or sync may
-        // its last record be in the log anyway, where a restart would find it.
+        // A transaction that failed to commit is rolled back when dropped. Only after a failed write or
+        // sync may its last record be in the log anyway, where a restart would find it.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
             let unknown = |outcome| match outcome {
                 Outcome::Committed => Outcome::Unknown(format!("SQLite: the commit failed: {error}")),
@@ -53,8 +54,8 @@ pub(super) const INSERT_USER: &str =
 /// How one batch is applied.
 type ApplyBatch = fn(&mut Transaction<'_>, &Batch) -> Result<Outcome>;
 
-/// Applies, by `step`, the batches without a known outcome, and leaves the transaction open. An error, with the
-/// index of the batch that met it, rolls all of them back.
+/// Applies, by `step`, the batches without a known outcome, and leaves the transaction open. An error, with
+/// the index of the batch that met it, rolls all of them back.
 fn apply_all<'c>(
     connection: &'c Connection,
     batches: &[Arc<Batch>],
@@ -174,7 +175,8 @@ pub(super) fn put_tombstone(
         .map(drop)
 }
 
-/// Moves the user's seq from the expected to the reached one; if the fence refuses that, returns the outcome.
+/// Moves the user's seq from the expected to the reached one; if the fence refuses that, returns the
+/// outcome.
 fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>> {
     let user = batch.user.as_uuid().into_bytes();
     let batch_id = batch.id.into_bytes();

@@ -1,7 +1,8 @@
 //! Opens the file, or says in one sentence what is wrong with it and what to do.
 //!
-//! A file is not changed until it is known to be a Tasklane database. A new file is created under another name and
-//! renamed once it is complete: if the first start is killed, the next one finds a store or none, never half of one.
+//! A file is not changed until it is known to be a Tasklane database. A new file is created under another
+//! name and renamed once it is complete: if the first start is killed, the next one finds a store or none,
+//! never half of one.
 
 use std::fmt::Display;
 use std::fs::{self, File, TryLockError};
@@ -117,8 +118,8 @@ fn make(path: &Path) -> Result<(), StoreError> {
 }
 
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
-    // Grouped, because otherwise refinery commits a migration before it records it: a process killed between the
-    // two would leave a file that no start can open.
+    // Grouped, because otherwise refinery commits a migration before it records it: a process killed
+    // between the two would leave a file that no start can open.
     let migrated = migrations::migrations::runner().set_grouped(true).run(connection);
     migrated.map(drop).map_err(|error| {
         // The lines after the first are the statement.
@@ -151,8 +152,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        // With SQLite's defaults (2 MiB, 1,000 pages) a busy writer rereads pages, and copies them from the log,
-        // every few commits. A negative size is in KiB.
+        // With SQLite's defaults (2 MiB, 1,000 pages) a busy writer rereads pages, and copies them from the
+        // log, every few commits. A negative size is in KiB.
         connection.pragma_update(None, "cache_size", -PAGE_CACHE)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
         Ok(mode)
@@ -164,8 +165,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// Takes the lock that keeps a second process out, whose commits this one's cache would miss. The lock file holds
-/// the owner's process id, for the message.
+/// Takes the lock that keeps a second process out, whose commits this one's cache would miss. The lock file
+/// holds the owner's process id, for the message.
 fn take_lock(path: &Path) -> Result<File, StoreError> {
     let name = beside(path, ".lock");
     let failed = |error: io::Error| StoreError(format!("lock file {}: {error}", name.display()));

@@ -7,8 +7,8 @@ use crate::domain::Timestamp;
 /// Rows in one transaction: a commit waits for at most these.
 const CHUNK: u32 = 500;
 
-/// Purges at most [`CHUNK`] tombstones made before `before`, and moves the horizons past them. Returns how many
-/// were removed.
+/// Purges at most [`CHUNK`] tombstones made before `before`, and moves the horizons past them. Returns how
+/// many were removed.
 pub(super) fn tombstones(connection: &mut Connection, before: Timestamp) -> Result<u64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let old: Vec<([u8; 16], [u8; 16], i64)> = transaction

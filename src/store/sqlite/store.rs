@@ -1,7 +1,7 @@
 //! The store: which thread does what.
 //!
-//! SQLite allows only one writer at a time, so one thread writes and one reads, each with a connection of its
-//! own. Callers hand them jobs and await the result. In WAL mode neither waits for the other.
+//! SQLite allows only one writer at a time, so one thread writes and one reads, each with a connection of
+//! its own. Callers hand them jobs and await the result. In WAL mode neither waits for the other.
 
 use std::fs::File;
 use std::path::Path;
@@ -28,7 +28,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file at `path`, creating it and its folder if missing, and migrates it. Blocks on the disk.
+    /// Opens the file at `path`, creating it and its folder if missing, and migrates it. Blocks on the
+    /// disk.
     ///
     /// # Errors
     /// [`StoreError`] when another process has the file open, or it cannot be created, read or migrated.

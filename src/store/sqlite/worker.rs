@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::store::StoreError;
 
-/// Jobs in the queue; further callers wait until it has room. Few jobs ever wait, because commits are grouped
-/// and each lane loads once.
+/// Jobs in the queue; further callers wait until it has room. Few jobs ever wait, because commits are
+/// grouped and each lane loads once.
 const QUEUE: usize = 64;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -45,7 +45,8 @@ impl Worker {
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
             while let Some(job) = receiver.blocking_recv() {
                 working.store(true, Ordering::Relaxed);
-                // A panic ends only its own job. Unwinding normally rolls its transaction back; this makes sure.
+                // A panic ends only its own job. Unwinding normally rolls its transaction back; this makes
+                // sure.
                 let broke = catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err();
                 if broke && !connection.is_autocommit() {
                     // If even this fails, the next BEGIN fails too and tells its caller.
@@ -57,7 +58,8 @@ impl Worker {
         Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), busy })
     }
 
-    /// Runs `work` on the thread and returns its result. Once queued it runs even if the caller stops waiting.
+    /// Runs `work` on the thread and returns its result. Once queued it runs even if the caller stops
+    /// waiting.
     ///
     /// # Errors
     /// [`Lost`] says whether it may have had an effect.

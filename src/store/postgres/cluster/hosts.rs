@@ -1,6 +1,6 @@
-//! Finds the primary among several servers. A server that was left behind by a fail-over may not know it: it still
-//! answers on its open connections, from its own past, and accepts new ones. So each server is asked, on a connection
-//! of its own.
+//! Finds the primary among several servers. A server that was left behind by a fail-over may not know it:
+//! it still answers on its open connections, from its own past, and accepts new ones. So each server is
+//! asked, on a connection of its own.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::store::postgres::connection::connect::Connector;
 use crate::store::postgres::connection::error::{PostgresError, within};
 use crate::store::postgres::connection::failover::{ServerIdentity, TIMELINE};
 
-/// How often each server is asked. For this long, plus the time a connection takes, reads may come from a server that
-/// was left behind and is still running.
+/// How often each server is asked. For this long, plus the time a connection takes, reads may come from a
+/// server that was left behind and is still running.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// How long an answer may take.

@@ -1,6 +1,6 @@
-//! Hints between processes that share a database: which seq each user has reached, sent by NOTIFY. A lost hint costs
-//! only time. So hints are sent after the write, on a connection of their own, many in one notification. They are
-//! dropped if too many are waiting or the connection is down.
+//! Hints between processes that share a database: which seq each user has reached, sent by NOTIFY. A lost
+//! hint costs only time. So hints are sent after the write, on a connection of their own, many in one
+//! notification. They are dropped if too many are waiting or the connection is down.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -107,7 +107,8 @@ async fn notify(
     Ok(())
 }
 
-/// Receives the hints of all processes, this one included. It never returns. Hints that find `received` full are dropped.
+/// Receives the hints of all processes, this one included. It never returns. Hints that find `received`
+/// full are dropped.
 pub(crate) async fn listen(connector: &Connector, received: &mpsc::Sender<Hint>) {
     let mut pause = FIRST_PAUSE;
     loop {

@@ -1,5 +1,6 @@
-//! Detects peers, the other processes on this database. Each process holds an advisory lock while it runs: shared if
-//! it expects peers, exclusive if not. A process that cannot take the lock shares the database with an unexpected peer.
+//! Detects peers, the other processes on this database. Each process holds an advisory lock while it runs:
+//! shared if it expects peers, exclusive if not. A process that cannot take the lock shares the database
+//! with an unexpected peer.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::telemetry::metrics;
 /// The lock's number, one per database: arbitrary, and the same in every version.
 const LOCK: i64 = 0x7461_736b_6c61_6e65 + 1;
 
-/// Attempts before the lock counts as held by a peer: a process that was killed may hold it a little longer.
+/// Attempts before the lock counts as held by a peer: a process that was killed may hold it a little
+/// longer.
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -50,8 +52,8 @@ pub(crate) async fn watch(connector: &Connector, shared: bool) {
     }
 }
 
-/// Takes the lock as soon as it is free, and holds it until the connection breaks. `refusals` counts the failed
-/// attempts in a row.
+/// Takes the lock as soon as it is free, and holds it until the connection breaks. `refusals` counts the
+/// failed attempts in a row.
 async fn hold(connector: &Connector, shared: bool, refusals: &mut u32) -> Result<(), PostgresError> {
     let client = connector.open().await?;
     while !try_lock(&client, shared).await? {

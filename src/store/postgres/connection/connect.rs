@@ -26,8 +26,8 @@ const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
 /// Notifications that may wait to be read.
 const NOTIFICATIONS: usize = 256;
 
-/// A connection, and the task that moves its bytes.
-type Opened = Result<(Client, JoinHandle<()>), Error>;
+/// A new connection, with the task that moves its bytes.
+type DialResult = Result<(Client, JoinHandle<()>), Error>;
 
 /// Opens connections, each set up the same way.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ impl Connector {
         self.in_time(self.dial_at(&self.single_hosts[host], None)).await
     }
 
-    async fn in_time(&self, dial: impl Future<Output = Opened>) -> Result<ClientWrapper, PostgresError> {
+    async fn in_time(&self, dial: impl Future<Output = DialResult>) -> Result<ClientWrapper, PostgresError> {
         match timeout(self.create_timeout, dial).await {
             Ok(Ok((client, task))) => Ok(ClientWrapper::new(client, task)),
             Ok(Err(error)) => Err(PostgresError::of_connecting(&error)),
@@ -117,7 +117,7 @@ impl Connector {
         Ok((client, payloads))
     }
 
-    async fn dial(&self, payloads: Option<mpsc::Sender<String>>) -> Opened {
+    async fn dial(&self, payloads: Option<mpsc::Sender<String>>) -> DialResult {
         let known = self.failover.primary().filter(|_| self.wants_primary);
         let first = match known {
             Some(host) => self.dial_at(&self.single_hosts[host], payloads.clone()).await.ok(),
@@ -130,21 +130,22 @@ impl Connector {
         };
         client.batch_execute(&self.setup).await?;
         self.failover.identify(&client).await?;
-        // Ends the statements of a client that is gone. Servers before 14 and some systems do not support it.
+        // Ends the statements of a client that is gone. Servers before 14 and some systems do not support
+        // it.
         match client.batch_execute("SET client_connection_check_interval = '5s'").await {
             Err(error) if client.is_closed() => Err(error),
             _ => Ok((client, task)),
         }
     }
 
-    async fn dial_at(&self, config: &Config, payloads: Option<mpsc::Sender<String>>) -> Opened {
+    async fn dial_at(&self, config: &Config, payloads: Option<mpsc::Sender<String>>) -> DialResult {
         let (client, connection) = config.connect(self.tls.connector.clone()).await?;
         Ok((client, tokio::spawn(drive(connection, payloads))))
     }
 }
 
 impl Connect for Connector {
-    fn connect(&self, _: &Config) -> Pin<Box<dyn Future<Output = Opened> + Send + '_>> {
+    fn connect(&self, _: &Config) -> Pin<Box<dyn Future<Output = DialResult> + Send + '_>> {
         Box::pin(self.dial(None))
     }
 }
@@ -197,8 +198,8 @@ fn configure(url: &str, options: &PostgresOptions, tls: &Tls) -> Result<Config, 
 
 /// The settings of a connection, as statements: a pooler may refuse them as start-up options.
 ///
-/// Every statement of ours uses an index. A plan made while the tables are small would scan them, and stay in use
-/// when they have grown; hence no sequential scans, one generic plan, and no JIT compilation.
+/// Every statement of ours uses an index. A plan made while the tables are small would scan them, and stay
+/// in use when they have grown; hence no sequential scans, one generic plan, and no JIT compilation.
 fn setup(options: &PostgresOptions) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {};

@@ -25,9 +25,11 @@ pub(crate) struct PostgresError {
 pub(crate) enum Kind {
     /// Not applied: the server cannot keep these values, now or ever.
     Data,
-    /// Not applied: at the same time another batch took the e-mail address, or stored the key. A retry sees the winner.
+    /// Not applied: at the same time another batch took the e-mail address, or stored the key. A retry sees
+    /// the winner.
     Taken,
-    /// Not applied: another transaction's lock, or the server's time-out. Batches of other users may still succeed.
+    /// Not applied: another transaction's lock, or the server's time-out. Batches of other users may still
+    /// succeed.
     Contention,
     /// Not applied, and no other batch would be: no space, read-only, shutting down, a defect.
     Refusal,
@@ -110,7 +112,8 @@ pub(crate) async fn within<T>(
     Ok(timeout(limit, answer).await.map_err(|_| PostgresError::no_answer(limit))??)
 }
 
-/// An error's SQLSTATE and primary message. The server's DETAIL and CONTEXT are left out: they can contain user text.
+/// An error's SQLSTATE and primary message. The server's DETAIL and CONTEXT are left out: they can contain
+/// user text.
 pub(crate) fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("SQLSTATE {}: {}", db.code().code(), db.message());
@@ -132,8 +135,8 @@ fn is_class(error: &DbError, class: &str) -> bool {
 /// Classifies a server's error by its SQLSTATE (PostgreSQL's documentation, appendix A).
 fn kind_of(error: &DbError) -> Kind {
     let code = error.code();
-    // After an ERROR nothing is applied, unless it comes from a proxy that lost the server (class 08), or says that
-    // the outcome is unknown.
+    // After an ERROR nothing is applied, unless it comes from a proxy that lost the server (class 08), or
+    // says that the outcome is unknown.
     let definite = error.parsed_severity() == Some(Severity::Error)
         && !is_class(error, "08")
         && *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN

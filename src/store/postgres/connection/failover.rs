@@ -1,7 +1,7 @@
 //! Detects fail-over and restore: a new timeline or system identifier starts a new epoch.
 //!
-//! A promoted standby, or a server restored to an earlier time, is on another timeline; a new database cluster has
-//! another identifier. In both cases what was read before may no longer be true.
+//! A promoted standby, or a server restored to an earlier time, is on another timeline; a new database
+//! cluster has another identifier. In both cases what was read before may no longer be true.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,8 +10,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio_postgres::{Client, Error};
 
-/// SQL for a server's timeline: the start of the current log segment's name. (The last checkpoint's timeline would be
-/// out of date for a while after a promotion.) A standby cannot answer it.
+/// SQL for a server's timeline: the start of the current log segment's name. (The last checkpoint's
+/// timeline would be out of date for a while after a promotion.) A standby cannot answer it.
 pub(crate) const TIMELINE: &str =
     "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint";
 
@@ -66,8 +66,8 @@ impl FailoverDetector {
         Ok(())
     }
 
-    /// Notes the identity of one of several servers, if it takes writes. One on a later timeline than the current
-    /// server's has been promoted in its place.
+    /// Notes the identity of one of several servers, if it takes writes. One on a later timeline than the
+    /// current server's has been promoted in its place.
     pub(crate) fn observe_host(&self, host: usize, primary: Option<ServerIdentity>) {
         let mut primaries = self.primaries.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((system, timeline)) = primary else {

@@ -32,8 +32,8 @@ impl ReadPool {
         limit: usize,
         options: &PostgresOptions,
     ) -> Result<Self, StoreError> {
-        // Fast only checks that the connection is open, without a query. A read that meets one that has just closed
-        // is retried.
+        // Fast only checks that the connection is open, without a query. A read that meets one that has
+        // just closed is retried.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let config = connector.config.clone();
         let failover = Arc::clone(&connector.failover);
@@ -72,8 +72,8 @@ impl ReadPool {
         self.pool.close();
     }
 
-    /// Runs one read. If the connection turns out to be closed, the read is retried once on another. A connection
-    /// that failed in any way is not used again.
+    /// Runs one read. If the connection turns out to be closed, the read is retried once on another. A
+    /// connection that failed in any way is not used again.
     pub(crate) async fn query(
         &self,
         sql: &str,

@@ -1,9 +1,9 @@
 //! Connections that belong to the threads that read most: the HTTP workers.
 //!
-//! A read through the pool wakes a thread of the store, then the connection's task, and then the caller's thread again.
-//! On an idle machine these wake-ups take longer than the server's answer. An attached thread has connections whose
-//! tasks run on the thread itself. Each serves one read at a time. While none is free or open, reads go through the
-//! pool, so no read waits for one of these.
+//! A read through the pool wakes a thread of the store, then the connection's task, and then the caller's
+//! thread again. On an idle machine these wake-ups take longer than the server's answer. An attached thread
+//! has connections whose tasks run on the thread itself. Each serves one read at a time. While none is free
+//! or open, reads go through the pool, so no read waits for one of these.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +55,8 @@ struct ThreadConnection {
     made: Instant,
 }
 
-/// A thread's connection in use, or the slot of one that is being opened. Dropping it returns the connection.
+/// A thread's connection in use, or the slot of one that is being opened. Dropping it returns the
+/// connection.
 struct Loan {
     owner: Arc<ThreadConnections>,
     thread: ThreadId,
@@ -150,7 +151,8 @@ impl ThreadConnections {
         });
     }
 
-    /// Runs one read: on the current thread if it has a free connection, otherwise through the pool, on `runtime`.
+    /// Runs one read: on the current thread if it has a free connection, otherwise through the pool, on
+    /// `runtime`.
     pub(crate) async fn query(
         self: &Arc<Self>,
         runtime: &Handle,

@@ -8,8 +8,8 @@
 //! | `verify-ca` | yes | signed by an authority in `sslrootcert=`; without that, like `verify-full` |
 //! | `verify-full` | yes | names the host; signed by an authority in `sslrootcert=`, or else one the platform trusts |
 //!
-//! `sslrootcert=system` stands for the platform's authorities and, as in libpq, requires `verify-full`: anybody can
-//! get a certificate signed by a public authority, so only the host's name proves anything.
+//! `sslrootcert=system` stands for the platform's authorities and, as in libpq, requires `verify-full`:
+//! anybody can get a certificate signed by a public authority, so only the host's name proves anything.
 
 use std::sync::Arc;
 
@@ -99,8 +99,8 @@ fn verifier(
         .map_err(|error| format!("TLS cannot be set up: {error}"))
 }
 
-/// Checks as much of a certificate as asked for. The handshake's signature is always verified, which proves that
-/// the server has the certificate's key.
+/// Checks as much of a certificate as asked for. The handshake's signature is always verified, which proves
+/// that the server has the certificate's key.
 #[derive(Debug)]
 struct ChainVerifier {
     chain: Option<Arc<WebPkiServerVerifier>>,
@@ -119,7 +119,8 @@ impl ServerCertVerifier for ChainVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The chain of signatures is verified before the name: after this error the chain is known to be right.
+            // The chain of signatures is verified before the name: after this error the chain is known to
+            // be right.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.check == CertificateCheck::Authority => Ok(ServerCertVerified::assertion()),

@@ -1,8 +1,8 @@
 -- The second part of the statement for batches that do not erase: the users advance to their next seq.
 --
--- The fence is checked against the newest version of the row, because an update in READ COMMITTED checks its condition
--- again there. last_batch is checked too: a batch with only keys leaves the seq unchanged, so a retry of it would pass
--- the fence a second time.
+-- The fence is checked against the newest version of the row, because an update in READ COMMITTED checks
+-- its condition again there. last_batch is checked too: a batch with only keys leaves the seq unchanged, so
+-- a retry of it would pass the fence a second time.
 updated AS (
     UPDATE users u SET seq = b.reached, last_batch = b.batch, email = coalesce(b.email, u.email)
     FROM batch b WHERE u.id = b.id AND u.seq = b.expected AND u.last_batch IS DISTINCT FROM b.batch

@@ -1,8 +1,8 @@
--- The last part: the changes of the users who passed the fence. $7..$10 are the deletions, $11..$15 the keys, and from
--- $16 on the tasks' new states. task_row.rs replaces the words in braces.
+-- The last part: the changes of the users who passed the fence. $7..$10 are the deletions, $11..$15 the
+-- keys, and from $16 on the tasks' new states. task_row.rs replaces the words in braces.
 passed AS (SELECT id FROM updated UNION ALL SELECT id FROM inserted),
--- "(… IN …) IS TRUE" always uses a hash of the passed ids, however many rows the planner expects of unnest. A join might
--- loop over every pair.
+-- "(… IN …) IS TRUE" always uses a hash of the passed ids, however many rows the planner expects of unnest.
+-- A join might loop over every pair.
 put AS (
     {insert_tasks}
     WHERE (t.user_id IN (SELECT id FROM passed)) IS TRUE

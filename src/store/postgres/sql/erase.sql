@@ -1,4 +1,5 @@
--- The second part of the statement for batches that erase: the users advance to their next seq and lose all data.
+-- The second part of the statement for batches that erase: the users advance to their next seq and lose all
+-- data.
 --
 -- One statement may change a row only once, so rows that the batch itself writes are left to apply.sql.
 updated AS (

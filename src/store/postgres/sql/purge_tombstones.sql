@@ -1,6 +1,6 @@
--- Removes at most 100 tombstones made before $1, and moves their users' horizons past them: few enough not to delay
--- commits of these users. It waits for no lock: users whom a commit or another purge has locked are skipped.
--- Returns the number of tombstones removed.
+-- Removes at most 100 tombstones made before $1, and moves their users' horizons past them: few enough not
+-- to delay commits of these users. It waits for no lock: users whom a commit or another purge has locked
+-- are skipped. Returns the number of tombstones removed.
 WITH
 old AS MATERIALIZED (
     SELECT user_id, id, seq FROM tombstones WHERE deleted_at < $1 ORDER BY deleted_at LIMIT 100
