@@ -53,6 +53,8 @@ impl Server {
     pub fn of(mut process: Process) -> Self {
         let origin = origin_of(&mut process);
         let http = Client::builder()
+            // A connection that was opened and not used gets a 408 after ten seconds, perhaps just when it is used.
+            .pool_idle_timeout(Duration::from_secs(5))
             .no_proxy()
             .redirect(redirect::Policy::none())
             .timeout(PATIENCE)
