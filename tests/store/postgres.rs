@@ -42,7 +42,8 @@ fn stores_that_start_at_once_migrate_once() {
     let rows = on_store_runtime(async move {
         client.query("SELECT version FROM refinery_schema_history", &[]).await.unwrap()
     });
-    assert_eq!(rows.len(), 2, "each migration ran once");
+    let migrations = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres")).unwrap();
+    assert_eq!(rows.len(), migrations.count(), "each migration ran once");
 }
 
 #[test]

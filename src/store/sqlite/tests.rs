@@ -102,7 +102,7 @@ async fn writing_a_task_builds_no_temporary_table_and_a_foreign_priority_is_refu
     let look = |connection: &mut Connection| {
         let explained = format!("EXPLAIN {}", *task_row::PUT);
         let mut plan = connection.prepare(&explained).unwrap();
-        let nothing = [rusqlite::types::Null; 13];
+        let nothing = vec![rusqlite::types::Null; plan.parameter_count()];
         let steps =
             plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(1)).unwrap();
         let steps: Vec<_> = steps.map(Result::unwrap).collect();

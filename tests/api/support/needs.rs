@@ -28,7 +28,7 @@ pub enum Need {
 impl Need {
     fn is_there(self) -> bool {
         match self {
-            Self::Postgres => std::env::var_os("TEST_POSTGRES_URL").is_some(),
+            Self::Postgres => std::env::var_os("TEST_POSTGRES_URL").is_some_and(|url| !url.is_empty()),
             Self::Curl => on_path("curl"),
             Self::Strace => on_path("strace"),
             Self::Eatmydata => on_path("eatmydata"),
