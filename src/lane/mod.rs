@@ -37,7 +37,7 @@
 //! - [`registry`]: the door; [`limits`]: what it is set to
 //! - [`lane_map`]: the lanes in memory; [`lane`]: one of them; [`permits`]: what keeps it there;
 //!   [`eviction`]: what takes it out
-//! - [`submission`]: a write's way to its actor and back; [`write`]: the actor and all it does
+//! - [`submission`]: a write's way to its actor and back; [`mod@write`]: the actor and all it does
 //! - [`view`]: the newest snapshot; [`read`]: snapshots and what is read from them
 //! - [`freshness`], [`follow`]: keep up with what other processes write
 
