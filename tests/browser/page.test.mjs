@@ -191,7 +191,7 @@ test('two windows agree', async () => {
   }
 });
 
-test('offline changes are sent once when the network is back, and others' changes appear', async () => {
+test("offline changes are sent once when the network is back, and others' changes appear", async () => {
   await add(page, 'Before');
   await becomes(async () => (await stored()).length, 1);
   await context.setOffline(true);
