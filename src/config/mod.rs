@@ -1,7 +1,7 @@
 //! Every setting, read once from flags, the environment and `.env`, and checked before anything starts.
 //!
 //! A setting is one field: its name is the flag and the variable, its comment the help, beside them its default and
-//! its check. Each component has a struct of its own, in a file of its own: `http`, `auth`, `lane`, `store` and `telemetry`.
+//! its check. Each component has a struct in a file of its own: `http`, `auth`, `lane`, `store` and `telemetry`.
 //!
 //! - `settings`: where they come from, and how they appear in the help
 //! - `check`: parsers, and the error that names a wrong setting
