@@ -5,9 +5,11 @@
 //!
 //! - `task`: a task, what may be changed in it, what lists are sorted by; `fields`, `text`: its fields' types
 //! - `command`: what a write does; `query`: which tasks a list shows, and in which order
+//! - `cost`: what a request makes the service take
 //! - `ids`: users, tasks, seqs; `time`: instants
 
 mod command;
+mod cost;
 mod fields;
 mod ids;
 mod query;
@@ -16,6 +18,7 @@ mod text;
 mod time;
 
 pub use command::{Command, Decision, DecisionContext, Match, Operation, Refusal};
+pub use cost::Cost;
 pub use fields::*;
 pub use ids::{Identity, Seq, TaskId, UserId};
 pub use query::{CursorPosition, Filter, Sort};
