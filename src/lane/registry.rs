@@ -127,13 +127,21 @@ impl Registry {
     pub async fn submit_timed(&self, who: &Identity, write: Write) -> (Result<WriteReply, Error>, Timing) {
         let cancellation = Cancellation::new();
         let written = self.submission.write(who, write, cancellation.clone());
-        let answer = match timeout(self.map.context.limits.write_timeout, written).await {
+        let mut answer = match timeout(self.map.context.limits.write_timeout, written).await {
             Ok(result) => result,
             Err(_) if cancellation.win() => {
                 Err(Error::StoreUnavailable("the write could not be taken up in time".into()))
             }
             Err(_) => Err(Error::OutcomeUnknown),
         };
+        if let Ok(reply) = &mut answer
+            && reply.lacks_tasks()
+        {
+            match self.snapshot_from(who, reply.seq).await {
+                Ok(snapshot) => reply.look_up_tasks(&snapshot),
+                Err(error) => answer = Err(error),
+            }
+        }
         (answer, cancellation.timing())
     }
 

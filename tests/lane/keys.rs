@@ -12,7 +12,7 @@ use crate::memory_store::Fault;
 use crate::support::{World, create, flip, user, world};
 
 fn keyed(key: &str, request: u8, command: Command) -> Write {
-    let key = IdempotencyKey { key: key.into(), fingerprint: [request; 32] };
+    let key = IdempotencyKey { key: key.into(), fingerprint: [request; 32], sent: 100 };
     Write { key: Some(key), ..command.into() }
 }
 

@@ -124,7 +124,7 @@ fn a_key_used_elsewhere_is_found_after_the_lane_has_caught_up() {
         let who = user("ann");
         let id = worlds[0].task(&who, "one").await;
         *store.latency.lock().unwrap() = Duration::from_millis(100);
-        let key = IdempotencyKey { key: "k".into(), fingerprint: [7; 32] };
+        let key = IdempotencyKey { key: "k".into(), fingerprint: [7; 32], sent: 100 };
         let first = worlds[0].spawn(&who, flip(id));
         // Its key was looked up and not found; it waits behind the first one.
         let second = worlds[0].spawn(&who, Write { key: Some(key), ..flip(id).into() });
@@ -169,7 +169,7 @@ fn after_a_restore_the_lane_goes_back_and_followers_are_notified() {
         worlds[0].task(&who, "one").await;
         let past = store.remember();
         let id = worlds[0].task(&who, "two").await;
-        let key = IdempotencyKey { key: "k".into(), fingerprint: [7; 32] };
+        let key = IdempotencyKey { key: "k".into(), fingerprint: [7; 32], sent: 100 };
         let keyed = || Write { key: Some(key.clone()), ..flip(id).into() };
         worlds[0].lanes.submit(&who, keyed()).await.unwrap();
         let mut follower = worlds[1].lanes.follow(&who).await.unwrap();

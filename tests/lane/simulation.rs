@@ -100,7 +100,7 @@ async fn send(lanes: &Registry, who: &Identity, command: Option<Command>, key: O
             Err(_) => Outcome::NotApplied,
         };
     };
-    let key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: [7; 32] });
+    let key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: [7; 32], sent: 100 });
     match lanes.submit(who, Write { key, ..command.into() }).await {
         Ok(answer) => Outcome::Done(answer.seq.get()),
         Err(Error::Refused { seq, .. }) => Outcome::Refused(seq.get()),

@@ -85,7 +85,7 @@ impl World {
     /// Creates a task and returns its id.
     pub async fn task(&self, who: &Identity, title: &str) -> TaskId {
         match effect(&self.lanes.submit(who, create(title).into()).await.unwrap()) {
-            Effect::Created(task) => task.id,
+            Effect::Created(Some(task)) => task.id,
             other => panic!("{other:?}"),
         }
     }

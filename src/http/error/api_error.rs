@@ -45,6 +45,12 @@ impl ApiError {
         Self { seq, ..Self::new(Code::NotFound, "Task not found") }
     }
 
+    /// The replay of a write to a task that is gone since, and whose text was too long to be kept with the key.
+    pub(crate) fn task_gone_since(seq: Seq) -> Self {
+        let message = "The write was carried out; its task has been deleted since";
+        Self { seq: Some(seq), ..Self::new(Code::NotFound, message) }
+    }
+
     /// Wrong fields. The message names the first [`FIELDS_IN_MESSAGE`] of them.
     pub(crate) fn invalid(fields: Vec<FieldError>) -> Self {
         let named = fields.iter().take(FIELDS_IN_MESSAGE);

@@ -183,7 +183,7 @@ pub(crate) async fn delete_user(caller: Caller) -> HandlerResult {
         return Err(ApiError::new(Code::PreconditionRequired, message));
     }
     let reply = caller.submit(Work::Erase, b"", ApiError::from).await?;
-    Ok(caller.written(&reply))
+    caller.written(&reply)
 }
 
 /// Whether exactly one header line names the user, as is or percent-encoded.

@@ -95,7 +95,7 @@ pub(crate) struct BatchResults {
 struct BatchResult {
     /// The status that a request for this write alone would have.
     status: u16,
-    /// The task after this write; absent for a `delete`.
+    /// The task after the batch, with the last operation on it; absent for a `delete`.
     #[schema(required = false)]
     task: TaskBody,
 }
@@ -104,7 +104,7 @@ struct BatchResult {
 ///
 /// Up to 500 operations in order, all of them or none, in one commit; each takes a seq of its own. Each does
 /// the same as a request for it alone, and may have `if_match` (except `create`): a version, or the text of
-/// an `If-Match` header. An error has the status and code of that request, and `details` name the operation.
+/// an `If-Match` header. The response shows each task once, as it is after the batch. An error has the status and code of that request, and `details` name the operation.
 /// Wrong fields are all listed, as `operations[3].title`. The body may have 2 MiB, or `MAX_BODY_BYTES` if
 /// that is more.
 #[utoipa::path(
@@ -134,15 +134,15 @@ fn results(reply: &WriteReply) -> Bytes {
         if index > 0 {
             body.push(b',');
         }
-        let (status, task) = match effect {
-            Effect::Created(task) => (StatusCode::CREATED, Some(task)),
-            Effect::Exists(task) | Effect::Updated(task) => (StatusCode::OK, Some(task)),
-            Effect::Deleted | Effect::Imported => (StatusCode::NO_CONTENT, None),
+        let status = match effect {
+            Effect::Created(_) => StatusCode::CREATED,
+            Effect::Exists(_) | Effect::Updated(_) => StatusCode::OK,
+            Effect::Deleted | Effect::Imported => StatusCode::NO_CONTENT,
         };
         body.extend_from_slice(format!("{{\"status\":{}", status.as_u16()).as_bytes());
-        if let Some(task) = task {
+        if let Some(json) = effect.task().and_then(|task| task.json.as_ref()) {
             body.extend_from_slice(b",\"task\":");
-            body.extend_from_slice(&task.json);
+            body.extend_from_slice(json);
         }
         body.push(b'}');
     }

@@ -97,7 +97,7 @@ pub(crate) async fn compute<T: Send + 'static>(
 pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
     let (new, bytes) = body.read::<NewTask>().await?;
     let reply = caller.change(Command::CreateTask(Box::new(new)), &bytes).await?;
-    Ok(caller.written(&reply))
+    caller.written(&reply)
 }
 
 /// Read a task
@@ -142,7 +142,7 @@ pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
     let id = caller.task_id()?;
     let (patch, bytes) = body.read::<Patch>().await?;
     let reply = caller.change(Command::UpdateTask { id, patch: Box::new(patch) }, &bytes).await?;
-    Ok(caller.written(&reply))
+    caller.written(&reply)
 }
 
 /// Complete or reopen a task
@@ -157,7 +157,7 @@ pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
     let (state, bytes) = body.read_unless_empty().await?;
     let completed = state.map(|Completed(completed)| completed);
     let reply = caller.change(Command::CompleteTask { id, completed }, &bytes).await?;
-    Ok(caller.written(&reply))
+    caller.written(&reply)
 }
 
 /// Delete a task
@@ -172,5 +172,5 @@ pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
 pub(crate) async fn delete_task(caller: Caller) -> HandlerResult {
     let id = caller.task_id()?;
     let reply = caller.change(Command::DeleteTask { id }, b"").await?;
-    Ok(caller.written(&reply))
+    caller.written(&reply)
 }

@@ -54,7 +54,7 @@ pub(crate) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempo
     add(body);
     request.headers().get_all(IF_MATCH).for_each(|line| add(line.as_bytes()));
     let fingerprint = digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
-    Ok(Some(IdempotencyKey { key: key.into(), fingerprint }))
+    Ok(Some(IdempotencyKey { key: key.into(), fingerprint, sent: body.len() }))
 }
 
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {

@@ -6,6 +6,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, body::BoxBody};
 
 use crate::domain::Seq;
+use crate::http::error::ApiError;
 use crate::http::header_names::{JSON, REPLAYED, SEQ};
 use crate::http::request::{Caller, EntityTag};
 use crate::lane::{Effect, ShownTask, TaskEntry, WriteReply};
@@ -19,28 +20,29 @@ impl Caller {
     }
 
     /// The response to a write of one operation.
-    pub(crate) fn written(&self, reply: &WriteReply) -> HttpResponse {
-        let mut response = match reply.effects.first() {
-            Some(Effect::Created(shown)) => {
-                let mut response = shown_as(StatusCode::CREATED, shown, reply.seq);
-                // With the user as in the request's path: the id, or `me`.
-                let location = format!("{}/{}", self.request().uri().path().trim_end_matches('/'), shown.id);
-                let location = location.try_into().expect("the path of a parsed URI is visible ASCII");
-                response.headers_mut().insert(LOCATION, location);
-                response
+    ///
+    /// # Errors
+    /// 404 for the replay of a write whose record left out a long task that is gone since.
+    pub(crate) fn written(&self, reply: &WriteReply) -> Result<HttpResponse, ApiError> {
+        let effect = reply.effects.first();
+        let mut response = match effect.and_then(Effect::task) {
+            Some(ShownTask { json: None, .. }) => return Err(ApiError::task_gone_since(reply.seq)),
+            Some(ShownTask { version, json: Some(json), .. }) => {
+                let created = matches!(effect, Some(Effect::Created(_)));
+                let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+                tagged(status, reply.seq, &EntityTag::strong(*version), json.clone())
             }
-            Some(Effect::Exists(shown) | Effect::Updated(shown)) => {
-                shown_as(StatusCode::OK, shown, reply.seq)
-            }
-            Some(Effect::Deleted | Effect::Imported) | None => nothing(StatusCode::NO_CONTENT, reply.seq),
+            None => nothing(StatusCode::NO_CONTENT, reply.seq),
         };
+        if let Some(Effect::Created(Some(shown))) = effect {
+            // With the user as in the request's path: the id, or `me`.
+            let location = format!("{}/{}", self.request().uri().path().trim_end_matches('/'), shown.id);
+            let location = location.try_into().expect("the path of a parsed URI is visible ASCII");
+            response.headers_mut().insert(LOCATION, location);
+        }
         mark_replayed(&mut response, reply);
-        response
+        Ok(response)
     }
-}
-
-fn shown_as(status: StatusCode, shown: &ShownTask, seq: Seq) -> HttpResponse {
-    tagged(status, seq, &EntityTag::strong(shown.version), shown.json.clone())
 }
 
 /// The response to a write of several operations.

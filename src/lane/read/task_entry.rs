@@ -86,10 +86,15 @@ impl TaskEntry {
     /// Renders `task`, owned by `subject`.
     #[must_use]
     pub fn new(task: Task, subject: &str) -> Self {
+        Self::of(&Arc::new(task), subject)
+    }
+
+    /// As [`TaskEntry::new`], of a task that others hold as well.
+    pub(crate) fn of(task: &Arc<Task>, subject: &str) -> Self {
         let mut json = Vec::with_capacity(512);
-        render(&mut json, &task, subject);
+        render(&mut json, task, subject);
         json.shrink_to_fit();
-        Self { task: Arc::new(task), json: json.into() }
+        Self { task: Arc::clone(task), json: json.into() }
     }
 
     pub(crate) fn age(&self) -> Age {
@@ -98,7 +103,7 @@ impl TaskEntry {
 
     /// What a response shows of it.
     pub(crate) fn shown(&self) -> ShownTask {
-        ShownTask { id: self.task.id, version: self.task.version, json: self.json.clone() }
+        ShownTask { id: self.task.id, version: self.task.version, json: Some(self.json.clone()) }
     }
 
     /// Its approximate bytes in memory, with its part of the list's body.
@@ -117,6 +122,6 @@ pub struct ShownTask {
     pub id: TaskId,
     /// Its version.
     pub version: Seq,
-    /// Its JSON object.
-    pub json: Bytes,
+    /// Its JSON object; `None` for a task that has gone since the write that is replayed.
+    pub json: Option<Bytes>,
 }

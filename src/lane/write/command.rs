@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::{Command, Operation, Seq};
 use crate::lane::read::task_entry::ShownTask;
 
@@ -32,6 +30,8 @@ pub struct IdempotencyKey {
     pub key: Arc<str>,
     /// A digest of the request: the same key for another request is a client's mistake.
     pub fingerprint: [u8; 32],
+    /// Bytes of the request's body: what its record may keep depends on what was sent.
+    pub sent: usize,
 }
 
 /// An accepted write, durable in the store.
@@ -45,20 +45,32 @@ pub struct WriteReply {
     pub replayed: bool,
 }
 
-/// What an operation did. An idempotency key's record keeps it in this form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// What an operation did.
+///
+/// A write shows each task once, however many of its operations changed it: in its last state, with the last of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The task is new.
-    Created(ShownTask),
+    Created(Option<ShownTask>),
     /// The exported task was imported. An import is large, so its reply shows no tasks.
     Imported,
     /// The same create was carried out before; this is the stored task.
-    Exists(ShownTask),
+    Exists(Option<ShownTask>),
     /// The task changed.
-    Updated(ShownTask),
+    Updated(Option<ShownTask>),
     /// The task was deleted.
     Deleted,
+}
+
+impl Effect {
+    /// The task it shows, if it shows one.
+    #[must_use]
+    pub const fn task(&self) -> Option<&ShownTask> {
+        match self {
+            Self::Created(task) | Self::Exists(task) | Self::Updated(task) => task.as_ref(),
+            Self::Imported | Self::Deleted => None,
+        }
+    }
 }
 
 impl From<Operation> for Write {

@@ -4,14 +4,12 @@
 //! the plan is found in [`RecentKeys`]; a key that [`RecentKeys`] has forgotten is looked up once more. The replies
 //! of a batch go to the store with the batch.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::ser::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -19,6 +17,7 @@ use uuid::Uuid;
 use super::command::{Effect, IdempotencyKey, WriteReply};
 use crate::domain::{Seq, TaskId, Timestamp};
 use crate::error::Error;
+use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::ShownTask;
 use crate::store::{Batch, KeyRecord};
 
@@ -30,6 +29,12 @@ const KEYS: usize = 4_096;
 
 /// … and bytes of their answers.
 const BYTES: usize = 4 << 20;
+
+/// Bytes of tasks that a record keeps in any case: a task of usual length …
+const TEXT_ALWAYS: usize = 2 << 10;
+
+/// … and for each byte of the request's body. Without this bound a short request about long tasks would fill the disk.
+const TEXT_FOR_EACH_BYTE: usize = 4;
 
 /// The keys committed here lately, and the seq since which they are complete.
 #[derive(Debug)]
@@ -100,7 +105,8 @@ pub(crate) enum KeyState {
 
 /// What the store keeps under a write's key.
 pub(crate) fn record(key: &IdempotencyKey, reply: &WriteReply, at: Timestamp) -> KeyRecord {
-    KeyRecord { key: Arc::clone(&key.key), fingerprint: key.fingerprint, answer: reply.to_record(), at }
+    let answer = reply.to_record(TEXT_ALWAYS + TEXT_FOR_EACH_BYTE * key.sent);
+    KeyRecord { key: Arc::clone(&key.key), fingerprint: key.fingerprint, answer, at }
 }
 
 /// The reply to a write that was carried out before under the same key.
@@ -119,36 +125,61 @@ pub(crate) fn replay(record: &KeyRecord, key: &IdempotencyKey, seq: Seq) -> Resu
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
     seq: i64,
-    effects: Cow<'a, [Effect]>,
+    #[serde(borrow)]
+    effects: Vec<EffectRecord<'a>>,
 }
 
-/// A task in a [`Record`]: `[id, version, JSON]`.
+/// An effect in a [`Record`].
 #[derive(Serialize, Deserialize)]
-struct TaskRecord<'a>(Uuid, i64, #[serde(borrow)] &'a RawValue);
-
-impl Serialize for ShownTask {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let json = serde_json::from_slice(&self.json).map_err(S::Error::custom)?;
-        TaskRecord(self.id.as_uuid(), self.version.get(), json).serialize(serializer)
-    }
+#[serde(rename_all = "lowercase")]
+enum EffectRecord<'a> {
+    #[serde(borrow)]
+    Created(Option<TaskRecord<'a>>),
+    Imported,
+    Exists(Option<TaskRecord<'a>>),
+    Updated(Option<TaskRecord<'a>>),
+    Deleted,
 }
 
-impl<'de> Deserialize<'de> for ShownTask {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let TaskRecord(id, version, json) = TaskRecord::deserialize(deserializer)?;
-        let json = Bytes::copy_from_slice(json.get().as_bytes());
-        Ok(Self { id: TaskId::from_uuid(id), version: Seq::new(version), json })
+/// A task in a [`Record`]: `[id, version, JSON]`, or `[id, version, null]` for one to be looked up among the user's
+/// tasks.
+#[derive(Serialize, Deserialize)]
+struct TaskRecord<'a>(Uuid, i64, #[serde(borrow)] Option<&'a RawValue>);
+
+impl<'a> TaskRecord<'a> {
+    /// Keeps the task's JSON only within `room`, which becomes less by it.
+    fn of(task: Option<&'a ShownTask>, room: &mut usize) -> Option<Self> {
+        let task = task?;
+        let json = task.json.as_ref().filter(|json| json.len() <= *room);
+        *room -= json.map_or(0, Bytes::len);
+        let raw = |json: &'a Bytes| serde_json::from_slice(json).expect("a task's JSON is valid");
+        Some(Self(task.id.as_uuid(), task.version.get(), json.map(raw)))
+    }
+
+    fn shown(self) -> ShownTask {
+        let json = self.2.map(|json| Bytes::copy_from_slice(json.get().as_bytes()));
+        ShownTask { id: TaskId::from_uuid(self.0), version: Seq::new(self.1), json }
     }
 }
 
 impl WriteReply {
-    /// The reply as the store keeps it.
+    /// The reply as the store keeps it, with at most `room` bytes of tasks.
     ///
     /// # Panics
     /// Never: ids, numbers and a task's JSON are valid JSON.
     #[must_use]
-    fn to_record(&self) -> Bytes {
-        let record = Record { seq: self.seq.get(), effects: Cow::Borrowed(&self.effects) };
+    fn to_record(&self, mut room: usize) -> Bytes {
+        let effects = self.effects.iter().map(|effect| {
+            let task = TaskRecord::of(effect.task(), &mut room);
+            match effect {
+                Effect::Created(_) => EffectRecord::Created(task),
+                Effect::Imported => EffectRecord::Imported,
+                Effect::Exists(_) => EffectRecord::Exists(task),
+                Effect::Updated(_) => EffectRecord::Updated(task),
+                Effect::Deleted => EffectRecord::Deleted,
+            }
+        });
+        let record = Record { seq: self.seq.get(), effects: effects.collect() };
         serde_json::to_vec(&record).expect("a record is always valid JSON").into()
     }
 
@@ -156,7 +187,33 @@ impl WriteReply {
     #[must_use]
     fn from_record(record: &[u8]) -> Option<Self> {
         let Record { seq, effects } = serde_json::from_slice(record).ok()?;
-        Some(Self { seq: Seq::new(seq), effects: effects.into_owned(), replayed: true })
+        let effects = effects.into_iter().map(|effect| match effect {
+            EffectRecord::Created(task) => Effect::Created(task.map(TaskRecord::shown)),
+            EffectRecord::Imported => Effect::Imported,
+            EffectRecord::Exists(task) => Effect::Exists(task.map(TaskRecord::shown)),
+            EffectRecord::Updated(task) => Effect::Updated(task.map(TaskRecord::shown)),
+            EffectRecord::Deleted => Effect::Deleted,
+        });
+        Some(Self { seq: Seq::new(seq), effects: effects.collect(), replayed: true })
+    }
+
+    /// Whether its record left out a task's JSON, which has to be looked up.
+    pub(crate) fn lacks_tasks(&self) -> bool {
+        self.effects.iter().filter_map(Effect::task).any(|task| task.json.is_none())
+    }
+
+    /// Adds the JSON that its record left out: that of the task as it is now. A task that is gone stays without.
+    pub(crate) fn look_up_tasks(&mut self, snapshot: &Snapshot) {
+        for effect in &mut self.effects {
+            let (Effect::Created(Some(task)) | Effect::Exists(Some(task)) | Effect::Updated(Some(task))) =
+                effect
+            else {
+                continue;
+            };
+            if let (None, Some(entry)) = (&task.json, snapshot.get(task.id)) {
+                *task = entry.shown();
+            }
+        }
     }
 }
 
@@ -230,19 +287,27 @@ mod tests {
     fn an_answer_comes_back_from_its_record_letter_by_letter() {
         let json = Bytes::from_static(br#"{"title":"\u00e4 \"x\"","version":7}"#);
         let id = TaskId::generate();
-        let shown = ShownTask { id, version: Seq::new(7), json };
-        let effects =
-            vec![Effect::Created(shown.clone()), Effect::Imported, Effect::Deleted, Effect::Updated(shown)];
-        let answer = WriteReply { seq: Seq::new(9), effects, replayed: false };
-        let task = format!(r#"["{id}",7,{{"title":"\u00e4 \"x\"","version":7}}]"#);
-        let kept = format!(
-            r#"{{"seq":9,"effects":[{{"created":{task}}},"imported","deleted",{{"updated":{task}}}]}}"#
-        );
-        assert_eq!(answer.to_record(), kept);
-        assert_eq!(
-            WriteReply::from_record(&answer.to_record()),
-            Some(WriteReply { replayed: true, ..answer })
-        );
+        let length = json.len();
+        let shown = |json| Some(ShownTask { id, version: Seq::new(7), json });
+        let answer = |json: Option<Bytes>| {
+            let (first, last) = (Effect::Created(shown(json.clone())), Effect::Updated(shown(json)));
+            let effects = vec![first, Effect::Imported, Effect::Deleted, Effect::Exists(None), last];
+            WriteReply { seq: Seq::new(9), effects, replayed: true }
+        };
+        let kept = |task: &str| {
+            let task = format!(r#"["{id}",7,{task}]"#);
+            format!(
+                r#"{{"seq":9,"effects":[{{"created":{task}}},"imported","deleted",{{"exists":null}},{{"updated":{task}}}]}}"#
+            )
+        };
+        let whole = answer(Some(json.clone())).to_record(2 * length);
+        assert_eq!(whole, kept(r#"{"title":"\u00e4 \"x\"","version":7}"#));
+        assert_eq!(WriteReply::from_record(&whole), Some(answer(Some(json.clone()))));
         assert_eq!(WriteReply::from_record(b"{}"), None);
+
+        let short = answer(Some(json.clone())).to_record(length - 1);
+        assert_eq!(short, kept("null"), "there was no room for the tasks");
+        assert_eq!(WriteReply::from_record(&short), Some(answer(None)));
+        assert!(answer(None).lacks_tasks() && !answer(Some(json.clone())).lacks_tasks());
     }
 }

@@ -1,6 +1,6 @@
 //! Planning: queued writes run, in order, on a working copy of the user's state. Pure: it neither waits nor sends.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::command::{Effect, Work, Write, WriteReply};
 use super::idempotency::{record, replay};
 use crate::domain::{
-    Change, Command, Decision, DecisionContext, Identity, Operation, Seq, Task, TaskId, Timestamp,
+    Change, Command, Decision, DecisionContext, Identity, Operation, Refusal, Seq, Task, TaskId, Timestamp,
 };
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
@@ -27,6 +27,22 @@ pub(crate) struct Plan {
     keys: HashMap<Arc<str>, KeyRecord>,
     email: Option<Arc<str>>,
     erase: bool,
+}
+
+/// What the operations of one write have made so far; nothing of it is in the plan yet.
+struct Draft {
+    seq: Seq,
+    count: usize,
+    changes: BTreeMap<TaskId, Change<Arc<Task>>>,
+}
+
+/// What an operation did.
+enum EffectKind {
+    Created,
+    Imported,
+    Exists,
+    Updated,
+    Deleted,
 }
 
 impl Plan {
@@ -73,68 +89,80 @@ impl Plan {
         Ok(answer)
     }
 
-    /// All operations, or none of them.
+    /// All operations, or none of them. A task that several of them change becomes an entry once, in its last state:
+    /// however often it changes, it costs its own bytes once.
     fn operate(&mut self, operations: &[Operation]) -> Result<Vec<Effect>, Error> {
-        let mut changes = Vec::with_capacity(operations.len());
-        let mut effects = Vec::with_capacity(operations.len());
-        // A copy costs a few pointers; a single operation needs none, since it decides before it changes anything.
-        let undo = (operations.len() > 1).then(|| self.next.clone());
+        let mut draft = Draft { seq: self.next.seq(), count: self.next.len(), changes: BTreeMap::new() };
+        let mut kinds = Vec::with_capacity(operations.len());
         for (index, operation) in operations.iter().enumerate() {
-            match self.operate_one(operation, &mut changes) {
-                Ok(effect) => effects.push(effect),
-                Err(error) => {
-                    if let Some(undo) = undo {
-                        self.next = undo;
-                    }
-                    return Err(match error {
-                        // The reply must not show what the operations before it would have done.
-                        Error::Refused { refusal, .. } => {
-                            let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
-                            Error::Refused { refusal, seq: self.next.seq(), current, operation: index }
-                        }
-                        other => other,
-                    });
-                }
+            let kind = self.operate_one(operation, &mut draft).map_err(|refusal| {
+                // The reply must not show what the operations before it would have done.
+                let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
+                Error::Refused { refusal, seq: self.next.seq(), current, operation: index }
+            })?;
+            kinds.push(kind);
+        }
+        for (id, change) in &draft.changes {
+            match change {
+                Change::Put(task) => self.next.put(Arc::new(TaskEntry::of(task, self.who.subject()))),
+                Change::Delete { seq, .. } => self.next.delete(*id, *seq),
             }
         }
-        self.changes.extend(changes);
-        Ok(effects)
+        if draft.seq != self.next.seq() {
+            self.next.advance(draft.seq);
+        }
+        self.changes.extend(draft.changes);
+        Ok(self.effects(operations, &kinds))
     }
 
-    fn operate_one(
-        &mut self,
-        operation: &Operation,
-        changes: &mut Vec<(TaskId, Change<Arc<Task>>)>,
-    ) -> Result<Effect, Error> {
-        let (id, seq) = (operation.task(), self.next.seq().next());
-        let existing = self.next.get(id).cloned();
-        let at = DecisionContext { count: self.next.len(), limit: self.max_tasks, now: self.now, next: seq };
-        let decision = operation.decide(existing.as_ref().map(|entry| &*entry.task), at);
-        let refused = |refusal| Error::Refused { refusal, seq: self.next.seq(), current: None, operation: 0 };
-        let decision = decision.map_err(refused)?;
-        match decision {
-            Decision::Create(task) | Decision::Replace(task) => {
-                let entry = Arc::new(TaskEntry::new(task, self.who.subject()));
-                let shown = entry.shown();
-                changes.push((id, Change::Put(Arc::clone(&entry.task))));
-                self.next.put(entry);
-                self.next.advance(seq);
-                Ok(match operation.command {
-                    Command::ImportTask(_) => Effect::Imported,
-                    Command::CreateTask(_) => Effect::Created(shown),
-                    _ => Effect::Updated(shown),
-                })
+    /// Decides one operation on what the ones before it have made.
+    fn operate_one(&self, operation: &Operation, draft: &mut Draft) -> Result<EffectKind, Refusal> {
+        let id = operation.task();
+        let stored = || self.next.get(id).map(|entry| &entry.task);
+        let existing = match draft.changes.get(&id) {
+            Some(Change::Put(task)) => Some(task),
+            Some(Change::Delete { .. }) => None,
+            None => stored(),
+        };
+        let next = draft.seq.next();
+        let at = DecisionContext { count: draft.count, limit: self.max_tasks, now: self.now, next };
+        let (change, kind) = match operation.decide(existing.map(|task| &**task), at)? {
+            Decision::Create(task) => {
+                draft.count += 1;
+                let imported = matches!(operation.command, Command::ImportTask(_));
+                let kind = if imported { EffectKind::Imported } else { EffectKind::Created };
+                (Change::Put(Arc::new(task)), kind)
             }
+            Decision::Replace(task) => (Change::Put(Arc::new(task)), EffectKind::Updated),
             Decision::Delete => {
-                changes.push((id, Change::Delete { id, seq, at: self.now }));
-                self.next.delete(id, seq);
-                self.next.advance(seq);
-                Ok(Effect::Deleted)
+                draft.count -= 1;
+                (Change::Delete { id, seq: next, at: self.now }, EffectKind::Deleted)
             }
-            Decision::Exists => existing
-                .map(|entry| Effect::Exists(entry.shown()))
-                .ok_or_else(|| Error::Internal("a task exists and does not".into())),
-        }
+            Decision::Exists => return Ok(EffectKind::Exists),
+        };
+        draft.seq = next;
+        draft.changes.insert(id, change);
+        Ok(kind)
+    }
+
+    /// What the operations did, now that it is done: each task is shown by the last one that concerns it.
+    fn effects(&self, operations: &[Operation], kinds: &[EffectKind]) -> Vec<Effect> {
+        let mut shown = HashSet::new();
+        let several = operations.len() > 1;
+        let effect = |(operation, kind): (&Operation, &EffectKind)| {
+            let last = !several || shown.insert(operation.task());
+            let task = || self.next.get(operation.task()).filter(|_| last).map(|entry| entry.shown());
+            match kind {
+                EffectKind::Created => Effect::Created(task()),
+                EffectKind::Imported => Effect::Imported,
+                EffectKind::Exists => Effect::Exists(task()),
+                EffectKind::Updated => Effect::Updated(task()),
+                EffectKind::Deleted => Effect::Deleted,
+            }
+        };
+        let mut effects: Vec<_> = operations.iter().zip(kinds).rev().map(effect).collect();
+        effects.reverse();
+        effects
     }
 
     fn erase(&mut self) {
