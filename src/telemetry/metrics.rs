@@ -19,27 +19,60 @@ const SECONDS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 /// Upper bounds of the number of users in one commit.
 const USERS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 
-/// The process's metrics. [`metrics()`] gives the one value there is.
-pub struct Metrics {
-    commit_users: Histogram,
-    commit_seconds: Histogram,
-    pub(crate) conflicts: Counter,
-    pub(crate) validations: Counter,
-    pub(crate) catch_ups: Counter,
-    pub(crate) reloads: Counter,
-    pub(crate) hints_sent: Counter,
-    pub(crate) hints_received: Counter,
-    pub(crate) listening: Gauge,
-    pub(crate) unexpected_peer: Gauge,
-    pub(crate) cache_hits: Counter,
-    pub(crate) cache_misses: Counter,
-    cache_bytes: Gauge,
-    lanes: Gauge,
-    waiting: Gauge,
-    pool_size: Gauge,
-    pool_idle: Gauge,
-    pool_waiting: Gauge,
-    exporter: PrometheusHandle,
+/// Makes the struct of these metrics; a metric's comment is its help.
+macro_rules! metrics {
+    ($(#[doc = $help:literal] $visible:vis $field:ident: $kind:ident = $find:ident($name:literal),)+) => {
+        /// The process's metrics. [`metrics()`] gives the one value there is.
+        pub struct Metrics {
+            $(#[doc = $help] $visible $field: $kind,)+
+            exporter: PrometheusHandle,
+        }
+
+        impl Metrics {
+            fn of(exporter: PrometheusHandle) -> Self {
+                Self { $($field: $find($name, $help.trim_start()),)+ exporter }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Users whose changes one commit wrote.
+    commit_users: Histogram = histogram("tasklane_commit_users"),
+    /// Duration of one commit in the store.
+    commit_seconds: Histogram = histogram("tasklane_commit_duration_seconds"),
+    /// Batches refused because another process wrote first.
+    pub(crate) conflicts: Counter = counter("tasklane_commit_conflicts_total"),
+    /// Queries for users' seqs, each for all reads that waited.
+    pub(crate) validations: Counter = counter("tasklane_validation_queries_total"),
+    /// Times that another process's changes were added to a user in memory.
+    pub(crate) catch_ups: Counter = counter("tasklane_catch_ups_total"),
+    /// Times that a user in memory was read again as a whole.
+    pub(crate) reloads: Counter = counter("tasklane_reloads_total"),
+    /// Users whose changes were announced to other processes.
+    pub(crate) hints_sent: Counter = counter("tasklane_hints_sent_total"),
+    /// Announcements of a user's change, this process's own included.
+    pub(crate) hints_received: Counter = counter("tasklane_hints_received_total"),
+    /// 1 while other processes' announcements arrive; at 0 event streams lag up to a second.
+    pub(crate) listening: Gauge = gauge("tasklane_hints_listener_up"),
+    /// 1 while an unexpected process uses the same database: see MODE.
+    pub(crate) unexpected_peer: Gauge = gauge("tasklane_other_process"),
+    /// Reads served from memory.
+    pub(crate) cache_hits: Counter = counter("tasklane_cache_hits_total"),
+    /// Reads that loaded their user first.
+    pub(crate) cache_misses: Counter = counter("tasklane_cache_misses_total"),
+    /// Approximate size of the lanes in memory.
+    cache_bytes: Gauge = gauge("tasklane_cache_bytes"),
+    /// Users in memory.
+    lanes: Gauge = gauge("tasklane_lanes"),
+    /// Writes admitted and not yet answered.
+    waiting: Gauge = gauge("tasklane_write_queue_depth"),
+    /// Open connections to the store.
+    pool_size: Gauge = gauge("tasklane_store_connections"),
+    /// Open and idle connections to the store.
+    pool_idle: Gauge = gauge("tasklane_store_connections_idle"),
+    /// Callers waiting for a connection to the store.
+    pool_waiting: Gauge = gauge("tasklane_store_connections_awaited"),
 }
 
 /// The metrics of this process.
@@ -56,57 +89,7 @@ impl Metrics {
             .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_users".into()), &USERS));
         let recorder = builder.expect("no list of buckets is empty").build_recorder();
         let exporter = recorder.handle();
-        with_local_recorder(&recorder, || Self {
-            commit_users: histogram("tasklane_commit_users", "Users whose changes one commit wrote."),
-            commit_seconds: histogram(
-                "tasklane_commit_duration_seconds",
-                "Duration of one commit in the store.",
-            ),
-            conflicts: counter(
-                "tasklane_commit_conflicts_total",
-                "Batches refused because another process wrote first.",
-            ),
-            validations: counter(
-                "tasklane_validation_queries_total",
-                "Queries for users' seqs, each for all reads that waited.",
-            ),
-            catch_ups: counter(
-                "tasklane_catch_ups_total",
-                "Times that another process's changes were added to a user in memory.",
-            ),
-            reloads: counter(
-                "tasklane_reloads_total",
-                "Times that a user in memory was read again as a whole.",
-            ),
-            hints_sent: counter(
-                "tasklane_hints_sent_total",
-                "Users whose changes were announced to other processes.",
-            ),
-            hints_received: counter(
-                "tasklane_hints_received_total",
-                "Announcements of a user's change, this process's own included.",
-            ),
-            listening: gauge(
-                "tasklane_hints_listener_up",
-                "1 while other processes' announcements arrive; at 0 event streams lag up to a second.",
-            ),
-            unexpected_peer: gauge(
-                "tasklane_other_process",
-                "1 while an unexpected process uses the same database: see MODE.",
-            ),
-            cache_hits: counter("tasklane_cache_hits_total", "Reads served from memory."),
-            cache_misses: counter("tasklane_cache_misses_total", "Reads that loaded their user first."),
-            cache_bytes: gauge("tasklane_cache_bytes", "Approximate size of the lanes in memory."),
-            lanes: gauge("tasklane_lanes", "Users in memory."),
-            waiting: gauge("tasklane_write_queue_depth", "Writes admitted and not yet answered."),
-            pool_size: gauge("tasklane_store_connections", "Open connections to the store."),
-            pool_idle: gauge("tasklane_store_connections_idle", "Open and idle connections to the store."),
-            pool_waiting: gauge(
-                "tasklane_store_connections_awaited",
-                "Callers waiting for a connection to the store.",
-            ),
-            exporter,
-        })
+        with_local_recorder(&recorder, || Self::of(exporter))
     }
 
     /// Notes one commit of `users` users' batches.
