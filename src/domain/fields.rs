@@ -1,7 +1,6 @@
 //! The smaller fields of a task: priority, tags, due date, position.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
 
@@ -40,27 +39,20 @@ impl Priority {
 }
 
 /// Why a list of tags was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TagsError {
     /// More tags than allowed.
+    #[error("must be at most {} tags", Tags::MAX)]
     TooMany,
     /// One of them is empty or only white space.
+    #[error("must not hold an empty tag")]
     Empty,
     /// One of them is too long.
+    #[error("must hold tags of at most {} characters", Tags::LONGEST)]
     TooLong,
     /// One of them holds U+0000.
+    #[error("must not contain the character U+0000")]
     Nul,
-}
-
-impl fmt::Display for TagsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooMany => write!(f, "must be at most {} tags", Tags::MAX),
-            Self::Empty => f.write_str("must not hold an empty tag"),
-            Self::TooLong => write!(f, "must hold tags of at most {} characters", Tags::LONGEST),
-            Self::Nul => f.write_str("must not contain the character U+0000"),
-        }
-    }
 }
 
 /// A task's tags: at most 20, each 1 to 50 scalar values, trimmed, none twice, in the order given.

@@ -1,29 +1,20 @@
 //! The texts of a task, with their limits. Lengths are counted in Unicode scalar values.
 
-use std::fmt;
-
 /// Why a text was refused. The message never repeats the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// Nothing is left after trimming.
+    #[error("must not be empty or only white space")]
     Empty,
     /// More scalar values than allowed.
+    #[error("must be at most {max} characters long")]
     TooLong {
         /// The most that is allowed.
         max: usize,
     },
     /// It holds U+0000, which PostgreSQL's text cannot keep.
+    #[error("must not contain the character U+0000")]
     Nul,
-}
-
-impl fmt::Display for TextError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("must not be empty or only white space"),
-            Self::TooLong { max } => write!(f, "must be at most {max} characters long"),
-            Self::Nul => f.write_str("must not contain the character U+0000"),
-        }
-    }
 }
 
 fn check(text: &str, max: usize) -> Result<(), TextError> {
