@@ -17,18 +17,6 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A rate of whole numbers above zero.
-    ///
-    /// # Panics
-    /// In a constant, at compile time, when a number is zero.
-    #[must_use]
-    pub const fn new(per_second: u32, burst: u32) -> Self {
-        let (Some(per_second), Some(burst)) = (NonZeroU32::new(per_second), NonZeroU32::new(burst)) else {
-            panic!("a rate of nothing");
-        };
-        Self { per_second, burst }
-    }
-
     /// Reads a rate; `off` means no limit.
     pub(super) fn parse(text: &str) -> Result<Option<Self>, ConfigError> {
         if text == "off" {
@@ -49,6 +37,14 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Rate {
+        /// A rate of whole numbers above zero.
+        pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+            let [per_second, burst] = [per_second, burst].map(|number| NonZeroU32::new(number).unwrap());
+            Self { per_second, burst }
+        }
+    }
 
     #[test]
     fn a_rate_is_one_number_or_two_and_off_is_none() {
