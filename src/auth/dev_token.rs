@@ -43,15 +43,13 @@ impl Signer {
     }
 
     /// The signer of demo tokens; none in production.
-    #[must_use]
-    pub fn of_development(config: &AuthConfig, environment: Environment) -> Option<Self> {
+    pub(crate) fn of_development(config: &AuthConfig, environment: Environment) -> Option<Self> {
         let secret = config.better_auth_secret.clone().filter(|_| environment == Environment::Development);
         secret.map(|secret| Self::new(secret, config.expected.clone()))
     }
 
     /// A token for [`DEMO_USER`] that is valid for 24 hours.
-    #[must_use]
-    pub fn issue_demo(&self) -> String {
+    pub(crate) fn issue_demo(&self) -> String {
         self.issue(DEMO_USER, Some("demo@example.org"), Duration::from_hours(24))
     }
 

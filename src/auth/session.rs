@@ -16,27 +16,23 @@ pub struct Session {
 
 impl Session {
     /// The session of a ticket that was verified; `exp` is that of the token it was issued for, in seconds.
-    #[must_use]
-    pub fn of_ticket(subject: &str, exp: i64) -> Self {
+    pub(crate) fn of_ticket(subject: &str, exp: i64) -> Self {
         Self { identity: Arc::new(Identity::new(subject, None)), exp, verified: now() }
     }
 
     /// Its token's `exp`, in seconds since the epoch.
-    #[must_use]
-    pub const fn exp(&self) -> i64 {
+    pub(crate) const fn exp(&self) -> i64 {
         self.exp
     }
 
     /// The token's bearer.
-    #[must_use]
-    pub const fn identity(&self) -> &Arc<Identity> {
+    pub(crate) const fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 
     /// How long a stream that is opened now may stay open: until the token's `exp`, or, if that has passed, for as
     /// long as the token is still accepted.
-    #[must_use]
-    pub fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         let now = now();
         let end = if self.exp > now { self.exp } else { self.exp.saturating_add_unsigned(LEEWAY) };
         Duration::from_secs(u64::try_from(end.saturating_sub(now)).unwrap_or(0))

@@ -4,8 +4,7 @@ use crate::auth::{DEMO_USER, Signer};
 use crate::config::StoreUrl;
 
 /// The greeting: an address, the store, a ready token and curl lines that work as they are.
-#[must_use]
-pub fn greeting(address: &str, store: &StoreUrl, signer: &Signer) -> String {
+pub(super) fn greeting(address: &str, store: &StoreUrl, signer: &Signer) -> String {
     let token = signer.issue_demo();
     let version = env!("CARGO_PKG_VERSION");
     let listening = address;

@@ -14,8 +14,7 @@ impl Secret {
     }
 
     /// The secret itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

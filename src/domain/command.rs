@@ -107,8 +107,7 @@ impl Match {
 
 impl Operation {
     /// The task it is about.
-    #[must_use]
-    pub fn task(&self) -> TaskId {
+    pub(crate) fn task(&self) -> TaskId {
         match &self.command {
             Command::CreateTask(new) => new.id,
             Command::ImportTask(task) => task.id,

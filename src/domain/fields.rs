@@ -109,14 +109,12 @@ impl Tags {
     }
 
     /// The tags, in order.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Box<str>] {
+    pub(crate) fn as_slice(&self) -> &[Box<str>] {
         self.0.as_ref().map_or(&[], |named| &named.0)
     }
 
     /// Whether `tag` is one of them, letter by letter.
-    #[must_use]
-    pub fn contains(&self, tag: &str) -> bool {
+    pub(crate) fn contains(&self, tag: &str) -> bool {
         self.as_slice().iter().any(|own| &**own == tag)
     }
 }
@@ -166,22 +164,19 @@ impl DueDate {
     }
 
     /// Its meaning.
-    #[must_use]
-    pub const fn due(&self) -> Due {
+    pub(crate) const fn due(&self) -> Due {
         self.0.due
     }
 
     /// Sorts due dates: a day counts as its first instant in UTC.
-    #[must_use]
-    pub fn order(&self) -> Timestamp {
+    pub(crate) fn order(&self) -> Timestamp {
         self.0.due.order()
     }
 }
 
 impl Due {
     /// Sorts due dates: a day counts as its first instant in UTC.
-    #[must_use]
-    pub fn order(self) -> Timestamp {
+    pub(crate) fn order(self) -> Timestamp {
         match self {
             Self::Day(day) => day.and_time(NaiveTime::MIN).and_utc().into(),
             Self::At(instant) => instant,
@@ -189,8 +184,7 @@ impl Due {
     }
 
     /// The day it falls on in a time zone.
-    #[must_use]
-    pub fn day_in<Z: TimeZone>(self, zone: &Z) -> NaiveDate {
+    pub(crate) fn day_in<Z: TimeZone>(self, zone: &Z) -> NaiveDate {
         match self {
             Self::Day(day) => day,
             Self::At(instant) => instant.to_datetime().with_timezone(zone).date_naive(),
@@ -198,8 +192,7 @@ impl Due {
     }
 
     /// Whether it is over: the instant is past, or the day is before `today`.
-    #[must_use]
-    pub fn is_over(self, now: Timestamp, today: NaiveDate) -> bool {
+    pub(crate) fn is_over(self, now: Timestamp, today: NaiveDate) -> bool {
         match self {
             Self::Day(day) => day < today,
             Self::At(instant) => instant < now,

@@ -28,8 +28,7 @@ impl UserId {
     }
 
     /// An id read back from the store.
-    #[must_use]
-    pub const fn from_uuid(id: Uuid) -> Self {
+    pub(crate) const fn from_uuid(id: Uuid) -> Self {
         Self(id)
     }
 
@@ -70,8 +69,7 @@ impl TaskId {
     }
 
     /// An id read back from the store.
-    #[must_use]
-    pub const fn from_uuid(id: Uuid) -> Self {
+    pub(crate) const fn from_uuid(id: Uuid) -> Self {
         Self(id)
     }
 
@@ -156,8 +154,7 @@ impl Identity {
     }
 
     /// The token's e-mail address.
-    #[must_use]
-    pub const fn email(&self) -> Option<&Arc<str>> {
+    pub(crate) const fn email(&self) -> Option<&Arc<str>> {
         self.email.as_ref()
     }
 }

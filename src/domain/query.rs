@@ -51,14 +51,12 @@ pub struct CursorPosition {
 
 impl Filter {
     /// Whether every task matches.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         *self == Self::default()
     }
 
     /// Whether this task matches.
-    #[must_use]
-    pub fn matches(&self, task: &Task) -> bool {
+    pub(crate) fn matches(&self, task: &Task) -> bool {
         let content = &task.content;
         let due = || content.due_date.as_ref().map(super::DueDate::order);
         self.completed.is_none_or(|completed| completed == content.completed)
@@ -91,14 +89,12 @@ impl Sort {
     }
 
     /// A task's position in this order.
-    #[must_use]
-    pub fn position_of(self, task: &Task) -> CursorPosition {
+    pub(crate) fn position_of(self, task: &Task) -> CursorPosition {
         CursorPosition { key: self.field.key_of(task), id: task.id }
     }
 
     /// Which of two positions comes first.
-    #[must_use]
-    pub fn compare(self, one: &CursorPosition, other: &CursorPosition) -> Ordering {
+    pub(crate) fn compare(self, one: &CursorPosition, other: &CursorPosition) -> Ordering {
         let unset_last = one.key.is_none().cmp(&other.key.is_none());
         let places = if self.descending {
             Reverse((&one.key, one.id)).cmp(&Reverse((&other.key, other.id)))

@@ -116,8 +116,7 @@ impl SortField {
         [Self::CreatedAt, Self::UpdatedAt, Self::DueDate, Self::Priority, Self::Title, Self::Position];
 
     /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CreatedAt => "created_at",
             Self::UpdatedAt => "updated_at",
@@ -145,8 +144,7 @@ impl SortField {
     }
 
     /// Whether a task's value can be this.
-    #[must_use]
-    pub const fn takes(self, key: Option<&SortKey>) -> bool {
+    pub(crate) const fn takes(self, key: Option<&SortKey>) -> bool {
         match key {
             None => matches!(self, Self::DueDate | Self::Priority | Self::Position),
             Some(SortKey::Text(_)) => matches!(self, Self::Title | Self::Position),
@@ -171,8 +169,7 @@ impl TaskContent {
     }
 
     /// Bytes of its texts in memory, with the tags' places in their list.
-    #[must_use]
-    pub fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         self.title.as_str().len()
             + self.description.as_ref().map_or(0, |text| text.as_str().len())
             + self.tags.as_slice().iter().map(|tag| size_of::<Box<str>>() + tag.len()).sum::<usize>()
@@ -213,16 +210,14 @@ impl NewTask {
     }
 
     /// Whether `task` is what this create makes: the same request sent twice.
-    #[must_use]
-    pub fn made(&self, task: &Task) -> bool {
+    pub(crate) fn made(&self, task: &Task) -> bool {
         (self.id, &self.content) == (task.id, &task.content)
     }
 }
 
 impl Task {
     /// This task after a change at `now` that takes `version`. The instant it was done stays while it stays done.
-    #[must_use]
-    pub fn patched(&self, patch: &Patch, now: Timestamp, version: Seq) -> Self {
+    pub(crate) fn patched(&self, patch: &Patch, now: Timestamp, version: Seq) -> Self {
         let mut content = self.content.clone();
         content.apply(patch.clone());
         let completed_at = content.completed.then(|| self.completed_at.unwrap_or(now));

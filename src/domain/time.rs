@@ -23,8 +23,7 @@ impl Timestamp {
     }
 
     /// The instant `time` before this one.
-    #[must_use]
-    pub fn before(self, by: Duration) -> Self {
+    pub(crate) fn before(self, by: Duration) -> Self {
         Self::from_micros(self.as_micros().saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
@@ -44,8 +43,7 @@ impl Timestamp {
     }
 
     /// As the calendar type of `chrono`; the epoch itself if the year is beyond the calendar.
-    #[must_use]
-    pub fn to_datetime(self) -> DateTime<Utc> {
+    pub(crate) fn to_datetime(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.as_micros()).unwrap_or_default()
     }
 

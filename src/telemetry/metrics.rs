@@ -119,8 +119,7 @@ impl Metrics {
     }
 
     /// Everything as text in the Prometheus exposition format 0.0.4.
-    #[must_use]
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         self.exporter.render()
     }
 }

@@ -57,14 +57,12 @@ pub struct Request<'a> {
 
 impl Traffic {
     /// No requests yet, on these routes.
-    #[must_use]
-    pub const fn new(routes: Vec<&'static str>) -> Self {
+    pub(crate) const fn new(routes: Vec<&'static str>) -> Self {
         Self { routes, stripes: Mutex::new(Vec::new()) }
     }
 
     /// A stripe for one more worker.
-    #[must_use]
-    pub fn stripe(&self) -> Arc<Stripe> {
+    pub(crate) fn stripe(&self) -> Arc<Stripe> {
         let cells = (0..self.routes.len() * CELLS).map(|_| AtomicU64::new(0)).collect();
         let stripe = Arc::new(Stripe { in_flight: AtomicU64::new(0), cells });
         self.stripes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&stripe));
@@ -72,8 +70,7 @@ impl Traffic {
     }
 
     /// Requests whose response has not started.
-    #[must_use]
-    pub fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         let stripes = self.stripes.lock().unwrap_or_else(PoisonError::into_inner);
         stripes.iter().map(|stripe| stripe.in_flight.load(Ordering::Relaxed)).sum()
     }
@@ -93,8 +90,7 @@ impl Traffic {
     ///
     /// # Panics
     /// Never: writing into memory cannot fail.
-    #[must_use]
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut text = String::with_capacity(8192);
         self.write(&mut text).expect("writing into memory cannot fail");
         text

@@ -51,8 +51,7 @@ impl PostgresOptions {
     }
 
     /// The options from the settings, for the database at `url`.
-    #[must_use]
-    pub fn configured(url: &str, config: &StoreConfig) -> Self {
+    pub(crate) fn configured(url: &str, config: &StoreConfig) -> Self {
         Self { allow_unsafe: config.allow_unsafe_store, ..Self::new(url.to_owned(), config.db_pool_size) }
     }
 

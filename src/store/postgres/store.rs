@@ -75,8 +75,7 @@ impl PostgresStore {
 
     /// Starts to send hints of commits to other processes on this database, and returns the hints received.
     /// It uses two connections in addition to the pool's.
-    #[must_use]
-    pub fn exchange_hints(&self) -> mpsc::Receiver<Hint> {
+    pub(crate) fn exchange_hints(&self) -> mpsc::Receiver<Hint> {
         let (received, hints) = mpsc::channel(HINTS);
         let inner = Arc::clone(&self.inner);
         self.run(async move {
