@@ -26,29 +26,6 @@ impl UserId {
             _ => Self(Uuid::new_v5(&SUBJECT_NAMESPACE, subject.as_bytes())),
         }
     }
-
-    /// An id read back from the store.
-    pub(crate) const fn from_uuid(id: Uuid) -> Self {
-        Self(id)
-    }
-
-    /// The id as the store keeps it.
-    #[must_use]
-    pub const fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl fmt::Debug for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "user {}", self.0)
-    }
-}
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// A task's id: unique among one user's tasks, and meaningless outside them.
@@ -67,30 +44,40 @@ impl TaskId {
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
     }
-
-    /// An id read back from the store.
-    pub(crate) const fn from_uuid(id: Uuid) -> Self {
-        Self(id)
-    }
-
-    /// The id as the store keeps it.
-    #[must_use]
-    pub const fn as_uuid(self) -> Uuid {
-        self.0
-    }
 }
 
-impl fmt::Debug for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.0)
-    }
+/// What ids of users and of tasks have in common; `{:?}` shows `word` before the id.
+macro_rules! id {
+    ($type:ident, $word:literal) => {
+        impl $type {
+            /// An id read back from the store.
+            pub(crate) const fn from_uuid(id: Uuid) -> Self {
+                Self(id)
+            }
+
+            /// The id as the store keeps it.
+            #[must_use]
+            pub const fn as_uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($word, " {}"), self.0)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
 }
 
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+id!(UserId, "user");
+id!(TaskId, "task");
 
 /// The per-user sequence number: 0 for a new user, raised by exactly 1 for every change to one of
 /// the user's tasks. It is the list's `ETag`, a task's version and the fence between processes.
