@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::BUSY_TIMEOUT;
+use super::open::{BUSY_TIMEOUT, beside, folder_of};
 use crate::store::StoreError;
 
 /// Pages copied between two reports: a mebibyte.
@@ -30,9 +30,7 @@ const RETRIES: u32 = 200;
 /// # Errors
 /// [`StoreError`] when `to` exists already, or either file cannot be used. Then no new `to` is left behind.
 pub fn backup(from: &Path, to: &Path, report: impl FnMut(u64, u64)) -> Result<u64, StoreError> {
-    let mut name = to.as_os_str().to_owned();
-    name.push(".partial");
-    let partial = PathBuf::from(name);
+    let partial = beside(to, ".partial");
     let copied = copy(from, to, &partial, report);
     if copied.is_err() {
         let _ = fs::remove_file(&partial);
@@ -87,9 +85,6 @@ fn copy(
     // Unlike a rename, a link never replaces a file that was created meanwhile.
     fs::hard_link(partial, to)?;
     fs::remove_file(partial)?;
-    if let Some(folder) = to.parent() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder)?.sync_all()?;
-    }
+    File::open(folder_of(to))?.sync_all()?;
     Ok(file.metadata()?.len())
 }

@@ -44,7 +44,7 @@ pub(super) struct Opened {
 /// # Errors
 /// [`StoreError`] when another process has the file open, or it cannot be created, read or migrated.
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(|error| failed(path, "cannot make its folder", error))?;
     // Two names of one file (a link) must share one lock; a link may exist before its file does.
     let target = path.canonicalize().or_else(|_| path.read_link().map(|target| folder.join(target)));
@@ -84,7 +84,13 @@ fn trouble(path: &Path, error: &rusqlite::Error) -> StoreError {
     failed(path, "cannot be used", format_args!("{error}; {remedy}"))
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// The folder of a file.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The name of a file beside this one.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
@@ -113,7 +119,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
     let mut connection = Connection::open(&new).map_err(|error| trouble(&new, &error))?;
     migrate(&new, &mut connection)?;
     connection.close().map_err(|(_, error)| trouble(&new, &error))?;
-    let renamed = fs::rename(&new, path).and_then(|()| File::open(path.parent().unwrap_or(path))?.sync_all());
+    let renamed = fs::rename(&new, path).and_then(|()| File::open(folder_of(path))?.sync_all());
     renamed.map_err(|error| failed(path, "cannot be made", error))
 }
 
