@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use clap::Args;
-use url::Host;
+use url::{Host, Url};
 
 use super::check::ConfigError;
 use super::environment::Environment;
@@ -85,16 +85,19 @@ fn is_well_known(secret: &str) -> bool {
 
 /// The keys decide whose tokens are accepted, so they must come over https or from this machine.
 fn jwks_url(text: &str) -> Result<String, ConfigError> {
-    let url = reqwest::Url::parse(text).ok().filter(|url| {
-        let loopback = match url.host() {
-            // Not `*.localhost`: a resolver may take that for another machine.
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        url.scheme() == "https" || (url.scheme() == "http" && loopback)
-    });
+    let trusted = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_on_loopback(url));
+    let url = Url::parse(text).ok().filter(trusted);
     let allowed = "an https URL (or http on loopback), such as https://app.example.org/api/auth/jwks";
     url.map(String::from).ok_or_else(|| ConfigError(format!("must be {allowed}")))
+}
+
+/// Whether a URL's host is this machine.
+pub(crate) fn is_on_loopback(url: &Url) -> bool {
+    match url.host() {
+        // Not `*.localhost`: a resolver may take that for another machine.
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }

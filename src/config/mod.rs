@@ -17,6 +17,7 @@ mod settings;
 mod store;
 mod telemetry;
 
+pub(crate) use auth::is_on_loopback;
 pub use auth::{AuthConfig, Expected};
 pub use check::ConfigError;
 pub use environment::Environment;

@@ -12,9 +12,10 @@ use actix_web::http::header::{
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
-use url::{Host, Url};
+use url::Url;
 
 use super::pages::{file, not_found, page_with_policy};
+use crate::config::is_on_loopback;
 use crate::http::api::Api;
 use crate::http::error::ApiError;
 
@@ -88,13 +89,7 @@ fn is_own_page(headers: &HeaderMap) -> bool {
 
 /// Whether a `Host` header names this machine, whatever the port.
 fn is_loopback(host: &str) -> bool {
-    let url = Url::parse(&format!("http://{host}"));
-    url.is_ok_and(|url| match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    })
+    Url::parse(&format!("http://{host}")).is_ok_and(|url| is_on_loopback(&url))
 }
 
 #[cfg(test)]
