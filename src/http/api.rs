@@ -23,7 +23,8 @@ pub struct Api {
     pub(super) config: HttpConfig,
     pub(super) log_requests: LogRequests,
     pub(super) limits: RateLimits,
-    serves_metrics: bool,
+    /// Whether `/metrics` is a route of the main listener.
+    pub(super) serves_metrics: bool,
     /// Signs the demo page's tokens, if there is a demo page.
     pub(super) demo: Option<Signer>,
     pub(super) draining: AtomicBool,
@@ -69,16 +70,6 @@ impl Api {
     /// The API of a request's app.
     pub(super) fn of(request: &HttpRequest) -> &Arc<Self> {
         request.app_data().expect("`routes::configure` gives every app its API")
-    }
-
-    /// Whether there is a demo page.
-    pub(super) const fn has_demo(&self) -> bool {
-        self.demo.is_some()
-    }
-
-    /// Whether `/metrics` is a route of the main listener.
-    pub(super) const fn serves_metrics(&self) -> bool {
-        self.serves_metrics
     }
 
     /// From now on `/ready` is 503, every response closes its connection, and event streams end. All else is

@@ -27,7 +27,7 @@ macro_rules! methods {
 macro_rules! routes {
     (
         operations { $($pattern:literal => $($method:ident $module:ident::$handler:ident),+;)+ }
-        pages { $($page:literal $(of $owner:literal)? $(if $condition:path)? => $verb:ident $from:ident::$get:ident;)+ }
+        pages { $($page:literal $(of $owner:literal)? $(if $condition:expr)? => $verb:ident $from:ident::$get:ident;)+ }
     ) => {
         static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| numbered(&[
             $(($pattern, $pattern, methods!($($method)+)),)+
@@ -91,10 +91,10 @@ routes! {
         "/redoc/" of "/docs" => GET pages::get_redoc;
         "/redoc/{file}" of "/docs" => GET pages::get_redoc_file;
         "/openapi.json" => GET pages::get_document;
-        "/" if Api::has_demo => GET demo::get_demo;
-        "/demo/token" if Api::has_demo => POST demo::create_demo_token;
-        "/demo/{file}" of "/" if Api::has_demo => GET demo::get_demo_file;
-        "/metrics" if Api::serves_metrics => GET health::get_metrics;
+        "/" if |api| api.demo.is_some() => GET demo::get_demo;
+        "/demo/token" if |api| api.demo.is_some() => POST demo::create_demo_token;
+        "/demo/{file}" of "/" if |api| api.demo.is_some() => GET demo::get_demo_file;
+        "/metrics" if |api| api.serves_metrics => GET health::get_metrics;
     }
 }
 
