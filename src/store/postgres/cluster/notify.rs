@@ -55,10 +55,6 @@ impl Hints {
         users.into_iter().filter_map(|user| Some(Hint { user, seq: waiting.remove(&user)? })).collect()
     }
 
-    fn clear(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     /// Sends waiting hints, one notification at a time. It never returns.
     pub(crate) async fn send(&self, connector: &Connector, limit: Duration) {
         let (mut client, mut pause) = (None, FIRST_PAUSE);
@@ -80,7 +76,7 @@ impl Hints {
                         client = None;
                         sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
-                        self.clear();
+                        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     }
                 }
             }

@@ -45,11 +45,8 @@ impl ReadPool {
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
                 // A connection to a server that was left behind may still be open.
-                if failover.is_outdated(metrics.created) {
-                    Err(HookError::message("outdated"))
-                } else {
-                    Ok(())
-                }
+                let is_current = !failover.is_outdated(metrics.created);
+                is_current.then_some(()).ok_or(HookError::message("outdated"))
             }))
             .build()
             .map_err(|error| StoreError(format!("PostgreSQL: {error}")))?;
