@@ -9,6 +9,12 @@ use crate::domain::UserId;
 use crate::store::StoreError;
 use crate::store::check::Audit;
 
+impl SqliteStore {
+    async fn number(&self, sql: &'static str) -> Result<i64, StoreError> {
+        self.reader.query(move |connection| connection.query_row(sql, [], |row| row.get(0))).await
+    }
+}
+
 #[async_trait]
 impl Audit for SqliteStore {
     async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError> {
@@ -27,16 +33,11 @@ impl Audit for SqliteStore {
     }
 
     async fn count_users(&self) -> Result<u64, StoreError> {
-        self.reader
-            .query(|connection| number(connection, "SELECT count(*) FROM users"))
-            .await
-            .map(i64::unsigned_abs)
+        self.number("SELECT count(*) FROM users").await.map(i64::unsigned_abs)
     }
 
     async fn schema_version(&self) -> Result<i64, StoreError> {
-        self.reader
-            .query(|connection| number(connection, "SELECT max(version) FROM refinery_schema_history"))
-            .await
+        self.number("SELECT max(version) FROM refinery_schema_history").await
     }
 
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
@@ -70,8 +71,4 @@ fn damage(connection: &Connection) -> Result<Vec<String>> {
         Ok(format!("{} rows of {} have no user", row.get::<_, i64>(1)?, row.get::<_, String>(0)?))
     })?;
     orphans.collect()
-}
-
-fn number(connection: &mut Connection, sql: &str) -> Result<i64> {
-    connection.query_row(sql, [], |row| row.get(0))
 }
