@@ -39,10 +39,7 @@ fn error_body(status: &str, operation: &str, task: &str) -> Option<Value> {
         "404" => from(refused(Refusal::NotFound)),
         "408" => ApiError::new(Code::RequestTimeout, "The body did not arrive in time"),
         "409" => from(refused(Refusal::IdTaken)),
-        "410" => {
-            let message = "What changed since then cannot be told any more; read the whole list";
-            ApiError::new(Code::ResyncRequired, message)
-        }
+        "410" => ApiError::changes_lost(Seq::new(7)),
         "412" => from(refused(Refusal::PreconditionFailed)),
         "413" => ApiError::new(Code::PayloadTooLarge, "The body must be at most 65536 bytes long"),
         "415" => ApiError::new(Code::UnsupportedMediaType, "The body must be application/json"),

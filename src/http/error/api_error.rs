@@ -51,6 +51,12 @@ impl ApiError {
         Self { seq: Some(seq), ..Self::new(Code::NotFound, message) }
     }
 
+    /// 410: the changes that the request asks for are no longer known.
+    pub(crate) fn changes_lost(seq: Seq) -> Self {
+        let message = "What changed since then cannot be told any more; read the whole list";
+        Self { seq: Some(seq), ..Self::new(Code::ResyncRequired, message) }
+    }
+
     /// Wrong fields. The message names the first [`FIELDS_IN_MESSAGE`] of them.
     pub(crate) fn invalid(fields: Vec<FieldError>) -> Self {
         let named = fields.iter().take(FIELDS_IN_MESSAGE);

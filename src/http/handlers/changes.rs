@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::tasks::{HandlerResult, compute};
 use crate::domain::{Seq, Timestamp};
 use crate::http::error::refusals::{Refused, ResyncRequired};
-use crate::http::error::{ApiError, Code, ErrorBody};
+use crate::http::error::{ApiError, ErrorBody};
 use crate::http::request::list_query::{MAX_PAGE, seq};
 use crate::http::request::query::number;
 use crate::http::request::task_body::TaskBody;
@@ -160,10 +160,7 @@ pub(crate) async fn list_changes(caller: Caller) -> HandlerResult {
     let (since, limit) = changes_query(caller.request().query_string())?;
     let snapshot = caller.snapshot().await?;
     let seq = snapshot.seq();
-    let changes = snapshot.changes(since, limit).ok_or_else(|| {
-        let message = "What changed since then cannot be told any more; read the whole list";
-        ApiError { seq: Some(seq), ..ApiError::new(Code::ResyncRequired, message) }
-    })?;
+    let changes = snapshot.changes(since, limit).ok_or_else(|| ApiError::changes_lost(seq))?;
     let unmodified = unmodified(caller.request(), &EntityTag::weak(seq), seq);
     Ok(unmodified.unwrap_or_else(|| listed(seq, body(&changes), None)))
 }
