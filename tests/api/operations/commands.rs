@@ -28,6 +28,14 @@ async fn migrate_prepares_the_store_and_may_be_repeated(store: Store) {
     assert_eq!(Server::start(&store).user("ann").list().await.len(), 1);
 }
 
+#[test]
+fn a_file_without_a_folder_in_its_name_is_made_in_the_current_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let finished = run(folder.path(), &["migrate"], &[("DATABASE_URL", "sqlite://tasks.db")]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert!(folder.path().join("tasks.db").is_file());
+}
+
 async fn a_token_of_the_command_line_works(store: Store) {
     let server = Server::start(&store);
     let secret = [("BETTER_AUTH_SECRET", tokens::SECRET)];
