@@ -190,102 +190,100 @@ impl fmt::Display for UserCount {
 pub async fn copy(
     from: &dyn Transfer,
     to: &dyn Transfer,
-    mut report: impl FnMut(CopyStep, u64, u64),
+    report: impl FnMut(CopyStep, u64, u64),
 ) -> Result<Copied, CopyError> {
-    let mut copied = compare(from, to, &mut report).await?;
-    write(from, to, &mut report).await?;
-    verify(from, to, &mut copied, &mut report).await?;
-    Ok(copied)
+    let mut copying = Copying { from, to, report, copied: Copied::default() };
+    copying.compare().await?;
+    copying.write().await?;
+    copying.verify().await?;
+    Ok(copying.copied)
 }
 
-/// Compares every user that the target has, before anything is written.
-async fn compare(
-    from: &dyn Transfer,
-    to: &dyn Transfer,
-    report: &mut impl FnMut(CopyStep, u64, u64),
-) -> Result<Copied, CopyError> {
-    let total = to.count_users().await.map_err(CopyError::To)?;
-    let (mut copied, mut done, mut differing, mut newer) = (Copied::default(), 0, 0, 0);
-    let mut users = pin!(users(to));
-    while let Some(user) = users.try_next().await.map_err(CopyError::To)? {
-        match from.whole(user).await.map_err(CopyError::From)? {
-            None => copied.others += 1,
-            Some(original) => match to.whole(user).await.map_err(CopyError::To)? {
-                Some(found) if found == original => copied.there += 1,
-                found => {
-                    differing += 1;
-                    newer += u64::from(found.is_some_and(|found| found.seq > original.seq));
+/// A copy in progress.
+struct Copying<'a, R> {
+    from: &'a dyn Transfer,
+    to: &'a dyn Transfer,
+    report: R,
+    copied: Copied,
+}
+
+impl<R: FnMut(CopyStep, u64, u64)> Copying<'_, R> {
+    /// Compares every user that the target has, before anything is written.
+    async fn compare(&mut self) -> Result<(), CopyError> {
+        let total = self.to.count_users().await.map_err(CopyError::To)?;
+        let (mut done, mut differing, mut newer) = (0, 0, 0);
+        let mut users = pin!(users(self.to));
+        while let Some(user) = users.try_next().await.map_err(CopyError::To)? {
+            match self.from.whole(user).await.map_err(CopyError::From)? {
+                None => self.copied.others += 1,
+                Some(original) => match self.to.whole(user).await.map_err(CopyError::To)? {
+                    Some(found) if found == original => self.copied.there += 1,
+                    found => {
+                        differing += 1;
+                        newer += u64::from(found.is_some_and(|found| found.seq > original.seq));
+                    }
+                },
+            }
+            done += 1;
+            (self.report)(CopyStep::Comparing, done, total.max(done));
+        }
+        if differing > 0 {
+            return Err(CopyError::Differs { users: UserCount(differing), newer });
+        }
+        Ok(())
+    }
+
+    /// Writes the users that the target does not have, small ones in groups.
+    async fn write(&mut self) -> Result<(), CopyError> {
+        let total = self.from.count_users().await.map_err(CopyError::From)?;
+        let (mut group, mut weight, mut done) = (Vec::new(), 0, 0);
+        let mut pages = pin!(pages(self.from));
+        while let Some(page) = pages.try_next().await.map_err(CopyError::From)? {
+            let present = self.to.seqs(&page).await.map_err(CopyError::To)?;
+            let present: HashSet<_> = present.into_iter().map(|(user, _)| user).collect();
+            done += present.len() as u64;
+            for user in page.into_iter().filter(|user| !present.contains(user)) {
+                // Gone since the page was read: no service deletes a user's row, but a person may.
+                let Some(original) = self.from.whole(user).await.map_err(CopyError::From)? else { continue };
+                weight += original.weight();
+                group.push(original);
+                if weight >= GROUP {
+                    done += group.len() as u64;
+                    self.to.restore(std::mem::take(&mut group)).await.map_err(CopyError::To)?;
+                    weight = 0;
+                    (self.report)(CopyStep::Copying, done, total.max(done));
                 }
-            },
-        }
-        done += 1;
-        report(CopyStep::Comparing, done, total.max(done));
-    }
-    if differing > 0 {
-        return Err(CopyError::Differs { users: UserCount(differing), newer });
-    }
-    Ok(copied)
-}
-
-/// Writes the users that the target does not have, small ones in groups.
-async fn write(
-    from: &dyn Transfer,
-    to: &dyn Transfer,
-    report: &mut impl FnMut(CopyStep, u64, u64),
-) -> Result<(), CopyError> {
-    let total = from.count_users().await.map_err(CopyError::From)?;
-    let (mut group, mut weight, mut done) = (Vec::new(), 0, 0);
-    let mut pages = pin!(pages(from));
-    while let Some(page) = pages.try_next().await.map_err(CopyError::From)? {
-        let present = to.seqs(&page).await.map_err(CopyError::To)?;
-        let present: HashSet<_> = present.into_iter().map(|(user, _)| user).collect();
-        done += present.len() as u64;
-        for user in page.into_iter().filter(|user| !present.contains(user)) {
-            // Gone since the page was read: no service deletes a user's row, but a person may.
-            let Some(original) = from.whole(user).await.map_err(CopyError::From)? else { continue };
-            weight += original.weight();
-            group.push(original);
-            if weight >= GROUP {
-                done += group.len() as u64;
-                to.restore(std::mem::take(&mut group)).await.map_err(CopyError::To)?;
-                weight = 0;
-                report(CopyStep::Copying, done, total.max(done));
             }
         }
-    }
-    if !group.is_empty() {
-        to.restore(group).await.map_err(CopyError::To)?;
-    }
-    Ok(())
-}
-
-/// Reads every user from both stores, and counts those that are equal.
-async fn verify(
-    from: &dyn Transfer,
-    to: &dyn Transfer,
-    copied: &mut Copied,
-    report: &mut impl FnMut(CopyStep, u64, u64),
-) -> Result<(), CopyError> {
-    let total = from.count_users().await.map_err(CopyError::From)?;
-    let (mut done, mut differing) = (0, 0);
-    let mut users = pin!(users(from));
-    while let Some(user) = users.try_next().await.map_err(CopyError::From)? {
-        let (original, found) = join(from.whole(user), to.whole(user)).await;
-        let (original, found) = (original.map_err(CopyError::From)?, found.map_err(CopyError::To)?);
-        match original {
-            Some(user) if found.as_ref() == Some(&user) => {
-                copied.users += 1;
-                copied.tasks += user.tasks.len() as u64;
-                copied.tombstones += user.tombstones.len() as u64;
-                copied.keys += user.keys.len() as u64;
-            }
-            _ => differing += 1,
+        if !group.is_empty() {
+            self.to.restore(group).await.map_err(CopyError::To)?;
         }
-        done += 1;
-        report(CopyStep::Verifying, done, total.max(done));
+        Ok(())
     }
-    if differing > 0 {
-        return Err(CopyError::NotTheSame { users: UserCount(differing) });
+
+    /// Reads every user from both stores, and counts those that are equal.
+    async fn verify(&mut self) -> Result<(), CopyError> {
+        let total = self.from.count_users().await.map_err(CopyError::From)?;
+        let (mut done, mut differing) = (0, 0);
+        let mut users = pin!(users(self.from));
+        while let Some(user) = users.try_next().await.map_err(CopyError::From)? {
+            let (original, found) = join(self.from.whole(user), self.to.whole(user)).await;
+            let (original, found) = (original.map_err(CopyError::From)?, found.map_err(CopyError::To)?);
+            match original {
+                Some(user) if found.as_ref() == Some(&user) => {
+                    self.copied.users += 1;
+                    self.copied.tasks += user.tasks.len() as u64;
+                    self.copied.tombstones += user.tombstones.len() as u64;
+                    self.copied.keys += user.keys.len() as u64;
+                }
+                _ => differing += 1,
+            }
+            done += 1;
+            (self.report)(CopyStep::Verifying, done, total.max(done));
+        }
+        if differing > 0 {
+            return Err(CopyError::NotTheSame { users: UserCount(differing) });
+        }
+        Ok(())
     }
-    Ok(())
 }
