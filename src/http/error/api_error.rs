@@ -99,7 +99,8 @@ impl ApiError {
         Self { details: Some(Box::new(details)), ..self }
     }
 
-    fn because(self, cause: impl fmt::Display) -> Self {
+    /// Adds the cause.
+    pub(crate) fn because(self, cause: impl fmt::Display) -> Self {
         Self { cause: Some(cause.to_string().into()), ..self }
     }
 }

@@ -111,8 +111,7 @@ fn too_large(limit: usize) -> ApiError {
 }
 
 fn broken(error: &PayloadError) -> ApiError {
-    let message = "The body could not be read";
-    ApiError { cause: Some(error.to_string().into()), ..ApiError::new(Code::BadRequest, message) }
+    ApiError::new(Code::BadRequest, "The body could not be read").because(error)
 }
 
 /// Accepts JSON, and a body without a media type.

@@ -30,7 +30,9 @@ pub(crate) trait Fields {
     fn optional<T: FieldValue>(&mut self, name: &'static str) -> Option<T>;
 
     /// An optional field that is false by default.
-    fn flag(&mut self, name: &'static str) -> bool;
+    fn flag(&mut self, name: &'static str) -> bool {
+        self.optional(name).unwrap_or(false)
+    }
 
     /// The faults found so far.
     fn faults(&mut self) -> &mut Faults;
@@ -80,10 +82,6 @@ impl Fields for FieldReader<'_, '_> {
 
     fn optional<T: FieldValue>(&mut self, name: &'static str) -> Option<T> {
         self.faults.check(name, self.object.get(name), T::read)
-    }
-
-    fn flag(&mut self, name: &'static str) -> bool {
-        self.optional(name).unwrap_or(false)
     }
 
     fn faults(&mut self) -> &mut Faults {
