@@ -34,6 +34,9 @@ pub enum Error {
     /// A limit on waiting work is reached. Nothing was written; try again later.
     #[error("too much work is waiting: {0}")]
     Overloaded(&'static str),
+    /// The user has more work under way than one user may. Nothing was written; try again later.
+    #[error("the user's share is taken: {0}")]
+    OverShare(&'static str),
     /// The store cannot be reached or refuses work. Nothing was written.
     #[error("the store is not available: {0}")]
     StoreUnavailable(String),

@@ -6,6 +6,7 @@
 //!
 //! - [`domain`]: tasks and the rules of changing them, pure
 //! - [`store`]: the trait of a durable store, its two implementations, the group committer
+//! - [`work`]: what requests under way may take, in bytes and threads
 //! - [`lane`]: one actor per user, the registry of them, the snapshots readers see
 //! - [`auth`]: authentication by bearer tokens
 //! - [`http`]: the routes
@@ -24,3 +25,4 @@ pub mod http;
 pub mod lane;
 pub mod store;
 pub mod telemetry;
+pub mod work;

@@ -27,6 +27,10 @@ pub struct LaneConfig {
     #[arg(long, env, display_order = 13, value_name = "BYTES")]
     #[arg(default_value_t = 256 << 20, value_parser = number(1 << 20..=1_usize << 40))]
     pub cache_max_bytes: usize,
+    /// Maximum memory for requests under way: bodies, waiting writes, large answers; one user may have half of it
+    #[arg(long, env, display_order = 13, value_name = "BYTES")]
+    #[arg(default_value_t = 128 << 20, value_parser = number(8 << 20..=1_usize << 40))]
+    pub work_max_bytes: usize,
     /// Maximum number of tasks per user
     #[arg(long, env, display_order = 14, value_name = "COUNT")]
     #[arg(default_value_t = 100_000, value_parser = number(1..=10_000_000_usize))]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use actix_web::HttpRequest;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 
 use super::event_tickets::Tickets;
 use super::rate_limit::RateLimits;
@@ -12,9 +12,6 @@ use crate::auth::{Signer, Verifier};
 use crate::config::{Config, Environment, HttpConfig, LogRequests};
 use crate::lane::Registry;
 use crate::telemetry::{Traffic, metrics};
-
-/// Imports at the same time, in all: each may need several times the size of its body in memory.
-const MAX_IMPORTS: usize = 4;
 
 /// The state of the API. Each worker's app holds it as app data.
 pub struct Api {
@@ -31,8 +28,7 @@ pub struct Api {
     /// True when event streams must end.
     pub(super) stopping: watch::Sender<bool>,
     pub(super) tickets: Tickets,
-    pub(super) imports: Semaphore,
-    /// Locked by the import that is being committed.
+    /// Locked by the large import that is being parsed and committed.
     pub(super) importing: Mutex<()>,
     pub(super) traffic: Traffic,
     /// The OpenAPI document, made for its first request.
@@ -60,7 +56,6 @@ impl Api {
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             tickets: Tickets::new(config.auth.better_auth_secret.as_ref()),
-            imports: Semaphore::new(MAX_IMPORTS),
             importing: Mutex::new(()),
             traffic: Traffic::new(labels),
             document: LazyLock::new(document),

@@ -74,13 +74,13 @@ impl Tickets {
     /// Issues a ticket for this session.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when too many were issued lately.
+    /// [`Error::OverShare`] when too many were issued to this user lately, [`Error::Overloaded`] when to all.
     pub(crate) fn issue(&self, session: &Session, now: i64) -> Result<String, Error> {
         let mut number: Number = [0; 16];
         aws_lc_rs::rand::fill(&mut number).map_err(|_| Error::Internal("no random numbers".into()))?;
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         if !issued.add(session.identity().user(), MAX_PER_USER, LIFETIME)? {
-            return Err(TOO_MANY);
+            return Err(Error::OverShare("the user got too many tickets lately"));
         }
         drop(issued);
         let mut ticket = number.to_vec();

@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::Snapshot;
-use super::limits::Reads;
+use super::limits::{MANY_TASKS, Reads};
 use super::view::View;
 use crate::domain::{Identity, Seq, UserId};
 use crate::error::Error;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
+use crate::work::WorkPool;
 
 /// Reads that may wait for the next query.
 const WAITING: usize = 16_384;
@@ -46,17 +47,18 @@ pub(super) struct Freshness {
     store: Arc<dyn Store>,
     reads: Reads,
     questions: mpsc::Sender<Question>,
+    work: WorkPool,
     /// When the lanes' clock started.
     start: Instant,
 }
 
 impl Freshness {
     /// Starts the task that asks the store, on `runtime`; it ends when the returned value is dropped.
-    pub(super) fn start(store: Arc<dyn Store>, reads: Reads, runtime: &Handle) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, reads: Reads, work: WorkPool, runtime: &Handle) -> Self {
         let (questions, asked) = mpsc::channel(WAITING);
         let start = Instant::now();
         runtime.spawn(ask(Arc::clone(&store), asked, start));
-        Self { store, reads, questions, start }
+        Self { store, reads, questions, work, start }
     }
 
     /// The time by the lanes' clock, never 0.
@@ -201,7 +203,7 @@ impl Freshness {
             view.note_foreign(whole.seq());
             let went_back = whole.seq() < base.seq() || whole.epoch() != base.epoch();
             // A snapshot from the store does not know the lane's timelines.
-            view.publish(whole.on_timeline(base.timeline() + u32::from(went_back)));
+            view.publish(whole.on_timeline(base.timeline() + u32::from(went_back), &base));
         }
         view.validate(at);
         Ok(view.snapshot())
@@ -231,7 +233,12 @@ impl Freshness {
         if stored.as_ref().is_some_and(|stored| stored.subject != **who.subject()) {
             return Err(Error::ForeignSubject);
         }
-        Ok(Snapshot::of_stored(stored, who.subject(), epoch))
+        if stored.as_ref().is_none_or(|stored| stored.tasks.len() <= MANY_TASKS) {
+            return Ok(Snapshot::of_stored(stored, who.subject(), epoch));
+        }
+        // Where no other request waits for it.
+        let subject = Arc::clone(who.subject());
+        self.work.run(who.user(), move || Snapshot::of_stored(stored, &subject, epoch)).await
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Snapshot;
 use super::lane::Lane;
+use super::read::pinned::{Pinned, Pins};
 use super::view::{CachedBytes, View};
 use super::write::actor::LaneContext;
 use crate::domain::{Identity, UserId};
@@ -66,6 +67,17 @@ impl LaneMap {
         }
         lane.usage.touch(&self.clock);
         Some(view.snapshot()).filter(|snapshot| will_do(view, snapshot))
+    }
+
+    /// Pins a snapshot of a user for an answer that is made while it is sent.
+    pub(super) fn pin(&self, who: &Identity, snapshot: &Arc<Snapshot>) -> Pinned {
+        let usage = |lane: &Arc<Lane>| Arc::clone(&lane.usage);
+        let lane = self.lanes.get(&who.user());
+        match lane.as_ref().and_then(|lane| Some((lane.view.get()?, usage(lane)))) {
+            Some((view, usage)) => view.pin(snapshot, usage),
+            // The lane left memory since the snapshot was taken.
+            None => Pins::default().pin(snapshot, Arc::new(())),
+        }
     }
 
     /// The user's lane, cold at first.

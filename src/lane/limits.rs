@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::config::{LaneConfig, Mode};
 
+/// With more tasks than this, whatever looks at all of them happens on the threads of heavy work.
+pub const MANY_TASKS: usize = 1000;
+
 /// What must hold before a read is answered from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {

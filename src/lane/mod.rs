@@ -55,9 +55,10 @@ mod submission;
 mod view;
 mod write;
 
-pub use limits::{LaneLimits, Reads};
+pub use limits::{LaneLimits, MANY_TASKS, Reads};
 pub use permits::Subscription;
-pub use read::page::{Page, Query, cursor, parse_cursor};
+pub use read::chunks::{Chunks, TasksBody, VersionGone};
+pub use read::page::{Page, Query, Selection, cursor, parse_cursor};
 pub use read::snapshot::{Changes, Event, Snapshot};
 pub use read::summary::Summary;
 pub use read::task_entry::{ShownTask, TaskEntry};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix::ArbiterHandle;
@@ -16,6 +17,8 @@ use super::freshness::Freshness;
 use super::lane_map::LaneMap;
 use super::limits::LaneLimits;
 use super::permits::Subscription;
+use super::read::chunks::{Chunks, TasksBody};
+use super::read::list_json::{START, end};
 use super::submission::Submission;
 use super::write::actor::LaneContext;
 use super::write::cancellation::{Cancellation, Timing};
@@ -25,6 +28,7 @@ use crate::error::Error;
 use crate::store::group_commit::GroupCommitter;
 use crate::store::{Hint, PoolState, Store};
 use crate::telemetry::metrics;
+use crate::work::{WorkBudget, WorkPool};
 
 /// The door to the lanes. A clone is another handle on the same ones.
 #[derive(Clone)]
@@ -48,8 +52,10 @@ impl Registry {
         arbiters: Vec<ArbiterHandle>,
         runtime: Handle,
     ) -> Self {
-        let freshness = Freshness::start(Arc::clone(&store), limits.reads(), &runtime);
-        let context = LaneContext { store, committer, freshness, limits };
+        let work = WorkPool::start(available_parallelism().map_or(2, usize::from));
+        let budget = WorkBudget::new(limits.config.work_max_bytes);
+        let freshness = Freshness::start(Arc::clone(&store), limits.reads(), work.clone(), &runtime);
+        let context = LaneContext { store, committer, freshness, limits, work, budget };
         let map = Arc::new(LaneMap::new(context, runtime.clone()));
         let submission = Arc::new(Submission::new(Arc::clone(&map), arbiters));
         let admission = Arc::clone(&submission.admission);
@@ -57,6 +63,7 @@ impl Registry {
             let waiting = map.context.limits.waiting - admission.available_permits();
             let bytes = map.cached_bytes.load(Ordering::Relaxed);
             metrics().lanes(map.len(), waiting, bytes);
+            metrics().work(map.context.budget.taken());
             let PoolState { size, idle, waiting } = map.context.store.pool();
             metrics().pool(size, idle, waiting);
         };
@@ -113,6 +120,42 @@ impl Registry {
         freshness.current(who, view, least).await
     }
 
+    /// The bytes that requests under way may hold.
+    #[must_use]
+    pub fn budget(&self) -> &WorkBudget {
+        &self.map.context.budget
+    }
+
+    /// The threads of heavy work.
+    #[must_use]
+    pub fn work(&self) -> &WorkPool {
+        &self.map.context.work
+    }
+
+    /// The body of the whole list.
+    #[must_use]
+    pub fn list(&self, who: &Identity, snapshot: &Arc<Snapshot>) -> TasksBody {
+        snapshot.list().map_or_else(
+            || {
+                let end = end(snapshot.len(), snapshot.len(), None);
+                TasksBody::Chunks(self.all_tasks(who, snapshot, START.to_vec(), end))
+            },
+            TasksBody::Ready,
+        )
+    }
+
+    /// A body with all tasks of a snapshot, newest first, between a start and an end.
+    #[must_use]
+    pub fn all_tasks(
+        &self,
+        who: &Identity,
+        snapshot: &Arc<Snapshot>,
+        start: Vec<u8>,
+        end: Vec<u8>,
+    ) -> Chunks {
+        Chunks::of_version(self.map.pin(who, snapshot), snapshot.size(), start, end)
+    }
+
     /// Carries out a write and returns once it is durable.
     ///
     /// Dropping the future does not take the write back: once handed to the lane, it runs on.
@@ -148,8 +191,8 @@ impl Registry {
     /// Follows a user's changes from now on.
     ///
     /// # Errors
-    /// As [`Registry::snapshot`]; [`Error::Overloaded`] if the user, or all users together, have as many followers as
-    /// allowed.
+    /// As [`Registry::snapshot`]; [`Error::OverShare`] if the user, [`Error::Overloaded`] if all users together have as
+    /// many followers as allowed.
     pub async fn follow(&self, who: &Identity) -> Result<Subscription, Error> {
         let of_all = Arc::clone(&self.map.followers).try_acquire_owned();
         let of_all = of_all.map_err(|_| Error::Overloaded("too many event streams are open"))?;
@@ -165,7 +208,7 @@ impl Registry {
         }
         let subscription =
             Subscription::new(&lane.usage, view, self.map.context.limits.followers_per_user, of_all);
-        subscription.ok_or(Error::Overloaded("this user has too many event streams open"))
+        subscription.ok_or(Error::OverShare("this user has too many event streams open"))
     }
 
     /// From now on followed lanes show what other processes write; those send these hints.

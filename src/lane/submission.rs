@@ -61,7 +61,7 @@ impl Submission {
         let of_all = Arc::clone(&self.admission).try_acquire_owned();
         let of_all = of_all.map_err(|_| Error::Overloaded("too many writes are waiting"))?;
         let permit = WritePermit::new(&lane.usage, self.map.context.limits.waiting_per_user, of_all);
-        permit.ok_or(Error::Overloaded("too many writes of this user are waiting"))
+        permit.ok_or(Error::OverShare("too many writes of this user are waiting"))
     }
 
     /// Carries out a write. The caller may give up: `cancellation` tells who wins.
@@ -128,7 +128,7 @@ impl Submission {
         let (view, _) = self.map.view(&lane).await?;
         match self.actor(&lane, view).try_send(submit) {
             Ok(()) => {}
-            Err(SendError::Full(_)) => return Err(Error::Overloaded("this user's lane is full")),
+            Err(SendError::Full(_)) => return Err(Error::OverShare("this user's lane is full")),
             Err(SendError::Closed(submit)) => {
                 self.map.retire(lane).await;
                 lane = self.map.lane(who)?;

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::Snapshot;
+use super::read::pinned::{Pinned, Pins};
 use crate::domain::Seq;
 
 /// Approximate bytes of all views together.
@@ -28,6 +29,8 @@ pub(super) struct View {
     catching_up: Mutex<()>,
     /// Set when the actor that published here is gone: the state may be older than the store's.
     abandoned: AtomicBool,
+    /// Versions that answers under way are made from.
+    pins: OnceLock<Pins>,
     /// Wakes the user's followers; made by the first of them.
     news: OnceLock<watch::Sender<News>>,
 }
@@ -52,6 +55,7 @@ impl View {
             validated: AtomicU64::new(validated),
             catching_up: Mutex::new(()),
             abandoned: AtomicBool::new(false),
+            pins: OnceLock::new(),
             news: OnceLock::new(),
         }
     }
@@ -77,7 +81,15 @@ impl View {
         }
         self.sum.fetch_add(next.weight(), Ordering::Relaxed);
         self.sum.fetch_sub(shown.weight(), Ordering::Relaxed);
+        if let Some(pins) = self.pins.get() {
+            pins.check(&next);
+        }
         self.wake(News::Published);
+    }
+
+    /// Pins a version for an answer that is made while it is sent.
+    pub(super) fn pin(&self, snapshot: &Arc<Snapshot>, usage: Arc<dyn Send + Sync>) -> Pinned {
+        self.pins.get_or_init(Pins::default).pin(snapshot, usage)
     }
 
     /// Notes that what is shown, or what was shown before it, was the newest state at this time.

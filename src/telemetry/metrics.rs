@@ -67,6 +67,12 @@ metrics! {
     lanes: Gauge = gauge("tasklane_lanes"),
     /// Writes admitted and not yet answered.
     waiting: Gauge = gauge("tasklane_write_queue_depth"),
+    /// Bytes that requests under way hold: bodies, waiting writes, large answers (of WORK_MAX_BYTES).
+    work_bytes: Gauge = gauge("tasklane_work_bytes"),
+    /// Requests refused with 429 because their user had too much under way.
+    pub(crate) work_over_share: Counter = counter("tasklane_work_over_share_total"),
+    /// Requests refused with 503 because all users together had too much under way.
+    pub(crate) work_overloaded: Counter = counter("tasklane_work_overloaded_total"),
     /// Open connections to the store.
     pool_size: Gauge = gauge("tasklane_store_connections"),
     /// Open and idle connections to the store.
@@ -103,6 +109,11 @@ impl Metrics {
         self.lanes.set(float(lanes));
         self.waiting.set(float(waiting));
         self.cache_bytes.set(float(bytes));
+    }
+
+    /// Sets how many bytes requests under way hold.
+    pub fn work(&self, bytes: usize) {
+        self.work_bytes.set(float(bytes));
     }
 
     /// Sets how many connections to the store are open, how many of them are idle, and how many callers wait for one.

@@ -21,7 +21,7 @@ impl Copy {
     /// Catches up in steps of `limit` changes.
     fn follow(&mut self, snapshot: &Snapshot, limit: usize) {
         loop {
-            let changes = snapshot.changes(self.seq, limit).expect("nothing was purged");
+            let changes = snapshot.changes(self.seq, limit, usize::MAX).expect("nothing was purged");
             assert!(changes.events.len() <= limit);
             let mut last = self.seq;
             for (seq, event) in changes.events {
@@ -88,7 +88,7 @@ proptest! {
             copy.assert_is(&snapshot);
             late.follow(&snapshot, limit);
             late.assert_is(&snapshot);
-            assert!(snapshot.changes(snapshot.seq().next(), limit).is_none(), "a seq of the future");
+            assert!(snapshot.changes(snapshot.seq().next(), limit, usize::MAX).is_none(), "a seq of the future");
         });
     }
 }
@@ -119,7 +119,7 @@ fn followers_are_bounded_per_user_and_in_all() {
         let (ann, bob) = (user("ann"), user("bob"));
         let one = world.lanes.follow(&ann).await.unwrap();
         let _two = world.lanes.follow(&ann).await.unwrap();
-        assert!(matches!(world.lanes.follow(&ann).await, Err(Error::Overloaded(_))));
+        assert!(matches!(world.lanes.follow(&ann).await, Err(Error::OverShare(_))));
         let _three = world.lanes.follow(&bob).await.unwrap();
         assert!(matches!(world.lanes.follow(&bob).await, Err(Error::Overloaded(_))));
         drop(one);
@@ -134,7 +134,11 @@ fn a_batch_applies_wholly_or_not_at_all() {
         let id = world.task(&who, "one").await;
         let batch = |last: TaskId| {
             let commands = [create("two"), flip(id), Command::DeleteTask { id }, flip(last)];
-            Write { work: Work::Operations(commands.into_iter().map(Operation::from).collect()), key: None }
+            Write {
+                work: Work::Operations(commands.into_iter().map(Operation::from).collect()),
+                key: None,
+                permit: None,
+            }
         };
         match world.lanes.submit(&who, batch(id)).await {
             Err(Error::Refused { refusal: Refusal::NotFound, operation: 3, seq, .. }) => {

@@ -192,11 +192,14 @@ fn erasing_a_user_forgets_the_keys_and_keeps_the_seq() {
     world(LaneLimits::default(), |world| async move {
         let who = user("ann");
         send(&world.lanes, &who, keyed("k", 1, create("one"))).await;
-        let erased = send(&world.lanes, &who, Write { work: Work::Erase, key: None }).await;
+        let erased = send(&world.lanes, &who, Write { work: Work::Erase, key: None, permit: None }).await;
         assert_eq!(erased.seq.get(), 2);
         let snapshot = world.lanes.snapshot(&who).await.unwrap();
-        assert!(snapshot.is_empty() && snapshot.changes(erased.seq, 10).is_some());
-        assert!(snapshot.changes(tasklane::domain::Seq::new(1), 10).is_none(), "before the horizon");
+        assert!(snapshot.is_empty() && snapshot.changes(erased.seq, 10, usize::MAX).is_some());
+        assert!(
+            snapshot.changes(tasklane::domain::Seq::new(1), 10, usize::MAX).is_none(),
+            "before the horizon"
+        );
         let again = send(&world.lanes, &who, keyed("k", 2, create("new"))).await;
         assert_eq!((again.replayed, again.seq.get()), (false, 3));
         world.assert_readers_see_the_store(&who).await;

@@ -28,7 +28,7 @@ fn a_users_flood_is_refused_at_the_users_limit_and_others_are_served() {
         for write in writes {
             match write.await.unwrap() {
                 Ok(_) => done += 1,
-                Err(Error::Overloaded(_)) => refused += 1,
+                Err(Error::OverShare(_)) => refused += 1,
                 Err(error) => panic!("{error}"),
             }
         }

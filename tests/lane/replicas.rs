@@ -230,7 +230,7 @@ fn after_a_promotion_the_lane_is_reloaded_even_if_its_seq_is_the_same() {
 /// What readers can see of a state; of each task's deletions the last one, as a store returns them.
 fn visible(snapshot: &Snapshot, from: Seq) -> impl PartialEq + std::fmt::Debug + use<> {
     let mut feed = BTreeMap::new();
-    let changes = snapshot.changes(from, usize::MAX).unwrap();
+    let changes = snapshot.changes(from, usize::MAX, usize::MAX).unwrap();
     for (seq, event) in changes.events {
         match event {
             Event::Changed(entry) => feed.insert((entry.task.id, false), (seq, entry.json.to_vec())),
@@ -284,7 +284,7 @@ proptest! {
                     Step::Flip(place) => flip(ids[place]),
                     Step::Delete(place) => Command::DeleteTask { id: ids[place] },
                     Step::Erase => {
-                        worlds[0].lanes.submit(&who, Write { work: Work::Erase, key: None }).await.unwrap();
+                        worlds[0].lanes.submit(&who, Write { work: Work::Erase, key: None, permit: None }).await.unwrap();
                         continue;
                     }
                     Step::TakeOver => {
@@ -297,7 +297,7 @@ proptest! {
                         let horizon = stored.as_ref().map_or(Seq::ZERO, |stored| stored.horizon);
                         let whole = Snapshot::of_stored(stored, who.subject(), 0);
                         assert_eq!(visible(&shown, horizon), visible(&whole, horizon));
-                        assert!(horizon == Seq::ZERO || shown.changes(Seq::ZERO, 1).is_none());
+                        assert!(horizon == Seq::ZERO || shown.changes(Seq::ZERO, 1, usize::MAX).is_none());
                         continue;
                     }
                 };

@@ -105,7 +105,9 @@ async fn send(lanes: &Registry, who: &Identity, command: Option<Command>, key: O
         Ok(answer) => Outcome::Done(answer.seq.get()),
         Err(Error::Refused { seq, .. }) => Outcome::Refused(seq.get()),
         Err(Error::OutcomeUnknown) => Outcome::Unknown,
-        Err(Error::StoreUnavailable(_) | Error::Overloaded(_) | Error::Internal(_)) => Outcome::NotApplied,
+        Err(Error::StoreUnavailable(_) | Error::Overloaded(_) | Error::OverShare(_) | Error::Internal(_)) => {
+            Outcome::NotApplied
+        }
         Err(error) => panic!("{error}"),
     }
 }

@@ -20,7 +20,7 @@ const LONGEST_FILES: [(&str, usize); 2] = [("src", 400), ("tests", 500)];
 const MOST_FILES: usize = 12;
 
 /// A module, and the modules it may use. `app`, `main` and `lib` may use every one.
-const IMPORTS: [(&str, &[&str]); 11] = [
+const IMPORTS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("error", &["domain"]),
     ("config", &[]),
@@ -29,10 +29,11 @@ const IMPORTS: [(&str, &[&str]); 11] = [
     // The settings of the logs.
     ("telemetry", &["config"]),
     ("store", &["domain", "error", "config", "telemetry"]),
-    ("lane", &["store", "domain", "error", "config", "telemetry"]),
+    ("work", &["domain", "error", "telemetry"]),
+    ("lane", &["work", "store", "domain", "error", "config", "telemetry"]),
     // The secret is a type of the settings.
     ("auth", &["domain", "error", "config"]),
-    ("http", &["lane", "auth", "domain", "error", "config", "telemetry"]),
+    ("http", &["work", "lane", "auth", "domain", "error", "config", "telemetry"]),
     ("app", &["http", "lane", "store", "auth", "domain", "error", "config", "telemetry"]),
     ("commands", &["app", "http", "store", "auth", "config", "telemetry"]),
 ];
@@ -43,7 +44,7 @@ const LIBRARIES: [(&str, &[&str]); 17] = [
     ("actix_cors", &["http/"]),
     ("actix_web", &["http/", "app.rs", "main.rs"]),
     ("aide", &["http/"]),
-    ("dashmap", &["lane/"]),
+    ("dashmap", &["lane/", "work/"]),
     ("deadpool_postgres", &["store/postgres"]),
     ("indicatif", &["commands/"]),
     ("jsonwebtoken", &["auth/"]),

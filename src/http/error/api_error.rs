@@ -153,6 +153,9 @@ impl From<Error> for ApiError {
             Error::Overloaded(what) => {
                 Self::new(Code::Overloaded, "The service is overloaded; try again soon").because(what)
             }
+            Error::OverShare(what) => {
+                Self::new(Code::RateLimited, "You have too much under way; try again soon").because(what)
+            }
             Error::StoreUnavailable(what) => {
                 Self::new(Code::StoreUnavailable, "The store is not available; try again soon").because(what)
             }

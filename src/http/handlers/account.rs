@@ -1,14 +1,13 @@
 //! All of a user's data at once: export, import, erasure.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use actix_web::web::Bytes;
-use futures_util::stream::iter;
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::HandlerResult;
@@ -17,11 +16,13 @@ use crate::error::Error;
 use crate::http::api::Api;
 use crate::http::error::refusals::{BodyRefused, KeyRefused, Refused, ResyncRequired};
 use crate::http::error::{ApiError, Code, ErrorBody, FieldError};
-use crate::http::header_names::{CONFIRM, JSON, SEQ};
+use crate::http::header_names::CONFIRM;
+use crate::http::request::body::{ReadBody, parse_large};
 use crate::http::request::task_body::{self, TaskBody, import_example};
 use crate::http::request::{Allowance, Body, Caller, KeyHeader, MinSeq, UserPath, json_fields};
-use crate::http::response::task::written_all;
-use crate::lane::{Effect, Snapshot, Work};
+use crate::http::response::large::of_tasks;
+use crate::http::response::task::{found, written_all};
+use crate::lane::{Effect, TasksBody, Work};
 
 /// Tasks of one import, at most; also in an error's message. An import is one commit, and delays all other
 /// users' commits: so many tasks take some seconds, which is within the time that a write may take.
@@ -30,8 +31,11 @@ const MOST_TASKS: usize = 100_000;
 /// The limits of an import's body. 100,000 tasks of usual size fit.
 const ALLOWANCE: Allowance = Allowance { bytes: 64 << 20, time: Duration::from_mins(2) };
 
-/// Bytes of one chunk of an export, about.
-const CHUNK: usize = 64 << 10;
+/// An import of more bytes is large.
+const LARGE: usize = 1 << 20;
+
+/// How long a large import waits for others.
+const TURN: Duration = Duration::from_secs(30);
 
 /// All of a user's tasks.
 #[derive(ToSchema)]
@@ -62,37 +66,16 @@ pub(crate) struct Export {
 )]
 pub(crate) async fn export_tasks(caller: Caller) -> HandlerResult {
     let snapshot = caller.snapshot().await?;
-    let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, JSON)).insert_header((SEQ, snapshot.seq().get()));
-    let name = HeaderValue::from_static("attachment; filename=\"tasks.json\"");
-    response.insert_header((CONTENT_DISPOSITION, name));
-    let chunks = chunks(&snapshot, caller.who().subject());
-    Ok(response.streaming(iter(chunks.map(Ok::<_, Infallible>))))
-}
-
-/// An export in chunks. Beyond the tasks themselves, which are shared, only one chunk is in memory.
-fn chunks(snapshot: &Snapshot, subject: &str) -> impl Iterator<Item = Bytes> + use<> {
     let mut start = b"{\"user_id\":".to_vec();
-    serde_json::to_writer(&mut start, subject).expect("text is always valid JSON");
+    serde_json::to_writer(&mut start, &**caller.who().subject()).expect("text is always valid JSON");
     let (seq, now) = (snapshot.seq(), Timestamp::now().to_rfc3339());
     start.extend_from_slice(format!(",\"seq\":{seq},\"exported_at\":\"{now}\",\"tasks\":[").as_bytes());
-    let mut next = Some(start);
-    let mut tasks = snapshot.newest_first().cloned().collect::<Vec<_>>().into_iter();
-    std::iter::from_fn(move || {
-        let mut chunk = next.take()?;
-        while chunk.len() < CHUNK {
-            let Some(task) = tasks.next() else {
-                chunk.extend_from_slice(b"]}");
-                return Some(chunk.into());
-            };
-            chunk.extend_from_slice(&task.json);
-            if tasks.len() > 0 {
-                chunk.push(b',');
-            }
-        }
-        next = Some(Vec::new());
-        Some(chunk.into())
-    })
+    let registry = caller.registry();
+    let tasks = TasksBody::Chunks(registry.all_tasks(caller.who(), &snapshot, start, b"]}".to_vec()));
+    let mut response = found(StatusCode::OK, seq, of_tasks(registry.budget(), caller.who().user(), tasks)?);
+    let name = HeaderValue::from_static("attachment; filename=\"tasks.json\"");
+    response.headers_mut().insert(CONTENT_DISPOSITION, name);
+    Ok(response)
 }
 
 /// Tasks to import: an export, or JSON in the same form.
@@ -135,16 +118,19 @@ pub(crate) struct ImportResult {
 )]
 pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
     let api = Api::of(caller.request());
-    let _permit =
-        api.imports.try_acquire().map_err(|_| Error::Overloaded("too many imports are under way"))?;
-    let (operations, bytes) = body.read_large(ALLOWANCE, parse).await?;
-    // One after the other: two in one commit would take twice as long, and other users' writes with them.
-    let _turn = api.importing.lock().await;
-    let reply = caller.submit(Work::Operations(operations), &bytes, ApiError::of_operation).await?;
+    let body = body.read_large(caller.who(), ALLOWANCE).await?;
+    // Large ones one after the other: each may need several times the size of its body in memory.
+    let turn = (body.bytes.len() > LARGE).then(|| timeout(TURN, api.importing.lock()));
+    let _turn = match turn {
+        Some(turn) => Some(turn.await.map_err(|_| Error::Overloaded("other imports are under way"))?),
+        None => None,
+    };
+    let operations = parse_large(caller.registry().work(), caller.who(), &body, parse).await?;
+    let (reply, _) = caller.submit(Work::Operations(operations), body, ApiError::of_operation).await?;
     let imported = reply.effects.iter().filter(|effect| matches!(effect, Effect::Imported)).count();
     let result = ImportResult { imported, unchanged: reply.effects.len() - imported, seq: reply.seq.get() };
     let body = serde_json::to_vec(&result).expect("numbers are always valid JSON");
-    Ok(written_all(&reply, body.into()))
+    Ok(written_all(&reply, BoxBody::new(body)))
 }
 
 /// Reads an import: one operation for each task.
@@ -182,7 +168,7 @@ pub(crate) async fn delete_user(caller: Caller) -> HandlerResult {
         let message = "The header X-Confirm-Delete must hold the user's id, as the token says it";
         return Err(ApiError::new(Code::PreconditionRequired, message));
     }
-    let reply = caller.submit(Work::Erase, b"", ApiError::from).await?;
+    let (reply, _) = caller.submit(Work::Erase, ReadBody::default(), ApiError::from).await?;
     caller.written(&reply)
 }
 

@@ -13,11 +13,13 @@ use super::tasks::HandlerResult;
 use crate::domain::{Command, Match, NewTask, Operation, Patch, Seq, TaskId};
 use crate::http::error::refusals::{BodyRefused, Refused};
 use crate::http::error::{ApiError, Details, ErrorBody, FieldError};
+use crate::http::request::body::parse_large;
 use crate::http::request::conditional::matching;
 use crate::http::request::form::{FieldValue, Form};
 use crate::http::request::json_fields::{self, Fault, Faults, RawObject, is_null};
 use crate::http::request::task_body::{self, TaskBody};
 use crate::http::request::{Allowance, Body, Caller, KeyHeader, UserPath};
+use crate::http::response::large::of_bytes;
 use crate::http::response::task::written_all;
 use crate::lane::{Effect, Work, WriteReply};
 
@@ -119,13 +121,14 @@ struct BatchResult {
     )
 )]
 pub(crate) async fn create_batch(caller: Caller, body: Body) -> HandlerResult {
-    let (operations, bytes) = body.read_large(ALLOWANCE, parse).await?;
+    let body = body.read_large(caller.who(), ALLOWANCE).await?;
+    let operations = parse_large(caller.registry().work(), caller.who(), &body, parse).await?;
     let missing = |operation| ApiError::no_task(None).with(Details::Operation { operation, task: None });
     let numbered = operations.into_iter().enumerate();
     let operations = numbered.map(|(index, operation)| operation.ok_or_else(|| missing(index)));
     let work = Work::Operations(operations.collect::<Result<_, _>>()?);
-    let reply = caller.submit(work, &bytes, ApiError::of_operation).await?;
-    Ok(written_all(&reply, results(&reply)))
+    let (reply, permit) = caller.submit(work, body, ApiError::of_operation).await?;
+    Ok(written_all(&reply, of_bytes(results(&reply), permit)))
 }
 
 fn results(reply: &WriteReply) -> Bytes {

@@ -1,5 +1,6 @@
 //! The change feed, and counts: what a client needs to keep up without reading the list again.
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use chrono_tz::Tz;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::tasks::{HandlerResult, compute};
+use super::tasks::HandlerResult;
 use crate::domain::{Seq, Timestamp};
 use crate::http::error::refusals::{Refused, ResyncRequired};
 use crate::http::error::{ApiError, ErrorBody};
@@ -16,8 +17,12 @@ use crate::http::request::list_query::{MAX_PAGE, seq};
 use crate::http::request::query::number;
 use crate::http::request::task_body::TaskBody;
 use crate::http::request::{Caller, EntityTag, MinSeq, Parameters, UserPath};
+use crate::http::response::large::of_tasks;
 use crate::http::response::task::{found, listed, unmodified};
-use crate::lane::{Changes, Event};
+use crate::lane::{Changes, Event, MANY_TASKS, TasksBody};
+
+/// Bytes of tasks in one response, about: what is left comes with the next one.
+const MOST_BYTES: usize = 256 << 10;
 
 /// The time zone of a summary.
 #[derive(IntoParams)]
@@ -84,9 +89,12 @@ pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
     let zone = zone.unwrap_or(Tz::UTC);
     let snapshot = caller.snapshot().await?;
     let seq = snapshot.seq();
-    let summary = compute(snapshot, move |snapshot| snapshot.summary(Timestamp::now(), &zone)).await?;
+    let many = snapshot.len() > MANY_TASKS;
+    let count = move || snapshot.summary(Timestamp::now(), &zone);
+    let summary =
+        if many { caller.registry().work().run(caller.who().user(), count).await? } else { count() };
     let body = serde_json::to_vec(&summary).expect("counts by text are always valid JSON");
-    Ok(found(StatusCode::OK, seq, body.into()))
+    Ok(found(StatusCode::OK, seq, BoxBody::new(body)))
 }
 
 /// The part of the change feed to read.
@@ -144,8 +152,8 @@ pub(crate) enum FeedChange {
 /// Read the changes
 ///
 /// Every task that changed after `since`, in its latest form, and every deletion, by ascending seq. Continue
-/// from the response's `seq`; while `has_more` is true there are more changes already. After 410, read the
-/// whole list, and continue from its seq.
+/// from the response's `seq`; while `has_more` is true there are more changes already. A response may have fewer
+/// changes than `limit` if their tasks are long. After 410, read the whole list, and continue from its seq.
 #[utoipa::path(
     get, path = "", tag = "sync", params(UserPath, ChangesQuery, MinSeq),
     responses(
@@ -160,9 +168,13 @@ pub(crate) async fn list_changes(caller: Caller) -> HandlerResult {
     let (since, limit) = changes_query(caller.request().query_string())?;
     let snapshot = caller.snapshot().await?;
     let seq = snapshot.seq();
-    let changes = snapshot.changes(since, limit).ok_or_else(|| ApiError::changes_lost(seq))?;
-    let unmodified = unmodified(caller.request(), &EntityTag::weak(seq), seq);
-    Ok(unmodified.unwrap_or_else(|| listed(seq, body(&changes), None)))
+    caller.make_feed(&snapshot).await?;
+    let changes = snapshot.changes(since, limit, MOST_BYTES).ok_or_else(|| ApiError::changes_lost(seq))?;
+    if let Some(unmodified) = unmodified(caller.request(), &EntityTag::weak(seq), seq) {
+        return Ok(unmodified);
+    }
+    let (budget, user) = (caller.registry().budget(), caller.who().user());
+    Ok(listed(seq, of_tasks(budget, user, TasksBody::Ready(body(&changes)))?, None))
 }
 
 pub(crate) fn changes_query(query: &str) -> Result<(Seq, usize), ApiError> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::web::Bytes;
@@ -31,8 +32,11 @@ use crate::http::request::{Caller, Parameters, UserPath};
 use crate::http::response::task::found;
 use crate::lane::{Snapshot, Subscription};
 
-/// Changes in one chunk, at most.
+/// Changes in one chunk, at most …
 const CHUNK: usize = 100;
+
+/// … and bytes of their tasks, about: so much each stream keeps for a client that does not read.
+const CHUNK_BYTES: usize = 16 << 10;
 
 /// After so long without a change, a comment is sent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -88,6 +92,7 @@ pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     let stop = Api::of(request).stopping.subscribe();
     let subscription = caller.follow().await?;
     let snapshot = subscription.snapshot();
+    caller.make_feed(&snapshot).await?;
     let sent = since.unwrap_or(snapshot.seq());
     let end = Instant::now() + caller.session().left().min(MAX_DURATION);
     let timeline = snapshot.timeline();
@@ -161,7 +166,7 @@ impl Feed {
         if snapshot.seq() == self.sent && !went_back {
             return;
         }
-        let changes = if went_back { None } else { snapshot.changes(self.sent, CHUNK) };
+        let changes = if went_back { None } else { snapshot.changes(self.sent, CHUNK, CHUNK_BYTES) };
         let Some(changes) = changes else {
             (self.timeline, self.sent) = (snapshot.timeline(), snapshot.seq());
             write_seq(chunk, "resync", self.sent);
@@ -206,5 +211,5 @@ pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
     let ticket = Api::of(caller.request()).tickets.issue(caller.session(), now())?;
     let ticket = TicketAnswer { ticket, expires_in: LIFETIME.as_secs() };
     let body = serde_json::to_vec(&ticket).expect("a string and a number are always valid JSON");
-    Ok(found(StatusCode::CREATED, seq, body.into()))
+    Ok(found(StatusCode::CREATED, seq, BoxBody::new(body)))
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::error::BlockingError;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::HttpResponse;
 use utoipa::IntoResponses;
 
 use crate::domain::{Command, NewTask, Patch, TaskId};
@@ -11,18 +10,17 @@ use crate::http::error::refusals::{
     BodyRefused, ConditionFailed, KeyRefused, Refused, ResyncRequired, TaskMissing,
 };
 use crate::http::error::{ApiError, ErrorBody};
+use crate::http::request::body::ReadBody;
 use crate::http::request::list_query::{self, TaskQuery};
 use crate::http::request::query::with_cursor;
 use crate::http::request::task_body::{Completed, TaskBody, TaskList};
 use crate::http::request::{Body, Caller, EntityTag, IfMatch, KeyHeader, MinSeq, TaskPath, UserPath};
+use crate::http::response::large::of_tasks;
 use crate::http::response::task::{listed, unmodified};
-use crate::lane::{Query, Snapshot};
+use crate::lane::{MANY_TASKS, Query, Selection, Snapshot};
 
 /// The result of a handler.
 pub(crate) type HandlerResult = Result<HttpResponse, ApiError>;
-
-/// With more tasks than this, searching, sorting and counting happen on the blocking thread pool.
-const MANY_TASKS: usize = 2000;
 
 /// List the tasks
 ///
@@ -48,33 +46,35 @@ pub(crate) async fn list_tasks(caller: Caller) -> HandlerResult {
     let seq = snapshot.seq();
     let whole = query.limit.is_none_or(|limit| limit >= snapshot.len());
     if whole && query == (Query { limit: query.limit, ..Query::default() }) {
-        return Ok(whole_list(request, &snapshot));
+        return whole_list(&caller, &snapshot);
     }
     if let Some(unmodified) = unmodified(request, &EntityTag::weak(seq), seq) {
         return Ok(unmodified);
     }
-    let page = move |snapshot: &Snapshot| {
-        let page = snapshot.select(&query);
-        (page.body(), page.next_cursor())
+    let (registry, user) = (caller.registry(), caller.who().user());
+    let page = match snapshot.usual_page(&query) {
+        Some(page) => page,
+        None if snapshot.len() <= MANY_TASKS => snapshot.select(&query),
+        None => {
+            let mut selection = Selection::new(snapshot, query);
+            registry.work().run_slices(user, move || selection.step()).await?
+        }
     };
-    let (body, cursor) = compute(snapshot, page).await?;
     let uri = request.uri();
-    let next = cursor.map(|cursor| with_cursor(uri.path(), uri.query().unwrap_or_default(), &cursor));
-    Ok(listed(seq, body, next))
+    let next = page.next_cursor();
+    let next = next.map(|cursor| with_cursor(uri.path(), uri.query().unwrap_or_default(), &cursor));
+    Ok(listed(seq, of_tasks(registry.budget(), user, page.body())?, next))
 }
 
 /// All of a user's tasks, in the default order.
-pub(crate) fn whole_list(request: &HttpRequest, snapshot: &Snapshot) -> HttpResponse {
+pub(crate) fn whole_list(caller: &Caller, snapshot: &Arc<Snapshot>) -> HandlerResult {
     let seq = snapshot.seq();
-    unmodified(request, &EntityTag::weak(seq), seq).unwrap_or_else(|| listed(seq, snapshot.list(), None))
-}
-
-/// Computes something from a user's tasks; if they are many, where no other request waits for it.
-pub(crate) async fn compute<T: Send + 'static>(
-    snapshot: Arc<Snapshot>,
-    work: impl FnOnce(&Snapshot) -> T + Send + 'static,
-) -> Result<T, BlockingError> {
-    if snapshot.len() > MANY_TASKS { web::block(move || work(&snapshot)).await } else { Ok(work(&snapshot)) }
+    if let Some(unmodified) = unmodified(caller.request(), &EntityTag::weak(seq), seq) {
+        return Ok(unmodified);
+    }
+    let (registry, who) = (caller.registry(), caller.who());
+    let body = of_tasks(registry.budget(), who.user(), registry.list(who, snapshot))?;
+    Ok(listed(seq, body, None))
 }
 
 /// Create a task
@@ -95,8 +95,8 @@ pub(crate) async fn compute<T: Send + 'static>(
     )
 )]
 pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
-    let (new, bytes) = body.read::<NewTask>().await?;
-    let reply = caller.change(Command::CreateTask(Box::new(new)), &bytes).await?;
+    let (new, body) = body.read::<NewTask>(caller.who()).await?;
+    let reply = caller.change(Command::CreateTask(Box::new(new)), body).await?;
     caller.written(&reply)
 }
 
@@ -140,8 +140,8 @@ struct ChangedTask(TaskBody);
 )]
 pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
     let id = caller.task_id()?;
-    let (patch, bytes) = body.read::<Patch>().await?;
-    let reply = caller.change(Command::UpdateTask { id, patch: Box::new(patch) }, &bytes).await?;
+    let (patch, body) = body.read::<Patch>(caller.who()).await?;
+    let reply = caller.change(Command::UpdateTask { id, patch: Box::new(patch) }, body).await?;
     caller.written(&reply)
 }
 
@@ -154,9 +154,9 @@ pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
 )]
 pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
     let id = caller.task_id()?;
-    let (state, bytes) = body.read_unless_empty().await?;
+    let (state, body) = body.read_unless_empty(caller.who()).await?;
     let completed = state.map(|Completed(completed)| completed);
-    let reply = caller.change(Command::CompleteTask { id, completed }, &bytes).await?;
+    let reply = caller.change(Command::CompleteTask { id, completed }, body).await?;
     caller.written(&reply)
 }
 
@@ -171,6 +171,6 @@ pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
 )]
 pub(crate) async fn delete_task(caller: Caller) -> HandlerResult {
     let id = caller.task_id()?;
-    let reply = caller.change(Command::DeleteTask { id }, b"").await?;
+    let reply = caller.change(Command::DeleteTask { id }, ReadBody::default()).await?;
     caller.written(&reply)
 }

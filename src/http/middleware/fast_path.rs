@@ -80,7 +80,7 @@ impl<S> FastPath<S> {
         let snapshot = self.api.registry.fresh(session.identity(), Seq::ZERO)?;
         let caller = Caller::new(session, request.request());
         let result = caller.and_then(|caller| match target {
-            Target::List => Ok(whole_list(caller.request(), &snapshot)),
+            Target::List => whole_list(&caller, &snapshot),
             Target::Task(id) => one_task(&caller, &snapshot, id),
         });
         Some((target, result))

@@ -5,16 +5,19 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use actix_web::web::{self, Bytes, BytesMut};
+use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use std::future::{Ready, ready};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::form::Form;
 use super::task_body::parse;
+use crate::domain::Identity;
+use crate::error::Error;
 use crate::http::api::Api;
 use crate::http::error::{ApiError, Code, FieldError};
+use crate::work::{WorkPermit, WorkPool};
 
 /// The limits of a large body.
 #[derive(Clone, Copy)]
@@ -27,6 +30,15 @@ pub(crate) struct Allowance {
 
 /// The limits of any other body: of its size, the setting alone.
 const USUAL: Allowance = Allowance { bytes: 0, time: Duration::from_secs(10) };
+
+/// Up to so many bytes a body takes nothing of the budget, and is parsed at once.
+const SHORT: usize = 16 << 10;
+
+/// How long a body may take in any case …
+const GRACE: Duration = Duration::from_secs(10);
+
+/// … and beyond that, how many bytes a second have to arrive, at least.
+const LEAST_RATE: u64 = 16 << 10;
 
 /// A body that has not been read yet: the handler reads it once the caller is known.
 pub struct Body {
@@ -43,67 +55,113 @@ impl FromRequest for Body {
     }
 }
 
+/// A body that was read, and what it takes of the budget; a small one takes nothing.
+#[derive(Default)]
+pub(crate) struct ReadBody {
+    pub(crate) bytes: Bytes,
+    pub(crate) permit: Option<WorkPermit>,
+}
+
 impl Body {
-    /// Reads the body as a form: the form, and the bytes.
-    pub(crate) async fn read<T: Form>(self) -> Result<(T, Bytes), ApiError> {
+    /// Reads the body of this user's request as a form: the form, and the body.
+    pub(crate) async fn read<T: Form>(self, who: &Identity) -> Result<(T, ReadBody), ApiError> {
         check_type(self.request.headers())?;
-        let bytes = self.bytes(USUAL).await?;
-        Ok((parse(&bytes).map_err(ApiError::invalid)?, bytes))
+        let body = self.read_bytes(who, USUAL).await?;
+        Ok((parse(&body.bytes).map_err(ApiError::invalid)?, body))
     }
 
     /// Reads the body as a form, unless it is empty; an empty body may have any media type.
-    pub(crate) async fn read_unless_empty<T: Form>(self) -> Result<(Option<T>, Bytes), ApiError> {
+    pub(crate) async fn read_unless_empty<T: Form>(
+        self,
+        who: &Identity,
+    ) -> Result<(Option<T>, ReadBody), ApiError> {
         let right_type = check_type(self.request.headers());
-        let bytes = self.bytes(USUAL).await?;
-        if bytes.trim_ascii().is_empty() {
-            return Ok((None, bytes));
+        let body = self.read_bytes(who, USUAL).await?;
+        if body.bytes.trim_ascii().is_empty() {
+            return Ok((None, body));
         }
         right_type?;
-        Ok((Some(parse(&bytes).map_err(ApiError::invalid)?), bytes))
+        Ok((Some(parse(&body.bytes).map_err(ApiError::invalid)?), body))
     }
 
     /// Reads a body that may be large, within limits of its own.
-    pub(crate) async fn read_large<T: Send + 'static>(
-        self,
-        allowance: Allowance,
-        parse: fn(&[u8]) -> Result<T, Vec<FieldError>>,
-    ) -> Result<(T, Bytes), ApiError> {
+    pub(crate) async fn read_large(self, who: &Identity, allowance: Allowance) -> Result<ReadBody, ApiError> {
         check_type(self.request.headers())?;
-        let bytes = self.bytes(allowance).await?;
-        let body = bytes.clone();
-        // On the blocking thread pool, where no other request waits for it.
-        let form = web::block(move || parse(&body)).await?.map_err(ApiError::invalid)?;
-        Ok((form, bytes))
+        self.read_bytes(who, allowance).await
     }
 
-    async fn bytes(mut self, allowance: Allowance) -> Result<Bytes, ApiError> {
-        let limit = allowance.bytes.max(Api::of(&self.request).config.max_body_bytes);
+    async fn read_bytes(mut self, who: &Identity, allowance: Allowance) -> Result<ReadBody, ApiError> {
+        let api = Api::of(&self.request);
+        let limit = allowance.bytes.max(api.config.max_body_bytes);
         let length = self.request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > limit) {
             return Err(too_large(limit));
         }
-        let all = timeout(allowance.time, collect(&mut self.payload, limit)).await;
-        all.map_err(|_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time"))?
+        let limits = Allowance { bytes: limit, ..allowance };
+        collect(&mut self.payload, limits, || api.registry.budget().take(who.user(), 0)).await
     }
 }
 
-async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, ApiError> {
-    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
-    let first = first.map_err(|error| broken(&error))?;
-    let mut all = BytesMut::new();
-    let mut length = first.len();
-    while length <= limit {
-        let Some(chunk) = payload.next().await else {
-            return Ok(if all.is_empty() { first } else { all.freeze() });
+/// Reads a form of a large body; beyond some size where no other request waits for it.
+pub(crate) async fn parse_large<T: Send + 'static>(
+    work: &WorkPool,
+    who: &Identity,
+    body: &ReadBody,
+    parse: fn(&[u8]) -> Result<T, Vec<FieldError>>,
+) -> Result<T, ApiError> {
+    let bytes = body.bytes.clone();
+    let parsed =
+        if bytes.len() > SHORT { work.run(who.user(), move || parse(&bytes)).await? } else { parse(&bytes) };
+    parsed.map_err(ApiError::invalid)
+}
+
+/// Collects a body. Beyond [`SHORT`] it takes from the budget, before it takes the memory.
+async fn collect(
+    payload: &mut Payload,
+    limits: Allowance,
+    take: impl FnOnce() -> Result<WorkPermit, Error>,
+) -> Result<ReadBody, ApiError> {
+    let started = Instant::now();
+    let mut take = Some(take);
+    let (mut first, mut all, mut permit) = (Bytes::new(), BytesMut::new(), None::<WorkPermit>);
+    loop {
+        let length = first.len().max(all.len());
+        // Whoever sends slower than the least rate keeps memory from others.
+        let allowed = GRACE + Duration::from_millis(length as u64 * 1000 / LEAST_RATE);
+        let deadline = started + allowed.min(limits.time);
+        let chunk = timeout_at(deadline, payload.next()).await;
+        let chunk =
+            chunk.map_err(|_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time"))?;
+        let Some(chunk) = chunk else {
+            let bytes = if all.is_empty() { first } else { all.freeze() };
+            return Ok(ReadBody { bytes, permit });
         };
+        let chunk = chunk.map_err(|error| broken(&error))?;
+        if length + chunk.len() > limits.bytes {
+            return Err(too_large(limits.bytes));
+        }
+        if length == 0 {
+            first = chunk;
+            continue;
+        }
+        let needed = length + chunk.len();
+        if needed > all.capacity() {
+            let capacity = needed.max(2 * all.capacity()).min(limits.bytes);
+            if capacity > SHORT {
+                if let Some(take) = take.take() {
+                    permit = Some(take()?);
+                }
+                if let Some(permit) = &mut permit {
+                    permit.grow_to(capacity)?;
+                }
+            }
+            all.reserve(capacity - all.len());
+        }
         if all.is_empty() {
             all.extend_from_slice(&first);
         }
-        let chunk = chunk.map_err(|error| broken(&error))?;
         all.extend_from_slice(&chunk);
-        length = all.len();
     }
-    Err(too_large(limit))
 }
 
 fn too_large(limit: usize) -> ApiError {
@@ -169,7 +227,9 @@ mod tests {
     async fn collected(chunks: &[&'static str]) -> Result<Bytes, Code> {
         let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
         let mut payload = Payload::Stream { payload: futures_util::stream::iter(chunks).boxed_local() };
-        collect(&mut payload, 8).await.map_err(|error| error.code)
+        let limits = Allowance { bytes: 8, ..USUAL };
+        let read = collect(&mut payload, limits, || panic!("it is short")).await;
+        read.map(|body| body.bytes).map_err(|error| error.code)
     }
 
     #[actix_web::test]

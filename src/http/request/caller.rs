@@ -8,6 +8,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
 use futures_util::future::{Either, LocalBoxFuture};
 
+use super::body::ReadBody;
 use super::conditional::{if_match, min_seq};
 use super::idempotency_key::key_of;
 use super::path::{decoded, names, task_of, user_segment};
@@ -19,7 +20,8 @@ use crate::http::api::Api;
 use crate::http::error::ApiError;
 use crate::http::event_tickets::now;
 use crate::http::route::Route;
-use crate::lane::{Registry, Snapshot, Subscription, Work, Write, WriteReply};
+use crate::lane::{MANY_TASKS, Registry, Snapshot, Subscription, Work, Write, WriteReply};
+use crate::work::WorkPermit;
 
 /// Bytes of a token, at most.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -95,7 +97,7 @@ impl Caller {
         &self.request
     }
 
-    fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &Api::of(&self.request).registry
     }
 
@@ -106,27 +108,52 @@ impl Caller {
     }
 
     /// Carries out one operation, if the request's condition holds; `body` is the request's.
-    pub(crate) async fn change(&self, command: Command, body: &[u8]) -> Result<WriteReply, ApiError> {
+    pub(crate) async fn change(&self, command: Command, body: ReadBody) -> Result<WriteReply, ApiError> {
         let if_match = match command {
             Command::CreateTask(_) | Command::ImportTask(_) => None,
             _ => if_match(self.request.headers()),
         };
-        self.submit(Work::Operations(vec![Operation { command, if_match }]), body, ApiError::from).await
+        let work = Work::Operations(vec![Operation { command, if_match }]);
+        Ok(self.submit(work, body, ApiError::from).await?.0)
     }
 
     /// Carries out a write, once for each idempotency key; `body` is the request's, and `to_api` makes the
-    /// response of an error.
+    /// response of an error. What the write takes of the budget is also taken for its response.
     pub(crate) async fn submit(
         &self,
         work: Work,
-        body: &[u8],
+        body: ReadBody,
         to_api: fn(Error) -> ApiError,
-    ) -> Result<WriteReply, ApiError> {
-        let write = Write { work, key: key_of(&self.request, body)? };
+    ) -> Result<(WriteReply, Option<Arc<WorkPermit>>), ApiError> {
+        let key = key_of(&self.request, &body.bytes)?;
+        let ReadBody { bytes, mut permit } = body;
+        if let Work::Operations(operations) = &work
+            && (2..=MANY_TASKS).contains(&operations.len())
+            && let Some(snapshot) = self.registry().cached(self.who())
+        {
+            let cost = work.cost(&snapshot).bytes + bytes.len();
+            let permit = match &mut permit {
+                Some(permit) => permit,
+                none => none.insert(self.registry().budget().take(self.who().user(), 0)?),
+            };
+            permit.grow_to(cost)?;
+        }
+        drop(bytes);
+        let permit = permit.map(Arc::new);
+        let write = Write { work, key, permit: permit.clone() };
         let (reply, timing) = self.registry().submit_timed(self.who(), write).await;
         // The middleware `request_log` adds it to the response, whether or not the write succeeded.
         self.request.extensions_mut().insert(timing);
-        reply.map_err(to_api)
+        Ok((reply.map_err(to_api)?, permit))
+    }
+
+    /// Makes the change feed of a snapshot; if that takes long, where no other request waits for it.
+    pub(crate) async fn make_feed(&self, snapshot: &Arc<Snapshot>) -> Result<(), Error> {
+        if snapshot.len() <= MANY_TASKS || snapshot.has_feed() {
+            return Ok(());
+        }
+        let snapshot = Arc::clone(snapshot);
+        self.registry().work().run(self.who().user(), move || snapshot.make_feed()).await
     }
 
     /// Follows the caller's changes from now on.

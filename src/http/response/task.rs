@@ -2,7 +2,6 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LINK, LOCATION};
-use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, body::BoxBody};
 
 use crate::domain::Seq;
@@ -16,7 +15,7 @@ impl Caller {
     pub(crate) fn task(&self, entry: &TaskEntry, seq: Seq) -> HttpResponse {
         let tag = EntityTag::strong(entry.task.version);
         unmodified(self.request(), &tag, seq)
-            .unwrap_or_else(|| tagged(StatusCode::OK, seq, &tag, entry.json.clone()))
+            .unwrap_or_else(|| tagged(StatusCode::OK, seq, &tag, BoxBody::new(entry.json.clone())))
     }
 
     /// The response to a write of one operation.
@@ -30,7 +29,7 @@ impl Caller {
             Some(ShownTask { version, json: Some(json), .. }) => {
                 let created = matches!(effect, Some(Effect::Created(_)));
                 let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-                tagged(status, reply.seq, &EntityTag::strong(*version), json.clone())
+                tagged(status, reply.seq, &EntityTag::strong(*version), BoxBody::new(json.clone()))
             }
             None => nothing(StatusCode::NO_CONTENT, reply.seq),
         };
@@ -46,7 +45,7 @@ impl Caller {
 }
 
 /// The response to a write of several operations.
-pub(crate) fn written_all(reply: &WriteReply, body: Bytes) -> HttpResponse {
+pub(crate) fn written_all(reply: &WriteReply, body: BoxBody) -> HttpResponse {
     let mut response = found(StatusCode::OK, reply.seq, body);
     mark_replayed(&mut response, reply);
     response
@@ -60,7 +59,7 @@ fn mark_replayed(response: &mut HttpResponse, reply: &WriteReply) {
 }
 
 /// The response that shows a list, with its weak tag; `next` is the path of the next page.
-pub(crate) fn listed(seq: Seq, body: Bytes, next: Option<String>) -> HttpResponse {
+pub(crate) fn listed(seq: Seq, body: BoxBody, next: Option<String>) -> HttpResponse {
     let mut response = tagged(StatusCode::OK, seq, &EntityTag::weak(seq), body);
     if let Some(next) = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok()) {
         response.headers_mut().insert(LINK, next);
@@ -69,15 +68,15 @@ pub(crate) fn listed(seq: Seq, body: Bytes, next: Option<String>) -> HttpRespons
 }
 
 /// A response with a JSON body and its tag.
-fn tagged(status: StatusCode, seq: Seq, tag: &EntityTag, body: Bytes) -> HttpResponse {
+fn tagged(status: StatusCode, seq: Seq, tag: &EntityTag, body: BoxBody) -> HttpResponse {
     let mut response = found(status, seq, body);
     response.headers_mut().insert(ETAG, tag.value());
     response
 }
 
 /// A response with a JSON body.
-pub(crate) fn found(status: StatusCode, seq: Seq, body: Bytes) -> HttpResponse {
-    let mut response = HttpResponse::with_body(status, BoxBody::new(body));
+pub(crate) fn found(status: StatusCode, seq: Seq, body: BoxBody) -> HttpResponse {
+    let mut response = HttpResponse::with_body(status, body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(SEQ, HeaderValue::from(seq.get()));

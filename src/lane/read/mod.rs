@@ -3,12 +3,15 @@
 //! - [`snapshot`]: one committed state, immutable
 //! - [`task_entry`]: a task in it, with its JSON
 //! - [`task_json`]: a task becomes JSON here and nowhere else
-//! - [`list_json`]: the JSON around a list's tasks
+//! - [`list_json`]: the JSON around a list's tasks; [`chunks`]: a large body, made while it is sent
+//! - [`pinned`]: versions that such bodies are made from
 //! - [`page`]: lists, filtered, sorted and cut into pages
 //! - [`summary`] counts them
 
+pub(crate) mod chunks;
 pub(crate) mod list_json;
 pub(crate) mod page;
+pub(crate) mod pinned;
 pub(crate) mod snapshot;
 pub(crate) mod summary;
 pub(crate) mod task_entry;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::list_json::ListJson;
+use super::chunks::{Chunks, TasksBody};
+use super::list_json::{ListJson, READY, START, end};
 use super::snapshot::Snapshot;
-use super::task_entry::TaskEntry;
+use super::task_entry::{Age, TaskEntry};
 use crate::domain::{CursorPosition, Filter, Sort, SortKey, TaskId, Timestamp};
+
+/// Tasks of one slice of a [`Selection`]: a few milliseconds where every task is as long as it may be.
+const SLICE: usize = 256;
 
 /// What is asked of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,9 +32,9 @@ pub struct Query {
 
 /// An answer to a [`Query`].
 #[derive(Debug)]
-pub struct Page<'a> {
+pub struct Page {
     /// The tasks, in order.
-    pub entries: Vec<&'a Arc<TaskEntry>>,
+    pub entries: Vec<Arc<TaskEntry>>,
     /// How many tasks match, on all pages together.
     pub total: usize,
     /// Where the next page starts, if there is one.
@@ -39,10 +42,29 @@ pub struct Page<'a> {
     sort: Sort,
 }
 
-impl<'a> Page<'a> {
-    fn cut(entries: Vec<&'a Arc<TaskEntry>>, total: usize, sort: Sort, more: bool) -> Self {
+/// A task that matches, and where it stands in the order.
+type Matching = (CursorPosition, Arc<TaskEntry>);
+
+impl Page {
+    fn new(entries: Vec<Arc<TaskEntry>>, total: usize, sort: Sort, more: bool) -> Self {
         let next = entries.last().filter(|_| more).map(|last| sort.position_of(&last.task));
         Self { entries, total, next, sort }
+    }
+
+    /// Sorts what matches and cuts the page out.
+    fn cut(query: &Query, mut matches: Vec<Matching>) -> Self {
+        let (limit, total) = (query.limit.unwrap_or(usize::MAX), matches.len());
+        if let Some(after) = &query.after {
+            matches.retain(|(at, _)| query.sort.compare(at, after).is_gt());
+        }
+        let more = matches.len() > limit;
+        if more {
+            // Moves the page's tasks before all others, in any order: the others need not be sorted.
+            matches.select_nth_unstable_by(limit, |(one, _), (other, _)| query.sort.compare(one, other));
+            matches.truncate(limit);
+        }
+        matches.sort_unstable_by(|(one, _), (other, _)| query.sort.compare(one, other));
+        Self::new(matches.into_iter().map(|(_, entry)| entry).collect(), total, query.sort, more)
     }
 
     /// The cursor of the next page, if there is one.
@@ -56,43 +78,87 @@ impl<'a> Page<'a> {
     /// # Panics
     /// Never: a cursor is plain text.
     #[must_use]
-    pub fn body(&self) -> Bytes {
-        ListJson::of(self.entries.iter().copied(), self.total, self.next_cursor().as_deref())
+    pub fn body(self) -> TasksBody {
+        let next = self.next_cursor();
+        if self.entries.iter().map(|entry| entry.json.len()).sum::<usize>() <= READY {
+            return TasksBody::Ready(ListJson::of(self.entries.iter(), self.total, next.as_deref()));
+        }
+        let end = end(self.entries.len(), self.total, next.as_deref());
+        TasksBody::Chunks(Chunks::of_entries(self.entries, START.to_vec(), end))
     }
 }
 
 impl Snapshot {
     /// The tasks a query asks for.
     #[must_use]
-    pub fn select(&self, query: &Query) -> Page<'_> {
-        let limit = query.limit.unwrap_or(usize::MAX);
-        // The snapshot keeps the usual order: a page of it costs what the page holds, not what the user has.
-        if query.sort == Sort::default() && query.filter.is_open() {
-            let mut entries: Box<dyn Iterator<Item = &Arc<TaskEntry>>> = match &query.after {
-                Some(CursorPosition { key: Some(SortKey::Number(micros)), id }) => {
-                    Box::new(self.older_than((Timestamp::from_micros(*micros), *id)))
-                }
-                _ => Box::new(self.newest_first()),
-            };
-            let page: Vec<_> = entries.by_ref().take(limit).collect();
-            let more = entries.next().is_some();
-            return Page::cut(page, self.len(), query.sort, more);
+    pub fn select(&self, query: &Query) -> Page {
+        self.usual_page(query).unwrap_or_else(|| {
+            let mut matches = Vec::new();
+            self.matching(query, None, usize::MAX, &mut matches);
+            Page::cut(query, matches)
+        })
+    }
+
+    /// A page of the usual order, which the snapshot keeps: it costs what the page holds, not what the user has. `None`
+    /// for another order, or where not every task matches.
+    #[must_use]
+    pub fn usual_page(&self, query: &Query) -> Option<Page> {
+        if query.sort != Sort::default() || !query.filter.is_open() {
+            return None;
         }
-        let matching = self.newest_first().filter(|entry| query.filter.matches(&entry.task));
-        let mut matches: Vec<_> =
-            matching.map(|entry| (query.sort.position_of(&entry.task), entry)).collect();
-        let total = matches.len();
-        if let Some(after) = &query.after {
-            matches.retain(|(at, _)| query.sort.compare(at, after).is_gt());
+        let after = match &query.after {
+            Some(CursorPosition { key: Some(SortKey::Number(micros)), id }) => {
+                Some((Timestamp::from_micros(*micros), *id))
+            }
+            _ => None,
+        };
+        let mut entries = self.newest_from(after);
+        let page: Vec<_> = entries.by_ref().take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
+        let more = entries.next().is_some();
+        Some(Page::new(page, self.len(), query.sort, more))
+    }
+
+    /// Adds those of the next `count` tasks that match. Returns the age of the last task looked at; `None` at the end.
+    fn matching(
+        &self,
+        query: &Query,
+        seen: Option<Age>,
+        count: usize,
+        matches: &mut Vec<Matching>,
+    ) -> Option<Age> {
+        let mut left = count;
+        for entry in self.newest_from(seen) {
+            if query.filter.matches(&entry.task) {
+                matches.push((query.sort.position_of(&entry.task), Arc::clone(entry)));
+            }
+            left -= 1;
+            if left == 0 {
+                return Some(entry.age());
+            }
         }
-        let more = matches.len() > limit;
-        if more {
-            // Moves the page's tasks before all others, in any order: the others need not be sorted.
-            matches.select_nth_unstable_by(limit, |(one, _), (other, _)| query.sort.compare(one, other));
-            matches.truncate(limit);
-        }
-        matches.sort_unstable_by(|(one, _), (other, _)| query.sort.compare(one, other));
-        Page::cut(matches.into_iter().map(|(_, entry)| entry).collect(), total, query.sort, more)
+        None
+    }
+}
+
+/// A selection among many tasks, made in slices.
+pub struct Selection {
+    snapshot: Arc<Snapshot>,
+    query: Query,
+    seen: Option<Age>,
+    matches: Vec<Matching>,
+}
+
+impl Selection {
+    /// Of what the query asks for.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>, query: Query) -> Self {
+        Self { snapshot, query, seen: None, matches: Vec::new() }
+    }
+
+    /// Looks at some more tasks; the page once all were looked at.
+    pub fn step(&mut self) -> Option<Page> {
+        self.seen = self.snapshot.matching(&self.query, self.seen, SLICE, &mut self.matches);
+        self.seen.is_none().then(|| Page::cut(&self.query, std::mem::take(&mut self.matches)))
     }
 }
 

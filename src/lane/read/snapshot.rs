@@ -9,9 +9,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
 
-use super::list_json::ListJson;
+use super::list_json::{ListJson, READY, render_all};
 use super::task_entry::{Age, ByAge, ById, ByVersion, TaskEntry};
-use super::task_json::render;
 use crate::domain::{Seq, TaskId};
 use crate::store::StoredUser;
 
@@ -32,6 +31,10 @@ pub struct Snapshot {
     /// What was deleted, by the deletion's seq.
     deleted: OrdMap<Seq, TaskId>,
     entries_weight: usize,
+    /// Bytes of all tasks' JSON.
+    json_bytes: usize,
+    /// Bytes of all tasks that were replaced or deleted since the lane was loaded.
+    replaced: usize,
     list: OnceLock<Bytes>,
 }
 
@@ -64,12 +67,7 @@ impl Snapshot {
         let (seq, horizon, deleted) = (stored.seq, stored.horizon, stored.tombstones.into_iter().collect());
         let mut tasks = stored.tasks;
         tasks.sort_unstable_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
-        // Each task's JSON is rendered into the list's body and is a slice of it, so it is in memory once.
-        let mut list = ListJson::new(tasks.len() * 512);
-        let ranges: Vec<_> = tasks.iter().map(|task| list.add(|json| render(json, task, subject))).collect();
-        let list = list.close(tasks.len(), None);
-        let entry = |(task, range)| Arc::new(TaskEntry { task: Arc::new(task), json: list.slice(range) });
-        let entries: Vec<_> = tasks.into_iter().zip(ranges).map(entry).collect();
+        let (entries, list) = render_all(tasks, subject);
         Self {
             epoch,
             seq,
@@ -77,9 +75,10 @@ impl Snapshot {
             email,
             deleted,
             entries_weight: entries.iter().map(|entry| entry.weight()).sum(),
+            json_bytes: entries.iter().map(|entry| entry.json.len()).sum(),
             by_id: entries.iter().cloned().map(ById).collect(),
             by_age: entries.into_iter().map(ByAge).collect(),
-            list: OnceLock::from(list),
+            list: list.map(OnceLock::from).unwrap_or_default(),
             ..Self::default()
         }
     }
@@ -108,10 +107,10 @@ impl Snapshot {
         Some(next)
     }
 
-    /// The same state as one of this timeline.
+    /// The same state, read anew in the place of `before`, as one of this timeline.
     #[must_use]
-    pub(crate) fn on_timeline(self, timeline: u32) -> Self {
-        Self { timeline, ..self }
+    pub(crate) fn on_timeline(self, timeline: u32, before: &Self) -> Self {
+        Self { timeline, replaced: before.replaced + before.entries_weight, ..self }
     }
 
     /// The seq of its newest change.
@@ -169,15 +168,34 @@ impl Snapshot {
         self.by_age.range(..age).rev().map(|ByAge(entry)| entry)
     }
 
-    /// The body of the whole list; the first reader makes it, then it is kept.
-    pub fn list(&self) -> Bytes {
-        self.list.get_or_init(|| ListJson::of(self.newest_first(), self.len(), None)).clone()
+    /// The same; without an age, every task.
+    pub(crate) fn newest_from(&self, age: Option<Age>) -> Box<dyn Iterator<Item = &Arc<TaskEntry>> + '_> {
+        match age {
+            Some(age) => Box::new(self.older_than(age)),
+            None => Box::new(self.newest_first()),
+        }
     }
 
-    /// At most `limit` changes after `since`; `None` if they are not known: `since` lies before the horizon, where
-    /// deletions are forgotten, or in the future.
+    /// The body of the whole list if it is not large; the first reader makes it, then it is kept.
+    pub fn list(&self) -> Option<Bytes> {
+        let make = || ListJson::of(self.newest_first(), self.len(), None);
+        (self.json_bytes <= READY).then(|| self.list.get_or_init(make).clone())
+    }
+
+    /// How many tasks there are, and the bytes of their JSON.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.len(), self.json_bytes)
+    }
+
+    /// Bytes of all tasks that were replaced or deleted since the lane was loaded.
+    pub(crate) const fn replaced(&self) -> usize {
+        self.replaced
+    }
+
+    /// At most `limit` changes after `since`, and about `bytes` of tasks; `None` if they are not known: `since` lies before
+    /// the horizon, where deletions are forgotten, or in the future.
     #[must_use]
-    pub fn changes(&self, since: Seq, limit: usize) -> Option<Changes> {
+    pub fn changes(&self, since: Seq, limit: usize, mut bytes: usize) -> Option<Changes> {
         if since < self.horizon || since > self.seq {
             return None;
         }
@@ -188,10 +206,28 @@ impl Snapshot {
         let mut events: Vec<_> =
             changed.chain(deleted.map(|(seq, id)| (*seq, Event::Deleted(*id)))).collect();
         events.sort_unstable_by_key(|(seq, _)| *seq);
-        let has_more = events.len() > limit;
-        events.truncate(limit);
+        let fit = events.iter().take_while(|(_, event)| {
+            let fits = bytes > 0;
+            bytes =
+                bytes.saturating_sub(if let Event::Changed(entry) = event { entry.json.len() } else { 0 });
+            fits
+        });
+        let fit = fit.count().min(limit);
+        let has_more = events.len() > fit;
+        events.truncate(fit);
         let last = events.last().map_or(self.seq, |(seq, _)| *seq);
         Some(Changes { events, seq: if has_more { last } else { self.seq }, has_more })
+    }
+
+    /// Makes the change feed. It takes long for many tasks, if nobody has asked for it before.
+    pub fn make_feed(&self) {
+        self.by_version();
+    }
+
+    /// Whether the change feed is at hand.
+    #[must_use]
+    pub fn has_feed(&self) -> bool {
+        self.by_version.get().is_some()
     }
 
     fn by_version(&self) -> &OrdSet<ByVersion> {
@@ -202,7 +238,7 @@ impl Snapshot {
     /// Makes the change feed if the state `before` has it. It may have been asked for there after this state was
     /// derived; without this, a big user's feed might be rebuilt after every write.
     pub(crate) fn follow(&self, before: &Self) {
-        if before.by_version.get().is_some() {
+        if before.has_feed() {
             self.by_version();
         }
     }
@@ -211,7 +247,8 @@ impl Snapshot {
     #[must_use]
     pub fn weight(&self) -> usize {
         const DELETION: usize = size_of::<(Seq, TaskId)>() * 2;
-        size_of::<Self>() + self.entries_weight + self.deleted.len() * DELETION
+        let list = if self.json_bytes <= READY { self.json_bytes } else { 0 };
+        size_of::<Self>() + self.entries_weight + list + self.deleted.len() * DELETION
     }
 
     /// Moves to the seq of the next change. Only a working copy is ever changed.
@@ -229,6 +266,7 @@ impl Snapshot {
     pub(crate) fn put(&mut self, entry: Arc<TaskEntry>) {
         self.take(entry.task.id);
         self.entries_weight += entry.weight();
+        self.json_bytes += entry.json.len();
         self.by_age.insert(ByAge(Arc::clone(&entry)));
         if let Some(by_version) = self.by_version.get_mut() {
             by_version.insert(ByVersion(Arc::clone(&entry)));
@@ -244,12 +282,22 @@ impl Snapshot {
 
     /// Forgets every task and everything that ever happened to one.
     pub(crate) fn erase(&mut self, seq: Seq) {
-        *self = Self { timeline: self.timeline, epoch: self.epoch, seq, horizon: seq, ..Self::default() };
+        let replaced = self.replaced + self.entries_weight;
+        *self = Self {
+            timeline: self.timeline,
+            epoch: self.epoch,
+            seq,
+            horizon: seq,
+            replaced,
+            ..Self::default()
+        };
     }
 
     fn take(&mut self, id: TaskId) {
         if let Some(ById(old)) = self.by_id.remove(&id) {
             self.entries_weight -= old.weight();
+            self.json_bytes -= old.json.len();
+            self.replaced += old.weight();
             self.by_age.remove(&old.age());
             if let Some(by_version) = self.by_version.get_mut() {
                 by_version.remove(&old.task.version);
@@ -263,6 +311,7 @@ mod tests {
     use super::*;
     use crate::domain::{NewTask, Timestamp, Title};
     use crate::lane::Query;
+    use crate::lane::read::chunks::TasksBody;
 
     #[test]
     fn a_loaded_users_json_is_in_memory_once_within_the_body_that_any_reader_would_make() {
@@ -281,8 +330,11 @@ mod tests {
                 tombstones: Vec::new(),
             };
             let snapshot = Snapshot::of_stored(Some(stored), "ann", 0);
-            let list = snapshot.list();
-            assert_eq!(list, snapshot.select(&Query::default()).body());
+            let list = snapshot.list().unwrap();
+            let TasksBody::Ready(page) = snapshot.select(&Query::default()).body() else {
+                panic!("it is short")
+            };
+            assert_eq!(list, page);
             for entry in snapshot.newest_first() {
                 let (outer, inner) = (list.as_ptr_range(), entry.json.as_ptr_range());
                 assert!(outer.start <= inner.start && inner.end <= outer.end);
@@ -299,10 +351,9 @@ mod tests {
             Arc::new(TaskEntry::new(task.make(Timestamp::from_micros(1), Seq::new(number)), "ann"))
         };
         let seqs = |snapshot: &Snapshot| {
-            let changes = snapshot.changes(Seq::ZERO, 100).unwrap();
+            let changes = snapshot.changes(Seq::ZERO, 100, usize::MAX).unwrap();
             changes.events.into_iter().map(|(seq, _)| seq.get()).collect::<Vec<_>>()
         };
-        let at_hand = |snapshot: &Snapshot| snapshot.by_version.get().is_some();
         let mut first = Snapshot::default();
         for number in 1..=40 {
             first.put(entry(number));
@@ -312,15 +363,15 @@ mod tests {
         derived.put(entry(41));
         derived.advance(Seq::new(41));
         derived.follow(&first);
-        assert!(!at_hand(&derived), "nobody has asked");
+        assert!(!derived.has_feed(), "nobody has asked");
         assert_eq!(seqs(&first), (1..=40).collect::<Vec<_>>());
         derived.follow(&first);
-        assert!(at_hand(&derived), "somebody asked for the one before");
+        assert!(derived.has_feed(), "somebody asked for the one before");
         let gone = first.newest_first().next().unwrap().task.id;
         let mut last = derived.clone();
         last.delete(gone, Seq::new(42));
         last.advance(Seq::new(42));
-        assert!(at_hand(&last), "it is kept up");
+        assert!(last.has_feed(), "it is kept up");
         let mut late = Snapshot { by_version: OnceLock::new(), ..last.clone() };
         late.advance(Seq::new(42));
         assert_eq!(seqs(&last), seqs(&late));

@@ -106,12 +106,12 @@ impl TaskEntry {
         ShownTask { id: self.task.id, version: self.task.version, json: Some(self.json.clone()) }
     }
 
-    /// Its approximate bytes in memory, with its part of the list's body.
+    /// Its approximate bytes in memory.
     pub(crate) fn weight(&self) -> usize {
         const FIXED: usize = size_of::<TaskEntry>() + size_of::<Task>() + 4 * size_of::<usize>();
         // Three sets of pointers, whose nodes are half empty at the worst, and their inner nodes.
         const IN_SETS: usize = 3 * 5 * size_of::<usize>();
-        FIXED + IN_SETS + self.task.content.text_bytes() + 2 * self.json.len()
+        FIXED + IN_SETS + self.task.content.text_bytes() + self.json.len()
     }
 }
 

@@ -27,6 +27,7 @@ use crate::lane::view::View;
 use crate::store::group_commit::{CommitTiming, GroupCommitter};
 use crate::store::{Batch, Outcome, Recalled, Store};
 use crate::telemetry::metrics;
+use crate::work::{WorkBudget, WorkPool};
 
 /// Commands of one batch, at most: it is one row for the fence, but all its tasks have to be sent.
 const BATCH: usize = 256;
@@ -47,6 +48,8 @@ pub(crate) struct LaneContext {
     pub(crate) committer: GroupCommitter,
     pub(crate) freshness: Freshness,
     pub(crate) limits: LaneLimits,
+    pub(crate) work: WorkPool,
+    pub(crate) budget: WorkBudget,
 }
 
 /// A write on its way to the actor.

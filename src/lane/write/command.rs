@@ -1,9 +1,12 @@
 //! What a write asks of a lane, and what the lane replies.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{Command, Operation, Seq};
+use crate::domain::{Command, Cost, Operation, Seq};
+use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::ShownTask;
+use crate::work::WorkPermit;
 
 /// A write: what to do, wholly or not at all.
 #[derive(Clone, Debug)]
@@ -12,6 +15,8 @@ pub struct Write {
     pub work: Work,
     /// Tells the same write when it is sent again.
     pub key: Option<IdempotencyKey>,
+    /// What it takes of the budget until it is answered.
+    pub permit: Option<Arc<WorkPermit>>,
 }
 
 /// What a write does.
@@ -73,9 +78,21 @@ impl Effect {
     }
 }
 
+impl Work {
+    /// What it takes beside its body's bytes: something for each operation, and the tasks that it changes, each once.
+    #[must_use]
+    pub fn cost(&self, snapshot: &Snapshot) -> Cost {
+        let Self::Operations(operations) = self else { return Cost::new(1, 0) };
+        let ids: BTreeSet<_> = operations.iter().map(Operation::task).collect();
+        let changed: usize =
+            ids.into_iter().filter_map(|id| snapshot.get(id)).map(|entry| entry.weight()).sum();
+        Cost::new(operations.len(), changed + operations.len() * size_of::<Operation>())
+    }
+}
+
 impl From<Operation> for Write {
     fn from(operation: Operation) -> Self {
-        Self { work: Work::Operations(vec![operation]), key: None }
+        Self { work: Work::Operations(vec![operation]), key: None, permit: None }
     }
 }
 

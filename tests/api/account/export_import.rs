@@ -24,8 +24,8 @@ async fn an_export_imported_elsewhere_is_the_same(store: Store) {
     let export = ann.get("/export").await.expect(200);
     assert_eq!((export.seq(), export.header("content-type")), (seq, Some("application/json")));
     assert!(export.header("content-disposition").unwrap().starts_with("attachment"));
-    // Streamed: the length is not known in advance.
-    assert_eq!(export.header("content-length"), None);
+    // Sent in chunks, with its length known in advance.
+    assert_eq!(export.header("content-length"), Some(&*export.text().len().to_string()));
     let form = export.json();
     assert_eq!(keys(&form), ["exported_at", "seq", "tasks", "user_id"]);
     assert_eq!((&form["user_id"], &form["seq"], &form["tasks"]), (&json!("ann"), &json!(seq), &json!(list)));

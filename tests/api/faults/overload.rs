@@ -181,30 +181,47 @@ async fn a_flood_by_one_user_is_refused_and_affects_no_other() {
     flood.create("afterwards").await;
 }
 
-/// Four clients occupy all import slots, each in the middle of its body.
+/// Bodies that have not arrived hold nothing: neither idle imports nor a user's share of memory keep others out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fifth_import_is_refused_until_another_one_ends() {
+async fn unfinished_bodies_of_one_user_keep_nobody_else_out() {
     let store = Store::new(Kind::Sqlite).await;
-    let server = Server::start(&store);
-    let ann = server.user("ann");
-    let none = json!({"tasks": []});
-    let import = || ann.call(Method::POST, "/import", Some(&none));
-    let head = format!(
-        "POST /api/me/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
-         Content-Length: 100000\r\n\r\n{{",
-        ann.token
-    );
+    let server = Server::with(&store, &[("WORK_MAX_BYTES", "8388608")]);
+    let (ann, bob) = (server.user("ann"), server.user("bob"));
+    let part = "x".repeat(1 << 20);
+    let request = |path: &str, length: usize, part: &str| {
+        format!(
+            "POST /api/me{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{part}",
+            ann.token
+        )
+    };
     let before = in_flight(&server).await;
     let mut holding = Vec::new();
-    for _ in 0..4 {
+    for index in 0..8 {
+        // Some are idle, and some stop when they hold a good part of the user's share.
+        let (path, sent) = if index < 4 { ("/import", "{") } else { ("/batch", part.as_str()) };
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
-        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(request(path, 2 << 20, sent).as_bytes()).await.unwrap();
         holding.push(socket);
     }
-    until(async || in_flight(&server).await == before + 4).await;
-    import().await.expect_error(503, "OVERLOADED");
+    // Of the four with a part of their body at most two fit into the share; the others are refused at once.
+    until(async || in_flight(&server).await < before + 8).await;
+    let mut refused = 0;
+    for socket in &mut holding[4..] {
+        if let Ok(reply) = timeout(Duration::from_secs(1), answer(socket)).await {
+            assert_eq!((reply.status, reply.code.as_deref()), (429, Some("RATE_LIMITED")), "{reply:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused >= 1, "nothing was refused");
+    let import = json!({"tasks": []});
+    bob.call(Method::POST, "/import", Some(&import)).await.expect(200);
+    ann.call(Method::POST, "/import", Some(&import)).await.expect(200);
+    bob.create("beside them").await;
     drop(holding);
-    until(async || import().await.status == 200).await;
+    let task = json!({"op": "create", "task": {"title": "a", "description": "x".repeat(2000)}});
+    let batch = json!({"operations": vec![task; 500]});
+    until(async || ann.call(Method::POST, "/batch", Some(&batch)).await.status == 200).await;
 }
 
 /// Requests that have no answer yet.
@@ -224,7 +241,7 @@ async fn one_user_gets_a_hundred_tickets_in_half_a_minute() {
     let (given, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|answer| answer.status < 300);
     assert_eq!((given.len(), refused.len()), (100, 10));
     for answer in refused {
-        answer.expect_error(503, "OVERLOADED");
+        answer.expect_error(429, "RATE_LIMITED");
     }
     assert!(send(ticket(&bob)).await.status < 300);
 }

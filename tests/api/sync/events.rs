@@ -256,7 +256,8 @@ async fn streams_are_limited_per_user_and_in_all(store: Store) {
             streams.push(stream);
         }
         // One user may have a tenth of all streams.
-        let refused = open(&subject).await.err().unwrap().expect_error(503, "OVERLOADED");
+        let (status, code) = if user < 9 { (429, "RATE_LIMITED") } else { (503, "OVERLOADED") };
+        let refused = open(&subject).await.err().unwrap().expect_error(status, code);
         assert_eq!(refused.seq(), 0);
     }
     open("one more").await.err().unwrap().expect_error(503, "OVERLOADED");

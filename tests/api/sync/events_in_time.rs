@@ -100,7 +100,7 @@ async fn stalled_readers(server: &Server) {
     let stalled: Vec<_> = (0..2).map(|_| open_and_stall(server.address(), &user.token)).collect();
     let path = "/events?since=2000";
     let full = Events::open(user.request(Method::GET, path)).await.err().expect("both slots are taken");
-    full.expect_error(503, "OVERLOADED");
+    full.expect_error(429, "RATE_LIMITED");
     // Others read and write normally while these two are stuck.
     let other = server.user("other");
     let mut stream = Events::of(&other, None).await;
