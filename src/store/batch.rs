@@ -5,7 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::domain::{Change, Seq, Task, Timestamp, UserId};
+use crate::domain::{Change, Cost, Seq, Task, Timestamp, UserId};
+
+/// Approximate bytes of a row of a task, a deletion or a key, apart from its texts.
+const TASK_ROW: usize = 200;
+pub(super) const TOMBSTONE_ROW: usize = 48;
+pub(super) const KEY_ROW: usize = 100;
+
+/// A batch above this, and one that erases, is committed apart from the usual groups.
+const LARGE: Cost = Cost::new(1_000, 1 << 20);
 
 /// One user's writes of one commit, as the user's lane planned them: all are applied, or none.
 #[derive(Clone, Debug)]
@@ -47,7 +55,37 @@ pub struct KeyRecord {
     pub at: Timestamp,
 }
 
+impl KeyRecord {
+    /// The bytes that it takes in the store, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        KEY_ROW + self.key.len() + self.answer.len()
+    }
+}
+
+/// The bytes that a task takes in the store, roughly.
+pub(super) fn bytes_of_task(task: &Task) -> usize {
+    TASK_ROW + task.content.text_bytes()
+}
+
 impl Batch {
+    /// The rows to write, and their bytes.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        let of_change = |change: &Change<Arc<Task>>| match change {
+            Change::Put(task) => bytes_of_task(task),
+            Change::Delete { .. } => TOMBSTONE_ROW,
+        };
+        let bytes = self.changes.iter().map(of_change).chain(self.keys.iter().map(KeyRecord::bytes)).sum();
+        Cost::new(self.changes.len() + self.keys.len(), bytes)
+    }
+
+    /// Whether it may take long to commit. No other batch waits for such a one.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.erase || !self.cost().is_within(LARGE)
+    }
+
     /// The e-mail address, unless a store cannot keep it: at most 320 characters (RFC 3696, erratum 1690),
     /// no U+0000. An address is never a reason to refuse a write.
     pub(super) fn storable_email(&self) -> Option<&str> {

@@ -9,6 +9,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join;
 use uuid::Uuid;
 
+use super::batch::{TOMBSTONE_ROW, bytes_of_task};
 use super::check::{Audit, pages, users};
 use super::{KeyRecord, StoreError};
 use crate::domain::{Seq, Task, TaskId, Timestamp, UserId};
@@ -49,23 +50,10 @@ impl WholeUser {
 
     /// Approximate bytes in memory or in a statement.
     fn weight(&self) -> usize {
-        let tasks = self.tasks.iter().map(weight_of_task);
-        let keys = self.keys.iter().map(weight_of_key);
-        200 + tasks.chain(keys).sum::<usize>() + self.tombstones.len() * TOMBSTONE
+        let tasks = self.tasks.iter().map(bytes_of_task);
+        let keys = self.keys.iter().map(KeyRecord::bytes);
+        200 + tasks.chain(keys).sum::<usize>() + self.tombstones.len() * TOMBSTONE_ROW
     }
-}
-
-/// Approximate bytes of a tombstone.
-pub(super) const TOMBSTONE: usize = 48;
-
-/// Approximate bytes of a task.
-pub(super) fn weight_of_task(task: &Task) -> usize {
-    200 + task.content.text_bytes()
-}
-
-/// Approximate bytes of a key and its reply.
-pub(super) fn weight_of_key(record: &KeyRecord) -> usize {
-    100 + record.key.len() + record.answer.len()
 }
 
 /// Approximate bytes written together. More would only take more memory.

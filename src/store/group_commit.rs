@@ -1,22 +1,30 @@
 //! Group commit: all waiting batches, of all users, go to the store as one commit. There is no artificial
 //! delay: a group forms while the previous one is made durable.
 //!
+//! A large batch (an import, an erasure) is committed alone, beside the groups: none of them waits for it.
+//! Large ones wait for each other.
+//!
 //! The committer also settles batches in doubt: it retries them, beside new groups, until the store knows
 //! their outcome. The fence and the batch id make that safe (see [`Store`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::{Batch, Outcome, Store};
+use crate::domain::Cost;
 use crate::telemetry::metrics;
 
 /// At most this many batches in one group. Larger groups gain nothing and make every caller wait longer.
 const GROUP: usize = 512;
+
+/// At most this much in one group of more than one batch. The next group begins with what does not fit.
+const GROUP_COST: Cost = Cost::new(2_000, 4 << 20);
 
 /// The pause before a batch in doubt is retried; it doubles each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -45,16 +53,21 @@ pub type CommitPermit = OwnedMutexGuard<()>;
 /// A handle to the committer, which stops when the last handle is dropped.
 #[derive(Clone)]
 pub struct GroupCommitter {
-    queue: mpsc::Sender<PendingBatch>,
+    usual: mpsc::Sender<PendingBatch>,
+    large: mpsc::Sender<PendingBatch>,
 }
 
 impl GroupCommitter {
-    /// Starts the committer on `runtime`, with a queue of `capacity` batches. The returned task ends when
-    /// all handles are dropped and every batch is settled.
+    /// Starts the committer on `runtime`, with a queue of `capacity` usual batches and one of as many large
+    /// ones. The returned task ends when all handles are dropped and every batch is settled.
     #[must_use]
     pub fn start(store: Arc<dyn Store>, runtime: &Handle, capacity: usize) -> (Self, JoinHandle<()>) {
-        let (queue, pending) = mpsc::channel(capacity);
-        (Self { queue }, runtime.spawn(run(store, pending)))
+        let (usual, groups) = mpsc::channel(capacity);
+        let (large, alone) = mpsc::channel(capacity);
+        let groups = runtime.spawn(run(Arc::clone(&store), groups, GROUP));
+        let alone = runtime.spawn(run(store, alone, 1));
+        let settled = runtime.spawn(async move { drop(join(groups, alone).await) });
+        (Self { usual, large }, settled)
     }
 
     /// Queues a batch. Once it is settled, `permit` is released and then `on_settled` is called, with the
@@ -67,7 +80,8 @@ impl GroupCommitter {
         on_settled: impl FnOnce(Outcome, Option<CommitTiming>) + Send + 'static,
     ) {
         let pending = PendingBatch { batch, permit, on_settled: Box::new(on_settled), sent: None };
-        if let Err(refused) = self.queue.try_send(pending) {
+        let queue = if pending.batch.is_large() { &self.large } else { &self.usual };
+        if let Err(refused) = queue.try_send(pending) {
             let why = match &refused {
                 mpsc::error::TrySendError::Full(_) => "the committer's queue is full",
                 mpsc::error::TrySendError::Closed(_) => "the service is stopping",
@@ -85,17 +99,34 @@ impl PendingBatch {
     }
 }
 
-async fn run(store: Arc<dyn Store>, mut pending: mpsc::Receiver<PendingBatch>) {
-    let mut group = Vec::with_capacity(GROUP);
+/// Commits what arrives, in order, at most `most` batches together.
+async fn run(store: Arc<dyn Store>, mut queue: mpsc::Receiver<PendingBatch>, most: usize) {
+    let mut waiting = Vec::with_capacity(most);
     let mut doubts = JoinSet::new();
-    while pending.recv_many(&mut group, GROUP).await > 0 {
-        let in_doubt = commit(&*store, group.drain(..), false).await;
+    while !waiting.is_empty() || queue.recv_many(&mut waiting, most).await > 0 {
+        while waiting.len() < most
+            && let Ok(pending) = queue.try_recv()
+        {
+            waiting.push(pending);
+        }
+        let fitting = fitting(&waiting);
+        let in_doubt = commit(&*store, waiting.drain(..fitting), false).await;
         if !in_doubt.is_empty() {
             doubts.spawn(resolve(Arc::clone(&store), in_doubt));
         }
         while doubts.try_join_next().is_some() {}
     }
     while doubts.join_next().await.is_some() {}
+}
+
+/// How many of the first batches one group takes: at least one.
+fn fitting(waiting: &[PendingBatch]) -> usize {
+    let mut all = Cost::default();
+    let fits = |pending: &PendingBatch| {
+        all = all + pending.batch.cost();
+        all.is_within(GROUP_COST)
+    };
+    waiting.iter().map(fits).take_while(|fits| *fits).count().max(1)
 }
 
 /// Sends a group once, settles every batch whose outcome is known, and returns those in doubt.

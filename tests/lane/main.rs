@@ -4,6 +4,7 @@
 
 mod faults;
 mod feed;
+mod groups;
 #[path = "../model/history.rs"]
 mod history;
 mod keys;

@@ -17,7 +17,8 @@ use super::rows::{KeyColumns, TombstoneColumns, Unreadable, instant, key_record}
 use super::store::PostgresStore;
 use super::task_row::{self, AFTER, CREATED_AT, DESCRIPTION, ID, TITLE, TaskColumns, VERSION};
 use crate::domain::{Seq, TaskId, UserId};
-use crate::store::copy::{GROUP, TOMBSTONE, Transfer, WholeUser, weight_of_key, weight_of_task};
+use crate::store::batch::{TOMBSTONE_ROW, bytes_of_task};
+use crate::store::copy::{GROUP, Transfer, WholeUser};
 use crate::store::{KeyRecord, StoreError};
 
 /// Reads a whole user.
@@ -87,15 +88,15 @@ async fn insert(client: &mut Object, users: &[WholeUser]) -> Result<(), tokio_po
         let id = user.id.as_uuid();
         for task in &user.tasks {
             rows.tasks.push(id, task);
-            rows.grow(&transaction, weight_of_task(task)).await?;
+            rows.grow(&transaction, bytes_of_task(task)).await?;
         }
         for (task, seq, at) in &user.tombstones {
             rows.tombstones.push(id, *task, *seq, *at);
-            rows.grow(&transaction, TOMBSTONE).await?;
+            rows.grow(&transaction, TOMBSTONE_ROW).await?;
         }
         for record in &user.keys {
             rows.keys.push(id, record);
-            rows.grow(&transaction, weight_of_key(record)).await?;
+            rows.grow(&transaction, record.bytes()).await?;
         }
     }
     rows.flush(&transaction).await?;
