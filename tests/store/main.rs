@@ -28,6 +28,7 @@ mod expanding;
 mod fixture;
 mod forgetting;
 mod keys;
+mod large;
 mod migration;
 mod plans;
 mod postgres;

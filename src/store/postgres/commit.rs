@@ -111,15 +111,21 @@ impl CommitConnection {
 
     /// Applies the batches.
     pub(super) async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
-        let mut kept = self.kept.lock().await;
+        let kept = &mut *self.kept.lock().await;
         if !batches.iter().any(|batch| batch.erase) {
-            return self.commit_group(&mut kept, batches).await;
+            return self.commit_group(kept, batches).await;
         }
         let (erasing, usual): (Vec<_>, Vec<_>) = batches.iter().cloned().partition(|batch| batch.erase);
-        let mut usual = self.commit_group(&mut kept, &usual).await.into_iter();
-        let mut erasing = self.commit_group(&mut kept, &erasing).await.into_iter();
-        let outcome = |batch: &Arc<Batch>| if batch.erase { erasing.next() } else { usual.next() };
-        batches.iter().filter_map(outcome).collect()
+        let usual = self.commit_group(kept, &usual).await;
+        let erasing = self.commit_group(kept, &erasing).await;
+        in_order(batches, |batch| batch.erase, erasing, usual)
+    }
+
+    /// Applies the batches, and closes the connection.
+    pub(super) async fn commit_once(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        let outcomes = self.commit(batches).await;
+        drop(self.kept.lock().await.take());
+        outcomes
     }
 
     /// Applies batches of which all erase, or none. They are sent together, and one by one if one of them
@@ -241,6 +247,17 @@ impl CommitConnection {
     async fn prepare(&self, client: &ClientWrapper, sql: &str) -> Result<Statement, PostgresError> {
         within(self.answer_timeout, client.prepare_cached(sql)).await
     }
+}
+
+/// The outcomes of batches that were committed in two parts, in the order of the batches.
+pub(super) fn in_order(
+    batches: &[Arc<Batch>],
+    is_first: impl Fn(&Batch) -> bool,
+    first: Vec<Outcome>,
+    second: Vec<Outcome>,
+) -> Vec<Outcome> {
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    batches.iter().filter_map(|batch| if is_first(batch) { first.next() } else { second.next() }).collect()
 }
 
 /// Whether a single batch may have made the group fail.

@@ -15,7 +15,8 @@ pub struct PostgresOptions {
     /// `sslmode` and `sslrootcert`.
     pub url: String,
     /// Connections, the committer's included; at least two are used. Too few: cold users wait for each
-    /// other. Too many: a few processes use up the server's `max_connections`.
+    /// other. Too many: a few processes use up the server's `max_connections`. One more is opened while a
+    /// large batch is committed.
     pub pool_size: usize,
     /// For each host to accept a connection.
     pub connect_timeout: Duration,

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -36,6 +37,8 @@ pub(super) struct PostgresInner {
     pub(super) pool: Arc<ReadPool>,
     thread_connections: Arc<ThreadConnections>,
     committer: CommitConnection,
+    /// For large batches: usual ones never wait for them. It is open only while there is one.
+    large_committer: CommitConnection,
     pub(super) connector: Connector,
     answer_timeout: Duration,
     /// Hints for other processes; set if there are any.
@@ -128,9 +131,30 @@ impl PostgresInner {
         let pool = Arc::new(ReadPool::new(&connector, readers - thread_owned, options)?);
         let (answer_timeout, hints, tasks) = (options.answer_timeout, OnceLock::new(), Mutex::default());
         let committer = CommitConnection::new(connector.clone(), answer_timeout);
+        let large_committer = CommitConnection::new(connector.clone(), answer_timeout);
         let thread_connections =
             ThreadConnections::new(connector.clone(), Arc::clone(&pool), thread_owned, threads);
-        Ok(Self { pool, thread_connections, committer, connector, answer_timeout, hints, tasks })
+        Ok(Self {
+            pool,
+            thread_connections,
+            committer,
+            large_committer,
+            connector,
+            answer_timeout,
+            hints,
+            tasks,
+        })
+    }
+
+    async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        if !batches.iter().any(|batch| batch.is_large()) {
+            return self.committer.commit(batches).await;
+        }
+        let (large, usual): (Vec<_>, Vec<_>) = batches.iter().cloned().partition(|batch| batch.is_large());
+        // Boxed, so that usual commits do not carry the size of its state.
+        let apart = Box::pin(join(self.large_committer.commit_once(&large), self.committer.commit(&usual)));
+        let (large, usual) = apart.await;
+        commit::in_order(batches, Batch::is_large, large, usual)
     }
 }
 
@@ -157,7 +181,7 @@ impl Store for PostgresStore {
         let inner = Arc::clone(&self.inner);
         let count = batches.len();
         let sent = batches.to_vec();
-        match on(&self.runtime, async move { inner.committer.commit(&sent).await }).await {
+        match on(&self.runtime, async move { inner.commit(&sent).await }).await {
             Ok(outcomes) => {
                 if let Some(hints) = self.inner.hints.get() {
                     let durable = batches.iter().zip(&outcomes);
@@ -194,11 +218,13 @@ impl Store for PostgresStore {
 
     fn pool(&self) -> PoolState {
         let (size, idle, waiting) = self.inner.pool.count();
-        let (connected, busy) = self.inner.committer.connection();
         let (own, own_idle) = self.inner.thread_connections.count();
+        let committers =
+            [&self.inner.committer, &self.inner.large_committer].map(CommitConnection::connection);
+        let count = |is_so: fn(&(bool, bool)) -> bool| committers.iter().filter(|state| is_so(state)).count();
         PoolState {
-            size: size + own + usize::from(connected),
-            idle: idle + own_idle + usize::from(connected && !busy),
+            size: size + own + count(|(connected, _)| *connected),
+            idle: idle + own_idle + count(|(connected, busy)| *connected && !busy),
             waiting,
         }
     }
@@ -208,5 +234,6 @@ impl Store for PostgresStore {
         self.inner.pool.close();
         self.inner.thread_connections.close();
         self.inner.committer.close().await;
+        self.inner.large_committer.close().await;
     }
 }
