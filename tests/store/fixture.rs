@@ -75,6 +75,21 @@ impl Database {
         }
     }
 
+    /// The rows of a table, also those that no read shows.
+    pub fn count(&self, table: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        match self {
+            Self::Sqlite(folder) => {
+                let connection = rusqlite::Connection::open(folder.path().join("tasks.db")).unwrap();
+                connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+            }
+            Self::Postgres(database) => {
+                let client = database.client();
+                on_store_runtime(async move { client.query_one(&sql, &[]).await.unwrap().get(0) })
+            }
+        }
+    }
+
     /// The same data opened by two processes, if the store allows it.
     pub async fn open_twice(&self) -> [Arc<dyn Store>; 2] {
         let first: Arc<dyn Store> = self.open().await;

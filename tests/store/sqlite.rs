@@ -1,11 +1,14 @@
 //! What the SQLite store promises beyond the common contract.
 
-use rusqlite::Connection;
-use tasklane::domain::TaskId;
-use tasklane::store::sqlite::SqliteStore;
-use tasklane::store::{Outcome, Store};
+use std::sync::Arc;
 
-use crate::fixture::{User, commit, load, put, run, task};
+use rusqlite::Connection;
+use tasklane::domain::{Seq, TaskId};
+use tasklane::store::check::audit;
+use tasklane::store::sqlite::{self, SqliteStore};
+use tasklane::store::{Batch, Outcome, Store};
+
+use crate::fixture::{User, commit, load, put, recall, record, run, task};
 
 #[test]
 fn a_second_open_of_the_same_file_is_refused_until_the_first_closes() {
@@ -72,4 +75,80 @@ fn a_file_that_is_not_a_database_is_refused_with_its_name() {
     std::fs::write(&path, "not a database, but long enough to look at".repeat(100)).unwrap();
     let refused = SqliteStore::open(&path).err().unwrap().to_string();
     assert!(refused.contains("notes.txt") && refused.contains("not a database"), "{refused}");
+}
+
+#[test]
+fn neither_reads_nor_a_backup_in_the_midst_of_an_import_or_an_erasure_show_a_part_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks.db");
+    let store = Arc::new(SqliteStore::open(&path).unwrap());
+    let user = User::new();
+    let made = |seq: i64| put(&task(TaskId::generate(), "imported", seq));
+    assert_eq!(run(commit(&*store, user.batch(0, vec![made(1)]))), Outcome::Committed);
+    let mut import = user.batch(1, (2..=40_001).map(made).collect());
+    import.keys = vec![record("key", 1)];
+    let erasure = Batch { erase: true, reached: Seq::new(40_002), ..user.batch(40_001, vec![]) };
+    // Rows at the start of each, and what a backup then shows: seq and tasks.
+    for (batch, rows, shown) in [(import, 1, (1, 1)), (erasure, 40_001, (40_002, 0))] {
+        let committing = {
+            let store = Arc::clone(&store);
+            std::thread::spawn(move || run(commit(&*store, batch)))
+        };
+        let count = |path| {
+            let connection = Connection::open(path).unwrap();
+            connection.query_row("SELECT count(*) FROM tasks", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        while count(&path) == rows {
+            std::thread::yield_now();
+        }
+        let stored = run(load(&*store, &user)).unwrap();
+        assert_eq!((stored.seq.get(), stored.tasks.len()), shown);
+        assert_eq!(run(recall(&*store, &user, "key")).record, None);
+        let copy = folder.path().join(format!("backup of {rows}.db"));
+        sqlite::backup(&path, &copy, |_, _| ()).unwrap();
+        assert_eq!(committing.join().unwrap(), Outcome::Committed);
+        assert!((2..40_001).contains(&count(&copy)), "the backup was not taken in the midst");
+        let copied = SqliteStore::open(&copy).unwrap();
+        assert_eq!(run(audit(&copied, |_, _| ())).unwrap().faults, Vec::<String>::new());
+        let stored = run(load(&copied, &user)).unwrap();
+        assert_eq!((stored.seq.get(), stored.tasks.len()), shown);
+        assert_eq!(count(&copy), i64::try_from(shown.1).unwrap(), "the rest is removed when it is opened");
+        let next = user.batch(shown.0, vec![made(100_000)]);
+        let next = Batch { reached: Seq::new(100_000), ..next };
+        assert_eq!(run(commit(&copied, next)), Outcome::Committed);
+        assert_eq!(run(load(&copied, &user)).unwrap().tasks.len(), shown.1 + 1);
+    }
+}
+
+#[test]
+fn a_user_with_rows_that_could_not_be_removed_writes_nothing_until_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let (user, other) = (User::new(), User::new());
+    let made = |seq| vec![put(&task(TaskId::generate(), "kept", seq))];
+    for user in [&user, &other] {
+        assert_eq!(run(commit(&store, user.batch(0, made(1)))), Outcome::Committed);
+    }
+    // What an import leaves whose disk is full.
+    let left = format!(
+        "UPDATE users SET unswept = zeroblob(16) WHERE id = x'{user}';
+         INSERT INTO tasks (user_id, id, created_at, updated_at, version, completed, title)
+         VALUES (x'{user}', randomblob(16), 1, 1, 2, 0, 'left')",
+        user = user.id.as_uuid().simple()
+    );
+    Connection::open(&path).unwrap().execute_batch(&left).unwrap();
+    let before = run(load(&store, &user));
+    assert_eq!(before.clone().unwrap().tasks.len(), 1);
+    let group = [user.batch(1, made(2)), other.batch(1, made(2)), user.batch(0, made(1))];
+    let [batch, others, late] = group.map(Arc::new);
+    let outcomes = run(store.commit(&[batch.clone(), others]));
+    assert!(matches!(outcomes[..], [Outcome::Unavailable(_), Outcome::Committed]), "{outcomes:?}");
+    assert_eq!(run(store.commit(&[late])), [Outcome::Conflict]);
+    assert_eq!(run(load(&store, &user)), before);
+    run(store.close());
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(run(load(&store, &user)), before);
+    assert_eq!(run(store.commit(&[batch])), [Outcome::Committed]);
+    assert_eq!(run(load(&store, &user)).unwrap().tasks.len(), 2);
 }

@@ -24,8 +24,8 @@ use crate::http::response::large::of_tasks;
 use crate::http::response::task::{found, written_all};
 use crate::lane::{Effect, TasksBody, Work};
 
-/// Tasks of one import, at most; also in an error's message. An import is one commit, and delays all other
-/// users' commits: so many tasks take some seconds, which is within the time that a write may take.
+/// Tasks of one import, at most; also in an error's message. So many take some seconds to store, which is
+/// within the time that a write may take. Other users' writes do not wait for them.
 const MOST_TASKS: usize = 100_000;
 
 /// The limits of an import's body. 100,000 tasks of usual size fit.
@@ -104,7 +104,7 @@ pub(crate) struct ImportResult {
 /// Import tasks
 ///
 /// The form is that of `export`; `user_id`, `seq` and the tasks' versions are ignored. All tasks or none are
-/// imported, in one commit. Ids, `created_at`, `updated_at` and `completed_at` are kept. A task that exists
+/// imported, and all are shown at once. Ids, `created_at`, `updated_at` and `completed_at` are kept. A task that exists
 /// already with the same content is left alone, so that an import can be retried; another task with the same
 /// id is a 409. The body may have 100,000 tasks and 64 MiB; split what is larger.
 #[utoipa::path(

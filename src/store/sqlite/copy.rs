@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, params};
 use uuid::Uuid;
 
-use super::commit::{INSERT_USER, put_key, put_tombstone};
-use super::read::key_record;
+use super::commit::group::{INSERT_USER, NEVER, put_key, put_tombstone};
+use super::read::{key_record, wrote};
 use super::store::SqliteStore;
 use super::task_row::{put, task_id, tasks};
 use crate::domain::{Seq, Timestamp, UserId};
@@ -27,11 +27,12 @@ fn whole(connection: &mut Connection, user: UserId) -> Result<Option<WholeUser>>
     let transaction = connection.transaction()?;
     let key = user.as_uuid().into_bytes();
     let found = transaction
-        .prepare_cached(
-            "SELECT subject, email, seq, horizon, last_batch, created_at FROM users WHERE id = ?1",
-        )?
+        .prepare_cached(concat!(
+            "SELECT subject, email, seq, horizon, last_batch, created_at, erased FROM users WHERE id = ?1",
+            wrote!()
+        ))?
         .query_row(params![key], |row| {
-            Ok(WholeUser {
+            let user = WholeUser {
                 id: user,
                 subject: row.get(0)?,
                 email: row.get(1)?,
@@ -42,20 +43,23 @@ fn whole(connection: &mut Connection, user: UserId) -> Result<Option<WholeUser>>
                 tasks: Vec::new(),
                 tombstones: Vec::new(),
                 keys: Vec::new(),
-            })
+            };
+            Ok((user, Seq::new(row.get(6)?)))
         })
         .optional()?;
-    let Some(mut found) = found else { return Ok(None) };
-    found.tasks = tasks(&transaction, user)?;
+    let Some((mut found, erased)) = found else { return Ok(None) };
+    found.tasks = tasks(&transaction, user, erased, found.seq)?;
     found.tombstones = transaction
-        .prepare_cached("SELECT id, seq, deleted_at FROM tombstones WHERE user_id = ?1")?
-        .query_map(params![key], |row| {
+        .prepare_cached("SELECT id, seq, deleted_at FROM tombstones WHERE user_id = ?1 AND seq > ?2")?
+        .query_map(params![key, erased.get()], |row| {
             Ok((task_id(row)?, Seq::new(row.get(1)?), Timestamp::from_micros(row.get(2)?)))
         })?
         .collect::<Result<_>>()?;
     let keys: Vec<_> = transaction
-        .prepare_cached("SELECT key, fingerprint, answer, kept_at FROM idempotency_keys WHERE user_id = ?1")?
-        .query_map(params![key], |row| key_record(row.get::<_, String>(0)?.into(), row))?
+        .prepare_cached(
+            "SELECT key, fingerprint, answer, kept_at FROM idempotency_keys WHERE user_id = ?1 AND seq > ?2",
+        )?
+        .query_map(params![key, erased.get()], |row| key_record(row.get::<_, String>(0)?.into(), row))?
         .collect::<Result<_>>()?;
     found.keys = keys.into_iter().flatten().collect();
     Ok(Some(found.sorted()))
@@ -81,7 +85,7 @@ fn restore(connection: &mut Connection, users: &[WholeUser]) -> Result<()> {
             put_tombstone(&transaction, user.id, *id, *seq, *at)?;
         }
         for record in &user.keys {
-            put_key(&transaction, user.id, record)?;
+            put_key(&transaction, user.id, record, user.seq, NEVER)?;
         }
     }
     transaction.commit()

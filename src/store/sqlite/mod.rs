@@ -3,7 +3,8 @@
 //! - [`store`]: the store itself, and which thread does what
 //! - [`worker`]: a thread that owns a connection
 //! - [`open`]: opens, creates and migrates the file
-//! - [`commit`], [`read`], [`retention`]: the service's writes and reads
+//! - [`commit`]: the service's writes
+//! - [`read`], [`retention`]: its reads, and the purge
 //! - [`task_row`]: the columns of a task, the only place that knows them
 //! - [`check`], [`copy`], [`backup()`]: the operator's commands
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
+use super::commit::sweep::sweep_leftovers;
 use crate::store::StoreError;
 
 mod migrations {
@@ -60,6 +61,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     }
     let mut writer = connect(path)?;
     migrate(path, &mut writer)?;
+    if let Err(error) = sweep_leftovers(&mut writer) {
+        tracing::warn!(%error, "SQLite: what an import or an erasure has left cannot be removed");
+    }
     let reader = connect(path)?;
     let usable = |error| trouble(path, &error);
     reader.pragma_update(None, "query_only", true).map_err(usable)?;

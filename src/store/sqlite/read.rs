@@ -8,19 +8,32 @@ use super::task_row::{task_id, tasks};
 use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::{KeyRecord, Recalled, StoredUser};
 
+/// Ends a query of users: without those whose first batch is still being written.
+macro_rules! wrote {
+    () => {
+        " AND (seq > 0 OR last_batch IS NOT NULL)"
+    };
+}
+pub(super) use wrote;
+
 pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<StoredUser>> {
     let transaction = connection.transaction()?;
     let key = user.as_uuid().into_bytes();
     let found = transaction
-        .prepare_cached("SELECT subject, email, seq, horizon FROM users WHERE id = ?1")?
+        .prepare_cached(concat!(
+            "SELECT subject, email, seq, horizon, erased FROM users WHERE id = ?1",
+            wrote!()
+        ))?
         .query_row(params![key], |row| {
             let (seq, horizon) = (Seq::new(row.get(2)?), Seq::new(row.get(3)?));
             let (tasks, tombstones) = (Vec::new(), Vec::new());
-            Ok(StoredUser { subject: row.get(0)?, email: row.get(1)?, seq, horizon, tasks, tombstones })
+            let (subject, email) = (row.get(0)?, row.get(1)?);
+            let user = StoredUser { subject, email, seq, horizon, tasks, tombstones };
+            Ok((user, Seq::new(row.get(4)?)))
         })
         .optional()?;
-    let Some(mut found) = found else { return Ok(None) };
-    found.tasks = tasks(&transaction, user)?;
+    let Some((mut found, erased)) = found else { return Ok(None) };
+    found.tasks = tasks(&transaction, user, erased, found.seq)?;
     found.tombstones = transaction
         .prepare_cached("SELECT id, seq FROM tombstones WHERE user_id = ?1 AND seq > ?2")?
         .query_map(params![key, found.horizon.get()], |row| Ok((Seq::new(row.get(1)?), task_id(row)?)))?
@@ -30,7 +43,8 @@ pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<S
 
 pub(super) fn seqs(connection: &mut Connection, users: &[UserId]) -> Result<Vec<(UserId, Seq)>> {
     let transaction = connection.transaction()?;
-    let mut statement = transaction.prepare_cached("SELECT seq FROM users WHERE id = ?1")?;
+    let mut statement =
+        transaction.prepare_cached(concat!("SELECT seq FROM users WHERE id = ?1", wrote!()))?;
     let mut seqs = Vec::with_capacity(users.len());
     for user in users {
         let key = user.as_uuid().into_bytes();
@@ -44,7 +58,7 @@ pub(super) fn recall(connection: &mut Connection, user: UserId, key: &str) -> Re
     let found = connection
         .prepare_cached(
             "SELECT u.seq, k.fingerprint, k.answer, k.kept_at FROM users u
-             LEFT JOIN idempotency_keys k ON k.user_id = u.id AND k.key = ?2
+             LEFT JOIN idempotency_keys k ON k.user_id = u.id AND k.key = ?2 AND k.seq > u.erased
              WHERE u.id = ?1",
         )?
         .query_row(params![user.as_uuid().into_bytes(), key], |row| {

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use super::commit::{group, large};
 use super::open::{self, Opened};
 use super::worker::{Lost, Worker};
-use super::{commit, read, retention};
+use super::{read, retention};
 use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::retention::repeat;
 use crate::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
@@ -21,7 +22,7 @@ use crate::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, Store
 ///
 /// A call ends when the local disk has answered: the only time-out is the one for other programs' locks.
 pub struct SqliteStore {
-    pub(super) writer: Worker,
+    pub(super) writer: Arc<Worker>,
     pub(super) reader: Worker,
     /// Held while the store is open. The system releases it when the process ends, even if it is killed.
     lock: Mutex<Option<File>>,
@@ -37,10 +38,22 @@ impl SqliteStore {
         let Opened { writer, reader, lock } = open::open(path)?;
         let threads = |error| StoreError(format!("SQLite: cannot start its thread: {error}"));
         Ok(Self {
-            writer: Worker::start("sqlite-writer", writer).map_err(threads)?,
+            writer: Arc::new(Worker::start("sqlite-writer", writer).map_err(threads)?),
             reader: Worker::start("sqlite-reader", reader).map_err(threads)?,
             lock: Mutex::new(Some(lock)),
         })
+    }
+}
+
+impl SqliteStore {
+    /// Commits batches in one transaction.
+    async fn commit_group(&self, batches: Vec<Arc<Batch>>) -> Vec<Outcome> {
+        let count = batches.len();
+        match self.writer.run(move |connection| group::commit(connection, &batches)).await {
+            Ok(outcomes) => outcomes,
+            Err(lost @ Lost::NeverRan) => vec![Outcome::Unavailable(format!("SQLite: {lost}")); count],
+            Err(lost @ Lost::NoAnswer) => vec![Outcome::Unknown(format!("SQLite: {lost}")); count],
+        }
     }
 }
 
@@ -56,13 +69,21 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
-        let count = batches.len();
-        let batches = batches.to_vec();
-        match self.writer.run(move |connection| commit::commit(connection, &batches)).await {
-            Ok(outcomes) => outcomes,
-            Err(lost @ Lost::NeverRan) => vec![Outcome::Unavailable(format!("SQLite: {lost}")); count],
-            Err(lost @ Lost::NoAnswer) => vec![Outcome::Unknown(format!("SQLite: {lost}")); count],
+        if !batches.iter().any(|batch| large::is_sliced(batch)) {
+            return self.commit_group(batches.to_vec()).await;
         }
+        let usual: Vec<_> = batches.iter().filter(|batch| !large::is_sliced(batch)).cloned().collect();
+        let usual = if usual.is_empty() { Vec::new() } else { self.commit_group(usual).await };
+        let mut usual = usual.into_iter();
+        let mut outcomes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            if large::is_sliced(batch) {
+                outcomes.push(large::commit(&self.writer, batch).await);
+            } else {
+                outcomes.extend(usual.next());
+            }
+        }
+        outcomes
     }
 
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
@@ -84,7 +105,7 @@ impl Store for SqliteStore {
     }
 
     fn pool(&self) -> PoolState {
-        let workers = [&self.writer, &self.reader];
+        let workers = [&*self.writer, &self.reader];
         PoolState {
             size: workers.len(),
             idle: workers.iter().filter(|worker| !worker.busy()).count(),

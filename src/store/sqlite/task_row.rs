@@ -27,48 +27,60 @@ const COLUMNS: [&str; 12] = [
     "position",
 ];
 
-/// Reads all tasks of a user.
-static READ: LazyLock<String> =
-    LazyLock::new(|| format!("SELECT {} FROM tasks WHERE user_id = ?1", COLUMNS.join(", ")));
+/// Reads a user's tasks of some versions.
+static READ: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {} FROM tasks WHERE user_id = ?1 AND version > ?2 AND version <= ?3", COLUMNS.join(", "))
+});
+
+/// Inserts a task, unless it is there.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let numbers: Vec<_> = (1..=COLUMNS.len() + 1).map(|number| format!("?{number}")).collect();
+    format!(
+        "INSERT INTO tasks (user_id, {}) VALUES ({}) ON CONFLICT (user_id, id) DO NOTHING",
+        COLUMNS.join(", "),
+        numbers.join(", ")
+    )
+});
 
 /// Inserts or replaces a task.
 pub(super) static PUT: LazyLock<String> = LazyLock::new(|| {
-    let numbers: Vec<_> = (1..=COLUMNS.len() + 1).map(|number| format!("?{number}")).collect();
     let new: Vec<_> = COLUMNS[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
-    format!(
-        "INSERT INTO tasks (user_id, {}) VALUES ({}) ON CONFLICT (user_id, id) DO UPDATE SET {}",
-        COLUMNS.join(", "),
-        numbers.join(", "),
-        new.join(", ")
-    )
+    INSERT.replace("DO NOTHING", &format!("DO UPDATE SET {}", new.join(", ")))
 });
 
 /// Stores a task's new state.
 pub(super) fn put(connection: &Connection, user: UserId, task: &Task) -> Result<()> {
-    let content = &task.content;
-    connection
-        .prepare_cached(&PUT)?
-        .execute(params![
-            user.as_uuid().into_bytes(),
-            task.id.as_uuid().into_bytes(),
-            content.title.as_str(),
-            content.description.as_ref().map(Description::as_str),
-            content.completed,
-            task.created_at.as_micros(),
-            task.updated_at.as_micros(),
-            task.version.get(),
-            content.priority.map(Priority::as_str),
-            json_of_tags(&content.tags),
-            content.due_date.as_ref().map(DueDate::as_str),
-            task.completed_at.map(Timestamp::as_micros),
-            content.position.as_ref().map(Position::as_str),
-        ])
-        .map(drop)
+    write(connection, &PUT, user, task).map(drop)
 }
 
-/// Every task of a user.
-pub(super) fn tasks(connection: &Connection, user: UserId) -> Result<Vec<Task>> {
-    connection.prepare_cached(&READ)?.query_map(params![user.as_uuid().into_bytes()], task)?.collect()
+/// Stores a new task; `false` if there is one with its id.
+pub(super) fn insert(connection: &Connection, user: UserId, task: &Task) -> Result<bool> {
+    write(connection, &INSERT, user, task).map(|written| written > 0)
+}
+
+fn write(connection: &Connection, sql: &str, user: UserId, task: &Task) -> Result<usize> {
+    let content = &task.content;
+    connection.prepare_cached(sql)?.execute(params![
+        user.as_uuid().into_bytes(),
+        task.id.as_uuid().into_bytes(),
+        content.title.as_str(),
+        content.description.as_ref().map(Description::as_str),
+        content.completed,
+        task.created_at.as_micros(),
+        task.updated_at.as_micros(),
+        task.version.get(),
+        content.priority.map(Priority::as_str),
+        json_of_tags(&content.tags),
+        content.due_date.as_ref().map(DueDate::as_str),
+        task.completed_at.map(Timestamp::as_micros),
+        content.position.as_ref().map(Position::as_str),
+    ])
+}
+
+/// Every task of a user above the seq `erased`, up to `seq`: others are not shown yet, or no more.
+pub(super) fn tasks(connection: &Connection, user: UserId, erased: Seq, seq: Seq) -> Result<Vec<Task>> {
+    let user = user.as_uuid().into_bytes();
+    connection.prepare_cached(&READ)?.query_map(params![user, erased.get(), seq.get()], task)?.collect()
 }
 
 fn task(row: &Row<'_>) -> Result<Task> {

@@ -41,7 +41,7 @@ fn batch(subject: &str, count: i64) -> Arc<Batch> {
 #[tokio::test]
 async fn the_log_and_full_syncs_are_in_force_on_both_connections() {
     let (_folder, store) = open();
-    for worker in [&store.writer, &store.reader] {
+    for worker in [&*store.writer, &store.reader] {
         let settings = |connection: &mut Connection| {
             let ask = |name| {
                 connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
@@ -92,6 +92,33 @@ async fn a_full_disk_makes_the_group_unavailable_and_the_store_recovers() {
     }
     store.writer.run(limit(i64::from(u32::MAX - 1))).await.unwrap();
     assert_eq!(store.commit(&batches).await, [Outcome::Committed, Outcome::Committed]);
+}
+
+#[tokio::test]
+async fn an_import_that_fills_the_disk_is_not_applied_and_can_be_sent_again_when_there_is_room() {
+    let (_folder, store) = open();
+    let limit = |more: i64| {
+        move |connection: &mut Connection| {
+            let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+            connection.pragma_update_and_check(None, "max_page_count", pages + more, |_| Ok(())).unwrap();
+        }
+    };
+    let import = batch("ann", 5_000);
+    // Room for some of its slices.
+    store.writer.run(limit(150)).await.unwrap();
+    let outcomes = store.commit(std::slice::from_ref(&import)).await;
+    assert!(matches!(&outcomes[..], [Outcome::Unavailable(_)]), "{outcomes:?}");
+    assert_eq!(store.load(import.user).await.unwrap(), None);
+    store.writer.run(limit(10_000)).await.unwrap();
+    for _ in 0..1_000 {
+        // Unavailable, until what it left is removed.
+        if store.commit(std::slice::from_ref(&import)).await == [Outcome::Committed] {
+            assert_eq!(store.load(import.user).await.unwrap().unwrap().tasks.len(), 5_000);
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("what was left is never removed");
 }
 
 #[tokio::test]

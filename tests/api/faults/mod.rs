@@ -9,6 +9,7 @@
 //! - `two_processes`: two processes on one PostgreSQL that do not know of each other
 //! - `cluster`: `MODE=cluster`, several processes as one
 //! - `migration_killed`: kill -9 in the middle of a migration
+//! - `slices_killed`: kill -9 in the midst of an import and an erasure that SQLite writes in slices
 //! - `damaged_file`: a damaged SQLite file
 //! - `clock`: a wrong clock
 
@@ -23,5 +24,6 @@ mod migration_killed;
 mod overload;
 mod postgres_killed;
 mod restart;
+mod slices_killed;
 mod standby;
 mod two_processes;

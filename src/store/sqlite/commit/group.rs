@@ -5,24 +5,38 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Transaction, TransactionBehavior, params};
 
-use super::task_row::put;
-use crate::domain::{Change, Seq, TaskId, Timestamp, UserId};
+use super::sweep::sweep;
+use crate::domain::{Change, Seq, Task, TaskId, Timestamp, UserId};
+use crate::store::sqlite::task_row::put;
 use crate::store::{Batch, KeyRecord, Outcome};
 
 /// Applies the batches and returns their outcomes in the same order.
-pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+pub(in crate::store::sqlite) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+    commit_by(connection, batches, &|connection, batch| {
+        apply_changes(connection, batch, false, batch.changes.iter())
+    })
+}
+
+/// The same, where `apply` applies one batch.
+pub(super) fn commit_by(
+    connection: &Connection,
+    batches: &[Arc<Batch>],
+    apply: ApplyBatch<'_>,
+) -> Vec<Outcome> {
     let mut damaged: Vec<Option<Outcome>> = vec![None; batches.len()];
-    let mut step: ApplyBatch = |transaction, batch| apply(transaction, batch);
     let mut alone = false;
     // Every attempt but the last either excludes one batch or turns savepoints on.
     let applied = loop {
+        let step: &dyn Fn(&mut Transaction<'_>, &Batch) -> Result<Outcome> = if alone {
+            &|transaction, batch| apply_alone(transaction, batch, apply)
+        } else {
+            &|transaction, batch| apply(transaction, batch)
+        };
         match apply_all(connection, batches, &damaged, step) {
             // Other users' rows are on other pages. A savepoint does not help: SQLite fails everything
             // after it.
             Err((Some(index), error)) if is_damage(&error) => damaged[index] = Some(unavailable(&error)),
-            Err((_, error)) if !alone && (is_about_the_data(&error) || is_taken(&error)) => {
-                (alone, step) = (true, apply_alone);
-            }
+            Err((_, error)) if !alone && (is_about_the_data(&error) || is_taken(&error)) => alone = true,
             applied => break applied,
         }
     };
@@ -47,12 +61,12 @@ pub(super) fn commit(connection: &Connection, batches: &[Arc<Batch>]) -> Vec<Out
 }
 
 /// Inserts a user.
-pub(super) const INSERT_USER: &str =
+pub(in crate::store::sqlite) const INSERT_USER: &str =
     "INSERT INTO users (id, subject, email, seq, last_batch, created_at, horizon)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// How one batch is applied.
-type ApplyBatch = fn(&mut Transaction<'_>, &Batch) -> Result<Outcome>;
+type ApplyBatch<'a> = &'a dyn Fn(&Connection, &Batch) -> Result<Outcome>;
 
 /// Applies, by `step`, the batches without a known outcome, and leaves the transaction open. An error, with
 /// the index of the batch that met it, rolls all of them back.
@@ -60,7 +74,7 @@ fn apply_all<'c>(
     connection: &'c Connection,
     batches: &[Arc<Batch>],
     known: &[Option<Outcome>],
-    step: ApplyBatch,
+    step: &dyn Fn(&mut Transaction<'_>, &Batch) -> Result<Outcome>,
 ) -> Result<(Transaction<'c>, Vec<Outcome>), (Option<usize>, rusqlite::Error)> {
     let mut transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
         .map_err(|error| (None, error))?;
@@ -78,16 +92,24 @@ fn apply_all<'c>(
 ///
 /// # Errors
 /// Errors that are not the batch's own fault.
-fn apply_alone(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Outcome> {
+fn apply_alone(transaction: &mut Transaction<'_>, batch: &Batch, apply: ApplyBatch<'_>) -> Result<Outcome> {
     let savepoint = transaction.savepoint()?;
     match apply(&savepoint, batch) {
         Ok(outcome) => savepoint.commit().map(|()| outcome),
-        Err(error) if is_taken(&error) => savepoint.finish().map(|()| Outcome::Conflict),
-        Err(error) if is_about_the_data(&error) => {
-            // SQLite's messages name constraints and columns, never values.
-            savepoint.finish().map(|()| Outcome::Rejected(format!("SQLite: {error}")))
+        Err(error) if is_taken(&error) || is_about_the_data(&error) => {
+            savepoint.finish().map(|()| failed(&error))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// The outcome of a batch that met this error alone.
+pub(super) fn failed(error: &rusqlite::Error) -> Outcome {
+    match error {
+        error if is_taken(error) => Outcome::Conflict,
+        // SQLite's messages name constraints and columns, never values.
+        error if is_about_the_data(error) => Outcome::Rejected(format!("SQLite: {error}")),
+        error => unavailable(error),
     }
 }
 
@@ -112,20 +134,34 @@ fn is_about_the_data(error: &rusqlite::Error) -> bool {
     )
 }
 
-fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
-    if let Some(outcome) = pass_fence(connection, batch)? {
+/// Applies a batch of which these changes are still to be made: of one that was `staged`, the new tasks are
+/// there.
+pub(super) fn apply_changes<'b>(
+    connection: &Connection,
+    batch: &Batch,
+    staged: bool,
+    changes: impl Iterator<Item = &'b Change<Arc<Task>>>,
+) -> Result<Outcome> {
+    if let Some(outcome) = pass_fence(connection, batch, staged)? {
         return Ok(outcome);
     }
     let user = batch.user.as_uuid().into_bytes();
+    if staged {
+        connection.prepare_cached("UPDATE users SET unswept = NULL WHERE id = ?1")?.execute(params![user])?;
+    }
     if batch.erase {
-        for table in ["tasks", "tombstones", "idempotency_keys"] {
-            connection.execute(&format!("DELETE FROM {table} WHERE user_id = ?1"), params![user])?;
-        }
+        // Everything at once, if that is little.
+        connection
+            .prepare_cached("UPDATE users SET erased = ?2, unswept = ?3 WHERE id = ?1")?
+            .execute(params![user, batch.expected.get(), batch.id.into_bytes()])?;
+        sweep(connection, &user)?;
     }
+    // Keys up to this seq have been erased, though they may still be there.
+    let erased = if batch.erase { batch.expected } else { NEVER };
     for key in &batch.keys {
-        put_key(connection, batch.user, key)?;
+        put_key(connection, batch.user, key, batch.reached, erased)?;
     }
-    for change in &batch.changes {
+    for change in changes {
         match change {
             Change::Put(task) => put(connection, batch.user, task)?,
             Change::Delete { id, seq, at } => {
@@ -139,25 +175,39 @@ fn apply(connection: &Connection, batch: &Batch) -> Result<Outcome> {
     Ok(Outcome::Committed)
 }
 
-/// Stores a reply under its key.
-pub(super) fn put_key(connection: &Connection, user: UserId, record: &KeyRecord) -> Result<()> {
+/// Before every seq: nothing was erased.
+pub(in crate::store::sqlite) const NEVER: Seq = Seq::new(-1);
+
+/// Stores a reply under its key, at the user's seq `seq`. It replaces one that was erased.
+pub(in crate::store::sqlite) fn put_key(
+    connection: &Connection,
+    user: UserId,
+    record: &KeyRecord,
+    seq: Seq,
+    erased: Seq,
+) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (user_id, key) DO NOTHING",
+            "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at, seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+                answer = excluded.answer, kept_at = excluded.kept_at, seq = excluded.seq
+                WHERE seq <= ?7",
         )?
         .insert(params![
             user.as_uuid().into_bytes(),
             &*record.key,
             record.fingerprint,
             String::from_utf8_lossy(&record.answer),
-            record.at.as_micros()
+            record.at.as_micros(),
+            seq.get(),
+            erased.get()
         ])
         .map(drop)
 }
 
 /// Stores a tombstone.
-pub(super) fn put_tombstone(
+pub(in crate::store::sqlite) fn put_tombstone(
     connection: &Connection,
     user: UserId,
     id: TaskId,
@@ -176,8 +226,8 @@ pub(super) fn put_tombstone(
 }
 
 /// Moves the user's seq from the expected to the reached one; if the fence refuses that, returns the
-/// outcome.
-fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>> {
+/// outcome. Of a batch that was `staged`, rows are there already.
+fn pass_fence(connection: &Connection, batch: &Batch, staged: bool) -> Result<Option<Outcome>> {
     let user = batch.user.as_uuid().into_bytes();
     let batch_id = batch.id.into_bytes();
     let email = match batch.storable_email() {
@@ -193,20 +243,22 @@ fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>>
             "UPDATE users SET seq = ?3, last_batch = ?4,
                 email = CASE WHEN ?6 THEN ?5 ELSE coalesce(?5, email) END,
                 horizon = CASE WHEN ?6 THEN ?3 ELSE horizon END
-             WHERE id = ?1 AND seq = ?2 AND last_batch IS NOT ?4",
+             WHERE id = ?1 AND seq = ?2 AND last_batch IS NOT ?4 AND unswept IS ?7",
         )?
-        .execute(params![user, batch.expected.get(), batch.reached.get(), batch_id, email, batch.erase])?;
+        .execute(params![
+            user,
+            batch.expected.get(),
+            batch.reached.get(),
+            batch_id,
+            email,
+            batch.erase,
+            staged.then_some(batch_id)
+        ])?;
     if passed == 1 {
         return Ok(None);
     }
-    let last_batch: Option<Option<[u8; 16]>> = connection
-        .prepare_cached("SELECT last_batch FROM users WHERE id = ?1")?
-        .query_row(params![user], |row| row.get(0))
-        .optional()?;
-    match last_batch {
-        Some(last) if last == Some(batch_id) => return Ok(Some(Outcome::Committed)),
-        None if batch.expected.get() == 0 => {}
-        _ => return Ok(Some(Outcome::Conflict)),
+    if let Some(refusal) = refusal(connection, batch)? {
+        return Ok(Some(refusal));
     }
     connection.prepare_cached(INSERT_USER)?.execute(params![
         user,
@@ -218,4 +270,28 @@ fn pass_fence(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>>
         if batch.erase { batch.reached.get() } else { 0 },
     ])?;
     Ok(None)
+}
+
+/// The outcome of a batch that did not pass the fence; `None` if it is the first of a new user.
+pub(super) fn refusal(connection: &Connection, batch: &Batch) -> Result<Option<Outcome>> {
+    let batch_id = Some(batch.id.into_bytes());
+    let found = connection
+        .prepare_cached("SELECT last_batch, seq, unswept FROM users WHERE id = ?1")?
+        .query_row(params![batch.user.as_uuid().into_bytes()], |row| {
+            let (last, seq, unswept): (Option<[u8; 16]>, i64, Option<[u8; 16]>) = row.try_into()?;
+            Ok((last, Seq::new(seq), unswept))
+        })
+        .optional()?;
+    Ok(match found {
+        None if batch.expected == Seq::ZERO => None,
+        Some((last, ..)) if last == batch_id => Some(Outcome::Committed),
+        Some((_, seq, unswept)) if seq == batch.expected && unswept.is_some() => {
+            Some(if unswept == batch_id {
+                Outcome::Unknown("SQLite: this batch is being written".to_owned())
+            } else {
+                Outcome::Unavailable("SQLite: rows of an earlier batch are still to be removed".to_owned())
+            })
+        }
+        _ => Some(Outcome::Conflict),
+    })
 }
