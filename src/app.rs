@@ -24,7 +24,7 @@ use crate::store::postgres::{PostgresOptions, PostgresStore};
 use crate::store::retention::maintain;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Hint, Store, StoreError};
-use crate::telemetry::metrics;
+use crate::telemetry::{flush_logs, metrics};
 
 /// Threads for the store's own work: queries, group commit, timers.
 const STORE_THREADS: usize = 2;
@@ -190,6 +190,7 @@ impl Service {
         actix_rt::spawn(async move {
             let name = signals.next().await;
             tracing::warn!(signal = name, "stopping at once");
+            flush_logs();
             process::exit(1);
         });
         Ok(())

@@ -1,5 +1,6 @@
 //! The command line: parse, then call.
 
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +17,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     if let Err(error) = run() {
-        eprintln!("tasklane: {error}");
+        // `eprintln` would panic where stderr cannot be written.
+        let _ = writeln!(stderr(), "tasklane: {error}");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -1,5 +1,7 @@
 //! `tasklane serve`: runs until it is stopped, then finishes what it accepted.
 
+use std::io::{Write, stdout};
+use std::thread;
 use std::time::Duration;
 
 use actix_rt::System;
@@ -10,7 +12,7 @@ use super::token::development_secret;
 use crate::app::{self, AppError, Signals, store_runtime};
 use crate::auth::Signer;
 use crate::config::{Config, Environment};
-use crate::telemetry::init_logs;
+use crate::telemetry::{flush_logs, init_logs};
 
 /// File descriptors that clients cannot use: for the store, its connections, fetches of keys, the log.
 const OWN_FILES: u64 = 256;
@@ -19,9 +21,15 @@ const OWN_FILES: u64 = 256;
 ///
 /// # Errors
 /// [`AppError`] when it cannot start.
-pub fn serve(mut config: Config) -> Result<(), AppError> {
-    // Fails only in a program that embeds this one and has set up logs already; it keeps its own.
+pub fn serve(config: Config) -> Result<(), AppError> {
+    // Fails in a program that embeds this one and has set up logs already; it keeps its own.
     let _ = init_logs(config.environment);
+    let served = serve_with_logs(config);
+    flush_logs();
+    served
+}
+
+fn serve_with_logs(mut config: Config) -> Result<(), AppError> {
     if config.environment == Environment::Development && config.auth.better_auth_secret.is_none() {
         config.auth.better_auth_secret = Some(development_secret(&config.store)?);
     }
@@ -49,7 +57,9 @@ async fn run(config: &Config, runtime: &Runtime) -> Result<(), AppError> {
     let signals = Signals::listen()?;
     let mut service = app::build(config, runtime).await?;
     if let Some(signer) = Signer::of_development(&config.auth, config.environment) {
-        println!("{}", greeting(&service.address, &config.store.database_url, &signer));
+        let greeting = greeting(&service.address, &config.store.database_url, &signer);
+        // It may be read by nobody, or the reader may have gone: neither is the service's trouble.
+        thread::spawn(move || writeln!(stdout(), "{greeting}"));
     }
     service.serve(signals).await?;
     service.stop(config.http.drain_time, config.http.shutdown_timeout).await;

@@ -1,23 +1,37 @@
 //! Log lines, on stderr: readable ones for a developer, JSON in production.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error;
+use std::fs::File;
 use std::io::{IsTerminal, stderr};
-use std::panic;
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{panic, thread};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
 
+use super::log_queue::LogQueue;
+use super::metrics::metrics;
 use crate::config::Environment;
 
 /// The filter without `RUST_LOG`: our own lines and the libraries' warnings, except those of `actix_http`, which
 /// logs every malformed request as an error.
 const DEFAULT_FILTER: &str = "warn,tasklane=info,actix_http=off";
 
-/// Sends log lines to stderr from now on, filtered by `RUST_LOG` if that is set. In production a panic becomes
-/// a log line as well: with its location, but without its message, which may quote a user's text.
+/// How long [`flush_logs`] waits for a reader.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// The process's queue, once there is one.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// Sends log lines to stderr from now on, filtered by `RUST_LOG` if that is set, by way of a thread of their own.
+/// A panic becomes a log line as well: std's own message would wait for whoever reads stderr. In production it has
+/// the location, but not the message, which may quote a user's text.
 ///
 /// # Errors
-/// When logs were set up before. Those stay as they are.
-pub fn init_logs(environment: Environment) -> Result<(), TryInitError> {
+/// When logs were set up before, which then stay as they are, or the thread cannot be started.
+pub fn init_logs(environment: Environment) -> Result<(), Box<dyn Error>> {
     use tracing_subscriber::util::SubscriberInitExt;
 
     let given = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
@@ -26,23 +40,44 @@ pub fn init_logs(environment: Environment) -> Result<(), TryInitError> {
         Err(error) => (None, Some(error)),
     };
     let filter = filter.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
+    // Not by `Stderr`, whose lock the thread would hold while it waits for the reader.
+    let sink = File::from(stderr().as_fd().try_clone_to_owned()?);
+    let queue = LogQueue::start(sink, metrics().log_lines_dropped.clone())?;
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue.clone()).with_target(false);
     match environment {
         Environment::Development => lines.compact().with_ansi(colours()).finish().try_init()?,
         Environment::Production => {
             let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
             json.finish().try_init()?;
-            panic::set_hook(Box::new(|panic| {
-                let location = panic.location().map(ToString::to_string).unwrap_or_default();
-                let thread = std::thread::current();
-                tracing::error!(location, thread = thread.name().unwrap_or_default(), "panic");
-            }));
         }
     }
+    let _ = QUEUE.set(queue);
+    panic::set_hook(Box::new(move |panic| {
+        let thread = thread::current();
+        let thread = thread.name().unwrap_or_default();
+        if environment == Environment::Production {
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(location, thread, "panic");
+            return;
+        }
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => tracing::error!("thread '{thread}' {panic}\n{backtrace}"),
+            _ => tracing::error!("thread '{thread}' {panic}"),
+        }
+    }));
     if let Some(error) = wrong {
         tracing::warn!(%error, "RUST_LOG is not a filter; the default is used");
     }
     Ok(())
+}
+
+/// Waits until the lines so far are written, at most for a second: a reader that does not read holds up no stop.
+pub fn flush_logs() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH);
+    }
 }
 
 /// Whether colours are wanted: on a terminal, unless `NO_COLOR` is set (no-color.org).

@@ -79,6 +79,8 @@ metrics! {
     pool_idle: Gauge = gauge("tasklane_store_connections_idle"),
     /// Callers waiting for a connection to the store.
     pool_waiting: Gauge = gauge("tasklane_store_connections_awaited"),
+    /// Log lines lost because the log was not read or could not be written.
+    pub(crate) log_lines_dropped: Counter = counter("tasklane_log_lines_dropped_total"),
 }
 
 /// The metrics of this process.

@@ -3,6 +3,7 @@
 //! - `health`: `/health` and `/ready`
 //! - `metrics`: `/metrics`
 //! - `logs`: what a log line contains, and what none contains
+//! - `log_trouble`: a log that nobody reads, or that cannot be written
 //! - `server_timing`: `Server-Timing` on answers to writes
 //! - `tracing`: what a collector receives (feature `otlp`)
 //! - `cors`: calls from other origins
@@ -18,6 +19,7 @@ mod configuration;
 mod copy;
 mod cors;
 mod health;
+mod log_trouble;
 mod logs;
 mod metrics;
 mod server_timing;
