@@ -214,6 +214,7 @@ impl Service {
             metrics.stop(false).await;
         }
 
+        self.api.upkeep();
         let unsettled = self.lanes.drain(left()).await.err().unwrap_or(0);
         drop((self.api, self.lanes));
         for arbiter in self.arbiters {

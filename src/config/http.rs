@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::check::{ConfigError, number, seconds, wrong};
+use super::network::Network;
 use super::rate::Rate;
 
 /// How requests are served, and how many of them one caller may send.
@@ -32,14 +33,22 @@ pub struct HttpConfig {
     /// for no limit
     #[arg(long, env, value_name = "RATE", default_value = "off", value_parser = Rate::parse)]
     pub rate_limit_per_user: std::option::Option<Rate>,
-    /// Maximum rate of invalid tokens from one address, in the same form; `off` for no limit
-    // Too low: a broken client gets 429 instead of the reason. Too high: a flood of invalid tokens fills the log.
+    /// Maximum rate of refused requests without a valid token from one address, in the same form; `off` for no limit
+    // Too low: a broken client gets 429 instead of the reason.
     #[arg(long, env, value_name = "RATE", default_value = "10:100", value_parser = Rate::parse)]
     pub auth_failures_per_address: std::option::Option<Rate>,
     /// Maximum number of open connections; further ones wait
     #[arg(long, env, value_name = "COUNT")]
     #[arg(default_value_t = 10_000, value_parser = number(10..=1_000_000_usize))]
     pub max_connections: usize,
+    /// Maximum number of open connections from one address; further ones are closed. The default is three fifths
+    /// of `MAX_CONNECTIONS`
+    #[arg(long, env, value_name = "COUNT", value_parser = number(1..=1_000_000_usize))]
+    pub max_connections_per_address: Option<usize>,
+    /// Addresses and networks of proxies, comma-separated: their connections are not limited, and the client is
+    /// the one that their `X-Forwarded-For` names
+    #[arg(long, env, value_name = "NETWORKS", value_parser = Network::parse_list)]
+    pub trusted_proxies: Option<std::vec::Vec<Network>>,
     /// Certificate chain (PEM) to serve https with; needs `TLS_KEY`
     #[arg(long, env, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,

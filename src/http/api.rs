@@ -6,7 +6,9 @@ use std::sync::{Arc, LazyLock};
 use actix_web::HttpRequest;
 use tokio::sync::{Mutex, watch};
 
+use super::connections::Connections;
 use super::event_tickets::Tickets;
+use super::log_share::LogShare;
 use super::rate_limit::RateLimits;
 use crate::auth::{Signer, Verifier};
 use crate::config::{Config, Environment, HttpConfig, LogRequests};
@@ -20,6 +22,8 @@ pub struct Api {
     pub(super) config: HttpConfig,
     pub(super) log_requests: LogRequests,
     pub(super) limits: RateLimits,
+    pub(super) connections: Arc<Connections>,
+    pub(super) log_share: LogShare,
     /// Whether `/metrics` is a route of the main listener.
     pub(super) serves_metrics: bool,
     /// Signs the demo page's tokens, if there is a demo page.
@@ -50,6 +54,8 @@ impl Api {
             config: config.http.clone(),
             log_requests: config.telemetry.log_requests,
             limits: RateLimits::new(&config.http),
+            connections: Connections::new(&config.http),
+            log_share: LogShare::default(),
             serves_metrics: config.environment == Environment::Development
                 && config.telemetry.metrics_listen.is_none(),
             demo: Signer::of_development(&config.auth, config.environment),
@@ -74,8 +80,9 @@ impl Api {
         self.stopping.send_replace(true);
     }
 
-    /// Forgets the rate limits of idle callers. Call it every few seconds.
+    /// Forgets the rate limits of idle callers, and says how many log lines were left out. Call it every few seconds.
     pub fn upkeep(&self) {
+        self.log_share.report();
         self.limits.forget_idle();
     }
 

@@ -10,6 +10,7 @@ pub(crate) const CONFIRM: HeaderName = HeaderName::from_static("x-confirm-delete
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(crate) const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");

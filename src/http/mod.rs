@@ -5,7 +5,7 @@
 //!
 //! - [`header_names`]; [`route`]: what a request needs to know of its route
 //! - [`error`]: errors as clients see them
-//! - [`rate_limit`], [`event_tickets`]; [`api`]: the state that all workers share
+//! - [`rate_limit`], [`connections`], [`log_share`]: what one user or address may take; [`event_tickets`]; [`api`]: the state that all workers share
 //! - [`request`]: from the parts of a request to domain types; [`response`]: responses
 //! - [`handlers`]: the operations, by URL
 //! - [`routes`]: the table of routes
@@ -13,6 +13,7 @@
 //! - [`tls`]: TLS of the main listener
 
 mod api;
+mod connections;
 pub mod docs;
 mod error;
 mod event_tickets;
@@ -20,6 +21,7 @@ mod event_tickets;
 pub mod fuzzing;
 mod handlers;
 mod header_names;
+mod log_share;
 mod middleware;
 mod rate_limit;
 mod request;
@@ -29,17 +31,18 @@ mod routes;
 pub mod tls;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::{App, Error, HttpServer, web};
+use actix_web::{App, Error, HttpServer};
+use socket2::SockRef;
 
 pub use self::api::Api;
-use self::handlers::health::get_metrics;
-use self::middleware::{request_log, send_timeout};
+use self::middleware::request_log::RequestLog;
+use self::middleware::send_timeout;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::lane::Registry;
@@ -70,7 +73,7 @@ pub fn app(
         InitError = (),
     > + use<>,
 > {
-    App::new().configure(|to| routes::configure(to, api)).wrap(request_log::RequestLog::new(Arc::clone(api)))
+    App::new().configure(|to| routes::configure(to, api)).wrap(RequestLog::new(Arc::clone(api), true))
 }
 
 /// Binds the main listener. Returns its addresses, and the server, which runs while it is awaited.
@@ -87,6 +90,7 @@ pub fn run(
     tls: Option<rustls::ServerConfig>,
 ) -> io::Result<(Vec<SocketAddr>, Server)> {
     let (api, max_connections) = (Arc::clone(api), api.config.max_connections);
+    let connections = Arc::clone(&api.connections);
     // Called on each worker's thread, once for each address.
     let app = move || {
         api.registry.attach_thread();
@@ -98,7 +102,15 @@ pub fn run(
         .client_request_timeout(HEAD_DEADLINE)
         .tcp_nodelay(true)
         .max_connections(max_connections.div_ceil(workers))
-        .on_connect(|connection, _| send_timeout::limit(connection))
+        .on_connect(move |connection, data| {
+            let Some(socket) = send_timeout::socket(connection) else { return };
+            send_timeout::limit(socket);
+            match socket.peer_addr().ok().and_then(|peer| connections.admit(peer.ip())) {
+                Some(open) => drop(data.insert(open)),
+                // The connection ends when the server next reads from it, which is at once.
+                None => drop(SockRef::from(socket).shutdown(Shutdown::Both)),
+            }
+        })
         .disable_signals();
     let server = match tls {
         Some(tls) => server.bind_rustls_0_23((host, port), tls)?,
@@ -107,13 +119,17 @@ pub fn run(
     Ok((server.addrs(), server.run()))
 }
 
-/// Binds a listener that serves only `/metrics`; returns the same as [`run`].
+/// Binds a listener that serves what monitoring asks: `/metrics`, `/health` and `/ready`. So no probe waits behind
+/// clients. Returns the same as [`run`].
 ///
 /// # Errors
 /// When the address cannot be bound.
 pub fn run_metrics(address: SocketAddr, api: &Arc<Api>) -> io::Result<(Vec<SocketAddr>, Server)> {
     let api = Arc::clone(api);
-    let metrics = move || App::new().app_data(Arc::clone(&api)).route("/metrics", web::get().to(get_metrics));
-    let server = HttpServer::new(metrics).workers(1).disable_signals().bind(address)?;
+    let monitoring = move || {
+        let app = App::new().configure(|to| routes::configure_monitoring(to, &api));
+        app.wrap(RequestLog::new(Arc::clone(&api), false))
+    };
+    let server = HttpServer::new(monitoring).workers(1).disable_signals().bind(address)?;
     Ok((server.addrs(), server.run()))
 }

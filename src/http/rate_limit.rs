@@ -1,9 +1,8 @@
-//! Limits on a user's requests, and on the invalid tokens from an IP address.
+//! Limits on a user's requests, and on an IP address's requests that are refused and have no valid token.
 //!
-//! Both are off or generous by default. Valid tokens cost nothing in the second limit: it counts invalid
-//! ones only. The `RateLimit` headers are those of the IETF's draft-ietf-httpapi-ratelimit-headers.
+//! Both are off or generous by default. Valid tokens cost nothing in the second limit. The `RateLimit` headers are those of the IETF's draft-ietf-httpapi-ratelimit-headers.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
@@ -58,17 +57,14 @@ impl RateLimits {
         left.map(drop).map_err(|_| too_many("Too many requests; try again soon"))
     }
 
-    /// Counts an invalid token.
+    /// Counts a request without a valid token that was refused.
     ///
     /// # Errors
     /// 429 when too many came from the same address.
-    pub(crate) fn refused(&self, request: &HttpRequest) -> Result<(), ApiError> {
-        match (&self.addresses, request.peer_addr()) {
-            (Some(addresses), Some(peer)) => addresses
-                .check_key(&network(peer.ip()))
-                .map_err(|_| too_many("Too many tokens that are not valid; try again soon")),
-            _ => Ok(()),
-        }
+    pub(crate) fn refused(&self, client: IpAddr) -> Result<(), ApiError> {
+        let Some(addresses) = &self.addresses else { return Ok(()) };
+        let counted = addresses.check_key(&client);
+        counted.map_err(|_| too_many("Too many requests without a valid token; try again soon"))
     }
 
     /// Adds the headers about the user's limit, if there is one.
@@ -112,26 +108,9 @@ fn too_many(message: &'static str) -> ApiError {
     ApiError::new(Code::RateLimited, message)
 }
 
-/// The address that is counted: with IPv6 the network, since one client can use all addresses of a /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_ipv6_client_is_its_network_and_an_ipv4_one_its_address() {
-        let network = |text: &str| network(text.parse().unwrap()).to_string();
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(network("2001:db8:1:3::1"), "2001:db8:1:3::");
-        assert_eq!(network("192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
-    }
 
     #[test]
     fn the_window_is_the_time_until_all_requests_are_available_again() {

@@ -98,6 +98,14 @@ routes! {
     }
 }
 
+/// Adds the routes of the metrics listener to its app: what monitoring asks, and nothing of any user.
+pub(super) fn configure_monitoring(app: &mut web::ServiceConfig, api: &Arc<Api>) {
+    app.app_data(Arc::clone(api)).default_service(web::to(nothing_here));
+    app.service(with(resource_at("/metrics", "/metrics"), methods!(GET), &health::get_metrics));
+    app.service(with(resource_at("/health", "/health"), methods!(GET), &health::get_health));
+    app.service(with(resource_at("/ready", "/ready"), methods!(GET), &health::get_ready));
+}
+
 /// The routes of these patterns, labels and methods, and the unknown one first. Routes of one label have one
 /// index.
 fn numbered(table: &[(&'static str, &'static str, &'static str)]) -> Vec<Route> {
@@ -143,7 +151,12 @@ where
 /// Answers a path that no route matches.
 async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
     check_access(&request).await?;
-    Err(ApiError::new(Code::NotFound, "Not Found").into())
+    Ok(nothing_here().await?)
+}
+
+/// Answers every other path of the metrics listener.
+async fn nothing_here() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::new(Code::NotFound, "Not Found"))
 }
 
 /// Answers a method that the route does not take.

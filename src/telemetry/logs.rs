@@ -62,9 +62,10 @@ pub fn init_logs(environment: Environment) -> Result<(), Box<dyn Error>> {
             return;
         }
         let backtrace = Backtrace::capture();
-        match backtrace.status() {
-            BacktraceStatus::Captured => tracing::error!("thread '{thread}' {panic}\n{backtrace}"),
-            _ => tracing::error!("thread '{thread}' {panic}"),
+        if backtrace.status() == BacktraceStatus::Captured {
+            tracing::error!("thread '{thread}' {panic}\n{backtrace}");
+        } else {
+            tracing::error!("thread '{thread}' {panic}");
         }
     }));
     if let Some(error) = wrong {

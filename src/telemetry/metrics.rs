@@ -81,6 +81,12 @@ metrics! {
     pool_waiting: Gauge = gauge("tasklane_store_connections_awaited"),
     /// Log lines lost because the log was not read or could not be written.
     pub(crate) log_lines_dropped: Counter = counter("tasklane_log_lines_dropped_total"),
+    /// Log lines left out because one user or address, or all together, would have had too many.
+    pub(crate) log_lines_left_out: Counter = counter("tasklane_log_lines_left_out_total"),
+    /// Open connections of clients.
+    pub(crate) connections: Gauge = gauge("tasklane_connections"),
+    /// Connections closed because their address had too many.
+    pub(crate) connections_refused: Counter = counter("tasklane_connections_refused_total"),
 }
 
 /// The metrics of this process.

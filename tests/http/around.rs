@@ -196,8 +196,10 @@ async fn the_server_returns_its_address_and_serves_metrics_on_their_own_listener
     assert_eq!(health.status(), 200);
     let text = reqwest::get(format!("http://{}/metrics", metrics_addresses[0])).await.unwrap();
     assert!(text.text().await.unwrap().contains("tasklane_http_requests_total{route=\"/health\""));
-    let nothing_else = reqwest::get(format!("http://{}/health", metrics_addresses[0])).await.unwrap();
-    assert_eq!(nothing_else.status(), 404);
+    for (path, status) in [("/health", 200), ("/ready", 200), ("/docs", 404)] {
+        let answer = reqwest::get(format!("http://{}{path}", metrics_addresses[0])).await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+    }
     for handle in handles {
         handle.stop(true).await;
     }

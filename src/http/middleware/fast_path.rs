@@ -25,7 +25,8 @@ use crate::http::routes;
 /// The service of the routes, and what answers before them.
 pub(crate) struct FastPath<S> {
     inner: S,
-    api: Arc<Api>,
+    /// None where nothing is answered before the routes.
+    api: Option<Arc<Api>>,
     list: Rc<Extensions>,
     task: Rc<Extensions>,
 }
@@ -56,8 +57,8 @@ where
 }
 
 impl<S> FastPath<S> {
-    /// Wraps the service of the routes.
-    pub(crate) fn new(inner: S, api: Arc<Api>) -> Self {
+    /// Wraps the service of the routes. Without an API it passes on every request.
+    pub(crate) fn new(inner: S, api: Option<Arc<Api>>) -> Self {
         // The app data of a resource.
         let data = |pattern| {
             let mut data = Extensions::new();
@@ -70,14 +71,15 @@ impl<S> FastPath<S> {
 
     /// What is read, and the result, if all that is needed is in memory.
     fn answer(&self, request: &ServiceRequest) -> Option<(Target, Result<HttpResponse, ApiError>)> {
+        let api = self.api.as_ref()?;
         let uri = request.uri();
         if request.method() != Method::GET || uri.query().is_some() || request.headers().contains_key(MIN_SEQ)
         {
             return None;
         }
         let target = Target::of(uri.path())?;
-        let session = self.api.verifier.cached(bearer(request.headers()).ok()?)?;
-        let snapshot = self.api.registry.fresh(session.identity(), Seq::ZERO)?;
+        let session = api.verifier.cached(bearer(request.headers()).ok()?)?;
+        let snapshot = api.registry.fresh(session.identity(), Seq::ZERO)?;
         let caller = Caller::new(session, request.request());
         let result = caller.and_then(|caller| match target {
             Target::List => whole_list(&caller, &snapshot),

@@ -7,6 +7,7 @@ use actix_web::http::{Method, StatusCode};
 
 use super::trace_context::TraceParent;
 use crate::domain::Identity;
+use crate::http::log_share::LogSource;
 use crate::http::route::Route;
 #[cfg(feature = "otlp")]
 use crate::lane::Timing;
@@ -21,6 +22,7 @@ pub(crate) struct RequestOutcome<'a> {
     pub(crate) route: &'static Route,
     pub(crate) status: StatusCode,
     pub(crate) user: Option<&'a Identity>,
+    pub(crate) source: LogSource,
     pub(crate) cause: Option<&'a str>,
     #[cfg(feature = "otlp")]
     pub(crate) timing: Option<Timing>,
@@ -35,10 +37,19 @@ pub(crate) struct AnsweredRequest<'a> {
 }
 
 impl AnsweredRequest<'_> {
-    /// Whether it is logged in any case. A 429 is not: there can be thousands, and metrics count them.
+    /// Whether it is a problem. A user's 429 is none: there can be thousands, and metrics count them.
     pub(crate) fn is_notable(&self) -> bool {
         let status = self.outcome.status.as_u16();
-        status == 401 || status >= 500 || self.took > SLOW
+        status == 401 || status >= 500 || self.took > SLOW || (status == 429 && self.is_strangers())
+    }
+
+    /// Whether it was refused, and had no valid token.
+    pub(crate) fn is_refused_stranger(&self) -> bool {
+        self.outcome.status.is_client_error() && self.is_strangers()
+    }
+
+    const fn is_strangers(&self) -> bool {
+        matches!(self.outcome.source, LogSource::Address(_))
     }
 
     /// Exports its spans. If they began a new trace, `trace` names it from now on, for the log.

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 
@@ -33,6 +33,8 @@ use crate::domain::Identity;
 use crate::http::api::Api;
 use crate::http::error::{ApiError, Code, error_type};
 use crate::http::header_names::{JSON, SEQ};
+use crate::http::log_share::LogSource;
+use crate::http::request::caller::Trespasser;
 use crate::http::route::Route;
 use crate::lane::Timing;
 use crate::telemetry::{Request, Stripe};
@@ -47,6 +49,7 @@ const CLIENT_GONE: u16 = 499;
 pub(crate) struct RequestLog {
     worker: Rc<WorkerState>,
     gate: Gate,
+    serves_users: bool,
 }
 
 /// The state of one worker, for all of its requests.
@@ -57,11 +60,11 @@ struct WorkerState {
 }
 
 impl RequestLog {
-    /// The middleware of one worker's app.
-    pub(crate) fn new(api: Arc<Api>) -> Self {
+    /// The middleware of one worker's app. The app of the metrics listener does not serve users.
+    pub(crate) fn new(api: Arc<Api>, serves_users: bool) -> Self {
         let stripe = api.traffic.stripe();
         let gate = Gate::new(&api.config.allowed_origins);
-        Self { worker: Rc::new(WorkerState { api, stripe, ids: RequestIds::new() }), gate }
+        Self { worker: Rc::new(WorkerState { api, stripe, ids: RequestIds::new() }), gate, serves_users }
     }
 }
 
@@ -78,7 +81,8 @@ where
 
     fn new_transform(&self, inner: S) -> Self::Future {
         let worker = Rc::clone(&self.worker);
-        let gate = self.gate.new_transform(FastPath::new(inner, Arc::clone(&worker.api)));
+        let api = self.serves_users.then(|| Arc::clone(&worker.api));
+        let gate = self.gate.new_transform(FastPath::new(inner, api));
         Box::pin(async move { Ok(RequestLogService { inner: gate.await?, worker }) })
     }
 }
@@ -197,19 +201,56 @@ impl RequestRecord {
         }))
     }
 
+    /// Counts a refusal without a valid token against its address. Beyond the address's rate it becomes a 429, whose
+    /// error is returned.
+    fn limit_refusals<B>(&self, response: &mut ServiceResponse<B>, source: LogSource) -> Option<ApiError> {
+        let LogSource::Address(client) = source else { return None };
+        if !response.status().is_client_error() {
+            return None;
+        }
+        let error = self.worker.api.limits.refused(client).err()?;
+        let response = response.response_mut();
+        *response.status_mut() = error.status_code();
+        let headers = response.headers_mut();
+        headers.remove(WWW_AUTHENTICATE);
+        headers.remove(ALLOW);
+        error.set_headers(headers);
+        Some(error)
+    }
+
+    /// Whose request it is: a user's, or, if it failed without a valid token, an address's.
+    fn source(&self, request: &HttpRequest, user: Option<&Identity>, status: StatusCode) -> LogSource {
+        if let Some(user) = user {
+            return LogSource::User(user.user());
+        }
+        if !status.is_client_error() && !status.is_server_error() {
+            return LogSource::Others;
+        }
+        if let Some(Trespasser(user)) = request.extensions().get() {
+            return LogSource::User(*user);
+        }
+        self.worker.api.connections.client(request).map_or(LogSource::Others, LogSource::Address)
+    }
+
     /// Completes a response.
     fn finish<B: MessageBody + 'static>(
         &mut self,
-        response: ServiceResponse<B>,
+        mut response: ServiceResponse<B>,
     ) -> ServiceResponse<EitherBody<B>> {
+        // No other request can follow a body that was not read to its end.
+        let mut closes =
+            matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+        let user = response.request().extensions().get::<Arc<Identity>>().cloned();
+        let source = self.source(response.request(), user.as_deref(), response.status());
+        let limited = self.limit_refusals(&mut response, source);
         let status = response.status();
         let (request, response) = response.into_parts();
         let route = Route::of(&request);
-        let user = request.extensions().get::<Arc<Identity>>().cloned();
         let mut cause = None;
         let mut response = if status.is_client_error() || status.is_server_error() {
             let mut other = None;
-            let error = shown(response.error(), status, &mut other);
+            let error = limited.as_ref();
+            let error = error.unwrap_or_else(|| shown(response.error(), status, &mut other));
             let body = error.body(status, self.id.to_str().unwrap_or_default());
             cause.clone_from(&error.cause);
             let mut response = response.map_body(|_, _| EitherBody::right(BoxBody::new(body)));
@@ -236,15 +277,15 @@ impl RequestRecord {
             add_server_timing(headers, timing);
         }
         api.limits.add_headers(&request, headers);
-        // No other request can follow a body that was not read to its end.
-        let body_is_unread = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
-        if body_is_unread || api.draining.load(Ordering::Relaxed) {
+        closes |= api.draining.load(Ordering::Relaxed) || api.connections.are_crowded();
+        if closes {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
         self.record(&RequestOutcome {
             route,
             status,
             user: user.as_deref(),
+            source,
             cause: cause.as_deref(),
             #[cfg(feature = "otlp")]
             timing: request.extensions().get().copied(),
@@ -269,6 +310,7 @@ impl RequestRecord {
             route: &Route::UNKNOWN,
             status,
             user: None,
+            source: LogSource::Others,
             cause: shown.cause.as_deref(),
             #[cfg(feature = "otlp")]
             timing: None,
@@ -287,7 +329,10 @@ impl RequestRecord {
         let answered = AnsweredRequest { id: &self.id, method: &self.method, outcome, took };
         #[cfg(feature = "otlp")]
         answered.export(&mut self.trace);
-        if answered.is_notable() || self.worker.api.log_requests == LogRequests::All {
+        let api = &self.worker.api;
+        if api.log_requests == LogRequests::All
+            || answered.is_notable() && api.log_share.admits(outcome.source, answered.is_refused_stranger())
+        {
             answered.log(self.trace);
         }
     }

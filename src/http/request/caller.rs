@@ -13,7 +13,7 @@ use super::conditional::{if_match, min_seq};
 use super::idempotency_key::key_of;
 use super::path::{decoded, names, task_of, user_segment};
 use super::query::Parameters;
-use crate::auth::{AuthError, Session};
+use crate::auth::Session;
 use crate::domain::{Command, Identity, Operation, TaskId, UserId};
 use crate::error::Error;
 use crate::http::api::Api;
@@ -31,6 +31,9 @@ pub struct Caller {
     session: Session,
     request: HttpRequest,
 }
+
+/// The user of a valid token whose path names another user; the middleware `request_log` needs it for the log.
+pub(crate) struct Trespasser(pub(crate) UserId);
 
 type Verified = LocalBoxFuture<'static, Result<Caller, actix_web::Error>>;
 
@@ -55,9 +58,6 @@ impl FromRequest for Caller {
         Either::Right(Box::pin(async move {
             let api = Api::of(&request);
             let session = api.verifier.verify(&token).await;
-            if let Err(AuthError::Invalid(_)) = session {
-                api.limits.refused(&request)?;
-            }
             Ok(Self::new(session.map_err(ApiError::from)?, &request)?)
         }))
     }
@@ -71,7 +71,10 @@ impl Caller {
     pub(crate) fn new(session: Session, request: &HttpRequest) -> Result<Self, ApiError> {
         let who = session.identity();
         match user_segment(request.uri().path()) {
-            Some(named) if !names(named, who.subject()) => Err(other_user(who, named)),
+            Some(named) if !names(named, who.subject()) => {
+                request.extensions_mut().insert(Trespasser(who.user()));
+                Err(other_user(who, named))
+            }
             _ => {
                 // The middleware `request_log` needs it for the log, and for the seq of responses without
                 // one.

@@ -201,7 +201,7 @@ async fn an_id_used_by_another_user_is_free(store: Store) {
 }
 
 async fn no_route_is_open_without_a_token(store: Store) {
-    let server = Server::start(&store);
+    let server = Server::with(&store, &[("AUTH_FAILURES_PER_ADDRESS", "off")]);
     let ann = server.user("ann");
     let own = ann.create("ann's").await;
     for (method, path, takes_body) in operations(&server).await {

@@ -1,5 +1,4 @@
-//! Limits that the operator sets: requests and tasks of a user, refused tokens of an address, open
-//! connections.
+//! Limits that the operator sets: requests and tasks of a user, open connections.
 
 use std::time::Duration;
 
@@ -85,50 +84,11 @@ async fn without_a_rate_limit_no_answer_mentions_one() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_with_many_invalid_tokens_must_wait_and_valid_ones_are_accepted() {
-    let store = Store::new(Kind::Sqlite).await;
-    let server = Server::with(&store, &[("AUTH_FAILURES_PER_ADDRESS", "1:20")]);
-    let ask = |token: String| send(server.request(Method::GET, "/api/ann/tasks").bearer_auth(token));
-    let wrong = |number: u32| format!("{}{number}", tokens::of("ann"));
-    let mut answers = Vec::new();
-    for number in 0..60 {
-        answers.push(ask(wrong(number)).await);
-    }
-    // More than twenty are checked if the sixty take longer than a second.
-    let tried = answers.iter().filter(|answer| answer.status == 401).count();
-    assert!(answers[..20].iter().all(|answer| answer.status == 401));
-    let refused = answers.into_iter().find(|answer| answer.status == 429).expect("never refused");
-    let refused = refused.expect_error(429, "RATE_LIMITED");
-    assert!(refused.header("ratelimit").is_none(), "the limit is not a user's");
-    // Valid, expired and missing tokens get their usual answers.
-    server.user("ann").get("/tasks").await.expect(200);
-    let late = tokens::signed(&json!({"sub": "ann", "exp": tokens::now() - 3600}));
-    ask(late).await.expect_message(401, "UNAUTHORIZED", "Token expired");
-    send(server.request(Method::GET, "/api/ann/tasks")).await.expect_message(
-        401,
-        "UNAUTHORIZED",
-        "Missing authentication token",
-    );
-    // Nor is the log flooded.
-    let lines = server.output().stderr().iter().filter(|line| line.contains("status=401")).count();
-    assert!(lines <= tried + 20, "{lines} lines for {tried} tokens that were checked");
-    let mut status = 429;
-    for number in 60..80 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        status = ask(wrong(number)).await.status;
-        if status == 401 {
-            break;
-        }
-    }
-    assert_eq!(status, 401);
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_most_the_allowed_connections_are_open_and_the_others_wait() {
     let store = Store::new(Kind::Sqlite).await;
-    let server = Server::with(&store, &[("MAX_CONNECTIONS", "40")]);
+    let server = Server::with(&store, &[("MAX_CONNECTIONS", "40"), ("MAX_CONNECTIONS_PER_ADDRESS", "1000")]);
     let idle = server.open_files();
     let sockets =
         join_all((0..200).map(|_| async { TcpStream::connect(server.address()).await.unwrap() })).await;

@@ -3,13 +3,17 @@
 //! - `error_form`: all errors have the same form
 //! - `idempotency`: `Idempotency-Key`, a write sent again
 //! - `limits`: the operator's limits on requests, tasks, refused tokens, connections
+//! - `refusals`: what a client without a valid token may take
+//! - `connections`: how many connections an address may have
 //! - `bad_input`: invalid input never gives a 500
 //! - `hostile_requests`: harmful bytes on a raw socket
 //! - `hostile_load`: more requests and connections than anybody needs
 
 mod bad_input;
+mod connections;
 mod error_form;
 mod hostile_load;
 mod hostile_requests;
 mod idempotency;
 mod limits;
+mod refusals;

@@ -145,7 +145,7 @@ async fn a_second_process_on_one_file_is_refused_on_sqlite() {
 }
 
 /// Wrong values, and a word of the message that says what is allowed.
-const WRONG: [(&str, &str, &str); 49] = [
+const WRONG: [(&str, &str, &str); 51] = [
     ("HOST", "not a host", "address"),
     ("HOST", "300.1.1.1", "address"),
     ("PORT", "70000", "65535"),
@@ -186,6 +186,8 @@ const WRONG: [(&str, &str, &str); 49] = [
     ("RATE_LIMIT_PER_USER", "10 per minute", "per second"),
     ("AUTH_FAILURES_PER_ADDRESS", "10:0", "off"),
     ("MAX_CONNECTIONS", "0", "from"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "0", "from"),
+    ("TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"),
     ("TLS_CERT", "cert.pem", "TLS_KEY"),
     ("TLS_KEY", "key.pem", "TLS_CERT"),
     ("SHUTDOWN_TIMEOUT", "-5", "from"),

@@ -100,9 +100,17 @@ async fn metrics_can_have_a_listener_of_their_own(store: Store) {
         let metrics = send(server.http().get(format!("http://{address}/metrics"))).await.expect(200);
         check(&metrics.text(), &private);
         server.get("/metrics").await.expect_error(404, "NOT_FOUND");
-        // Nothing else is served there.
-        let tasks = send(server.http().get(format!("http://{address}/api/me/tasks"))).await;
-        assert_eq!(tasks.status, 404, "{}", tasks.text());
+        for path in ["/health", "/ready"] {
+            send(server.http().get(format!("http://{address}{path}"))).await.expect(200);
+        }
+        let counted = send(server.http().get(format!("http://{address}/metrics"))).await.expect(200).text();
+        assert!(counted.contains("route=\"/ready\",method=\"GET\",status=\"200\"} 1"), "{counted}");
+        // Nothing else is served there, not even to a user whose tasks are in memory.
+        let ann = server.user("ann");
+        ann.create("a").await;
+        ann.list().await;
+        let tasks = server.http().get(format!("http://{address}/api/ann/tasks")).bearer_auth(&ann.token);
+        send(tasks).await.expect_error(404, "NOT_FOUND");
         server.stop();
     }
 }
