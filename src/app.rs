@@ -134,7 +134,7 @@ pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppErr
     spawn_upkeep(&api, runtime);
 
     let (host, port) = (&config.http.host, config.http.port);
-    let (addresses, server) = http::run(host, port, workers, &api, tls)
+    let (addresses, server) = http::run(host, port, workers, &api, tls.as_ref())
         .map_err(failed(format_args!("HOST, PORT: cannot listen on {host}:{port}")))?;
     let listener = server.handle();
     let serving = actix_rt::spawn(server);

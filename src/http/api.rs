@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use actix_web::HttpRequest;
 use tokio::sync::{Mutex, watch};
 
-use super::connections::Connections;
+use super::connection::limit::Connections;
 use super::event_tickets::Tickets;
 use super::log_share::LogShare;
 use super::rate_limit::RateLimits;

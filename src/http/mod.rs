@@ -5,7 +5,7 @@
 //!
 //! - [`header_names`]; [`route`]: what a request needs to know of its route
 //! - [`error`]: errors as clients see them
-//! - [`rate_limit`], [`connections`], [`log_share`]: what one user or address may take; [`event_tickets`]; [`api`]: the state that all workers share
+//! - [`rate_limit`], [`connection`], [`log_share`]: what one user or address may take; [`event_tickets`]; [`api`]: the state that all workers share
 //! - [`request`]: from the parts of a request to domain types; [`response`]: responses
 //! - [`handlers`]: the operations, by URL
 //! - [`routes`]: the table of routes
@@ -13,7 +13,7 @@
 //! - [`tls`]: TLS of the main listener
 
 mod api;
-mod connections;
+mod connection;
 pub mod docs;
 mod error;
 mod event_tickets;
@@ -31,27 +31,23 @@ mod routes;
 pub mod tls;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error, HttpServer};
-use socket2::SockRef;
+use socket2::{Domain, Socket, Type};
 
 pub use self::api::Api;
+use self::connection::service::serve;
 use self::middleware::request_log::RequestLog;
-use self::middleware::send_timeout;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::lane::Registry;
 
-/// How long an idle connection is kept: longer than proxies usually keep theirs.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// How long a request's head may take to arrive.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// Connections that wait in the system until they are accepted, at most.
+const BACKLOG: i32 = 1024;
 
 impl Api {
     /// The API of these parts, with these settings.
@@ -87,36 +83,47 @@ pub fn run(
     port: u16,
     workers: usize,
     api: &Arc<Api>,
-    tls: Option<rustls::ServerConfig>,
+    tls: Option<&rustls::ServerConfig>,
 ) -> io::Result<(Vec<SocketAddr>, Server)> {
-    let (api, max_connections) = (Arc::clone(api), api.config.max_connections);
-    let connections = Arc::clone(&api.connections);
-    // Called on each worker's thread, once for each address.
-    let app = move || {
-        api.registry.attach_thread();
-        app(&api)
+    let per_worker = api.config.max_connections.div_ceil(workers);
+    let mut server =
+        Server::build().workers(workers).max_concurrent_connections(per_worker).disable_signals();
+    let mut addresses = Vec::new();
+    for listener in listeners(host, port)? {
+        let address = listener.local_addr()?;
+        addresses.push(address);
+        let (api, tls) = (Arc::clone(api), tls.cloned());
+        server = server.listen(format!("http {address}"), listener, move || {
+            // Called on each worker's thread, once for each address.
+            let (api, connections) = (Arc::clone(&api), Arc::clone(&api.connections));
+            let app = move || {
+                api.registry.attach_thread();
+                app(&api)
+            };
+            serve(app, connections, tls.clone())
+        })?;
+    }
+    Ok((addresses, server.run()))
+}
+
+/// Binds every address of a host that can be bound.
+fn listeners(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
+    let listen = |address: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A new process may bind while connections of the one before are still being closed.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
     };
-    let server = HttpServer::new(app)
-        .workers(workers)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
-        .tcp_nodelay(true)
-        .max_connections(max_connections.div_ceil(workers))
-        .on_connect(move |connection, data| {
-            let Some(socket) = send_timeout::socket(connection) else { return };
-            send_timeout::limit(socket);
-            match socket.peer_addr().ok().and_then(|peer| connections.admit(peer.ip())) {
-                Some(open) => drop(data.insert(open)),
-                // The connection ends when the server next reads from it, which is at once.
-                None => drop(SockRef::from(socket).shutdown(Shutdown::Both)),
-            }
-        })
-        .disable_signals();
-    let server = match tls {
-        Some(tls) => server.bind_rustls_0_23((host, port), tls)?,
-        None => server.bind((host, port))?,
-    };
-    Ok((server.addrs(), server.run()))
+    let (mut bound, mut failed) = (Vec::new(), io::ErrorKind::AddrNotAvailable.into());
+    for listener in (host, port).to_socket_addrs()?.map(listen) {
+        match listener {
+            Ok(listener) => bound.push(listener),
+            Err(error) => failed = error,
+        }
+    }
+    if bound.is_empty() { Err(failed) } else { Ok(bound) }
 }
 
 /// Binds a listener that serves what monitoring asks: `/metrics`, `/health` and `/ready`. So no probe waits behind

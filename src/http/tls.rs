@@ -28,7 +28,9 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, Str
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_no_client_auth();
-    config
+    let mut config = config
         .with_single_cert(chain, secret)
-        .map_err(|error| format!("TLS_CERT, TLS_KEY: they do not go together: {error}"))
+        .map_err(|error| format!("TLS_CERT, TLS_KEY: they do not go together: {error}"))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }

@@ -2,7 +2,7 @@
 //!
 //! A stream is pulled: the next chunk is made from the newest snapshot when the connection can take it, so
 //! that nothing queues up for a slow reader. The connection of a client that reads nothing is closed
-//! ([`send_timeout`](crate::http::middleware::send_timeout)).
+//! ([`send_timeout`](crate::http::connection::send_timeout)).
 
 use std::convert::Infallible;
 use std::sync::Arc;

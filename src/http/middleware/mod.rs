@@ -5,7 +5,6 @@
 //! - [`cors`]: requests from other origins
 //! - [`fast_path`]: answers the most frequent reads before routing
 //! - [`chunked_body`]: keeps a chunked body until its response is sent
-//! - [`send_timeout`]: closes connections whose client does not read
 //! - [`trace_context`]: reads `traceparent`
 
 pub(crate) mod chunked_body;
@@ -15,5 +14,4 @@ pub(crate) mod fast_path;
 pub(crate) mod log_line;
 pub(crate) mod request_id;
 pub(crate) mod request_log;
-pub(crate) mod send_timeout;
 pub(crate) mod trace_context;

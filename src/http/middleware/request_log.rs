@@ -31,6 +31,7 @@ use super::trace_context::TraceParent;
 use crate::config::LogRequests;
 use crate::domain::Identity;
 use crate::http::api::Api;
+use crate::http::connection::stream::Activity;
 use crate::http::error::{ApiError, Code, error_type};
 use crate::http::header_names::{JSON, SEQ};
 use crate::http::log_share::LogSource;
@@ -166,11 +167,17 @@ struct RequestRecord {
     chunked_body: Option<ChunkedBody>,
     started: Instant,
     finished: bool,
+    /// The connection, which is not idle while the request waits for its response. Tests have none.
+    connection: Option<Rc<Activity>>,
 }
 
 impl WorkerState {
     fn begin(self: &Rc<Self>, request: &mut ServiceRequest) -> RequestRecord {
         self.stripe.begin();
+        let connection = request.conn_data::<Rc<Activity>>().cloned();
+        if let Some(connection) = &connection {
+            connection.awaited.set(true);
+        }
         RequestRecord {
             worker: Rc::clone(self),
             id: self.ids.of(request.headers()),
@@ -179,6 +186,7 @@ impl WorkerState {
             chunked_body: ChunkedBody::of(request),
             started: Instant::now(),
             finished: false,
+            connection,
         }
     }
 }
@@ -340,6 +348,9 @@ impl RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.awaited.set(false);
+        }
         if !self.finished {
             let (route, took) = (Route::UNKNOWN.index, self.started.elapsed());
             let method = self.method.as_str();

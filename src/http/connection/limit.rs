@@ -1,7 +1,7 @@
 //! The open connections, in all and by address, and which address a request comes from.
 //!
 //! No address may hold more than its part of them: otherwise one client's idle connections would keep all others
-//! out. A connection's count is kept by its [`OpenConnection`], which actix drops with the connection.
+//! out. A connection is counted until its [`OpenConnection`] is dropped.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
