@@ -35,6 +35,10 @@ pub struct LaneConfig {
     #[arg(long, env, display_order = 14, value_name = "COUNT")]
     #[arg(default_value_t = 100_000, value_parser = number(1..=10_000_000_usize))]
     pub max_tasks_per_user: usize,
+    /// Maximum bytes of one user's data: tasks, deletions and idempotency keys
+    #[arg(long, env, display_order = 14, value_name = "BYTES")]
+    #[arg(default_value_t = 64 << 20, value_parser = number(1 << 10..=1_usize << 40))]
+    pub max_bytes_per_user: usize,
     /// Maximum number of open event streams; one user may have a tenth of them
     // Each takes a connection: as many as there may be connections would leave none for requests.
     #[arg(long, env, display_order = 15, value_name = "COUNT")]

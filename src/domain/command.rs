@@ -75,6 +75,11 @@ pub enum Refusal {
         /// How many that is.
         limit: usize,
     },
+    /// The user's data would take more bytes than allowed.
+    BytesExceeded {
+        /// How many that is.
+        limit: usize,
+    },
 }
 
 /// What a decision depends on, beside the task itself.

@@ -215,7 +215,16 @@ impl NewTask {
     }
 }
 
+/// Bytes of a task in a store beside its texts: ids, instants, and their part of the indexes.
+const STORED_ROW: usize = 128;
+
 impl Task {
+    /// Bytes that it takes in a store, about.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        STORED_ROW + self.content.text_bytes()
+    }
+
     /// This task after a change at `now` that takes `version`. The instant it was done stays while it stays done.
     pub(crate) fn patched(&self, patch: &Patch, now: Timestamp, version: Seq) -> Self {
         let mut content = self.content.clone();

@@ -12,11 +12,12 @@ use super::lane::Lane;
 use super::lane_map::LaneMap;
 use super::permits::WritePermit;
 use super::view::View;
-use super::write::actor::{Submit, UserActor};
+use super::write::actor::UserActor;
 use super::write::cancellation::Cancellation;
 use super::write::command::{Effect, Write, WriteReply};
 use super::write::idempotency::replay;
 use super::write::reply_dispatch::ReplyDispatch;
+use super::write::submit::Submit;
 use crate::domain::{Identity, Seq};
 use crate::error::Error;
 

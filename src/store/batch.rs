@@ -8,7 +8,6 @@ use uuid::Uuid;
 use crate::domain::{Change, Cost, Seq, Task, Timestamp, UserId};
 
 /// Approximate bytes of a row of a task, a deletion or a key, apart from its texts.
-const TASK_ROW: usize = 200;
 pub(super) const TOMBSTONE_ROW: usize = 48;
 pub(super) const KEY_ROW: usize = 100;
 
@@ -65,7 +64,7 @@ impl KeyRecord {
 
 /// The bytes that a task takes in the store, roughly.
 pub(super) fn bytes_of_task(task: &Task) -> usize {
-    TASK_ROW + task.content.text_bytes()
+    task.stored_bytes()
 }
 
 impl Batch {

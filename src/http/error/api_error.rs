@@ -139,6 +139,12 @@ impl From<Error> for ApiError {
                     Refusal::QuotaExceeded { limit } => {
                         Self::new(Code::QuotaExceeded, format!("There can be no more than {limit} tasks"))
                     }
+                    Refusal::BytesExceeded { limit } => {
+                        let message = format!(
+                            "Tasks, deletions and idempotency keys can take no more than {limit} bytes"
+                        );
+                        Self::new(Code::QuotaExceeded, message)
+                    }
                 };
                 Self { seq: Some(seq), ..refused }
             }

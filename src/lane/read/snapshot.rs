@@ -9,9 +9,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
 
+use super::key_bytes::KeyBytes;
 use super::list_json::{ListJson, READY, render_all};
 use super::task_entry::{Age, ByAge, ById, ByVersion, TaskEntry};
-use crate::domain::{Seq, TaskId};
+use crate::domain::{Seq, TaskId, Timestamp};
 use crate::store::StoredUser;
 
 /// One committed state of a user's tasks.
@@ -22,40 +23,23 @@ pub struct Snapshot {
     /// The store's epoch when it was read.
     epoch: u64,
     seq: Seq,
-    horizon: Seq,
+    pub(super) horizon: Seq,
     email: Option<Arc<str>>,
-    by_id: OrdSet<ById>,
+    pub(super) by_id: OrdSet<ById>,
     by_age: OrdSet<ByAge>,
     /// Made when the change feed is first asked for, and kept up from then on: most users never ask.
-    by_version: OnceLock<OrdSet<ByVersion>>,
+    pub(super) by_version: OnceLock<OrdSet<ByVersion>>,
     /// What was deleted, by the deletion's seq.
-    deleted: OrdMap<Seq, TaskId>,
+    pub(super) deleted: OrdMap<Seq, TaskId>,
     entries_weight: usize,
     /// Bytes of all tasks' JSON.
     json_bytes: usize,
+    /// Bytes that all tasks take in the store.
+    task_bytes: usize,
+    keys: KeyBytes,
     /// Bytes of all tasks that were replaced or deleted since the lane was loaded.
     replaced: usize,
     list: OnceLock<Bytes>,
-}
-
-/// The last change of a task.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// It has this state now.
-    Changed(Arc<TaskEntry>),
-    /// It was deleted.
-    Deleted(TaskId),
-}
-
-/// A stretch of the change feed.
-#[derive(Debug)]
-pub struct Changes {
-    /// Every task that changed, in its latest form, and every deletion, by ascending seq.
-    pub events: Vec<(Seq, Event)>,
-    /// The seq to resume from.
-    pub seq: Seq,
-    /// Whether there is more.
-    pub has_more: bool,
 }
 
 impl Snapshot {
@@ -76,6 +60,8 @@ impl Snapshot {
             deleted,
             entries_weight: entries.iter().map(|entry| entry.weight()).sum(),
             json_bytes: entries.iter().map(|entry| entry.json.len()).sum(),
+            task_bytes: entries.iter().map(|entry| entry.task.stored_bytes()).sum(),
+            keys: KeyBytes::of_stored(0),
             by_id: entries.iter().cloned().map(ById).collect(),
             by_age: entries.into_iter().map(ByAge).collect(),
             list: list.map(OnceLock::from).unwrap_or_default(),
@@ -187,52 +173,30 @@ impl Snapshot {
         (self.len(), self.json_bytes)
     }
 
+    /// Bytes that the user's data take in the store, about.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        const DELETION: usize = 64;
+        self.task_bytes + self.deleted.len() * DELETION + self.keys.bytes()
+    }
+
+    /// Bytes that the user's idempotency keys take in the store, about.
+    pub(crate) const fn key_bytes(&self) -> usize {
+        self.keys.bytes()
+    }
+
+    /// Counts keys that go to the store with the next commit.
+    pub(crate) fn add_key_bytes(&mut self, bytes: usize) {
+        self.keys.add(bytes);
+    }
+
+    /// Forgets the keys that the store has purged by now.
+    pub(crate) fn let_keys_age(&mut self, now: Timestamp) {
+        self.keys.let_age(now);
+    }
+
     /// Bytes of all tasks that were replaced or deleted since the lane was loaded.
     pub(crate) const fn replaced(&self) -> usize {
         self.replaced
-    }
-
-    /// At most `limit` changes after `since`, and about `bytes` of tasks; `None` if they are not known: `since` lies before
-    /// the horizon, where deletions are forgotten, or in the future.
-    #[must_use]
-    pub fn changes(&self, since: Seq, limit: usize, mut bytes: usize) -> Option<Changes> {
-        if since < self.horizon || since > self.seq {
-            return None;
-        }
-        // One more of each than asked for, to see whether there is more.
-        let changed = self.by_version().range(since.next()..).take(limit.saturating_add(1));
-        let changed = changed.map(|ByVersion(entry)| (entry.task.version, Event::Changed(Arc::clone(entry))));
-        let deleted = self.deleted.range(since.next()..).take(limit.saturating_add(1));
-        let mut events: Vec<_> =
-            changed.chain(deleted.map(|(seq, id)| (*seq, Event::Deleted(*id)))).collect();
-        events.sort_unstable_by_key(|(seq, _)| *seq);
-        let fit = events.iter().take_while(|(_, event)| {
-            let fits = bytes > 0;
-            bytes =
-                bytes.saturating_sub(if let Event::Changed(entry) = event { entry.json.len() } else { 0 });
-            fits
-        });
-        let fit = fit.count().min(limit);
-        let has_more = events.len() > fit;
-        events.truncate(fit);
-        let last = events.last().map_or(self.seq, |(seq, _)| *seq);
-        Some(Changes { events, seq: if has_more { last } else { self.seq }, has_more })
-    }
-
-    /// Makes the change feed. It takes long for many tasks, if nobody has asked for it before.
-    pub fn make_feed(&self) {
-        self.by_version();
-    }
-
-    /// Whether the change feed is at hand.
-    #[must_use]
-    pub fn has_feed(&self) -> bool {
-        self.by_version.get().is_some()
-    }
-
-    fn by_version(&self) -> &OrdSet<ByVersion> {
-        self.by_version
-            .get_or_init(|| self.by_id.iter().map(|ById(entry)| ByVersion(Arc::clone(entry))).collect())
     }
 
     /// Makes the change feed if the state `before` has it. It may have been asked for there after this state was
@@ -267,6 +231,7 @@ impl Snapshot {
         self.take(entry.task.id);
         self.entries_weight += entry.weight();
         self.json_bytes += entry.json.len();
+        self.task_bytes += entry.task.stored_bytes();
         self.by_age.insert(ByAge(Arc::clone(&entry)));
         if let Some(by_version) = self.by_version.get_mut() {
             by_version.insert(ByVersion(Arc::clone(&entry)));
@@ -297,6 +262,7 @@ impl Snapshot {
         if let Some(ById(old)) = self.by_id.remove(&id) {
             self.entries_weight -= old.weight();
             self.json_bytes -= old.json.len();
+            self.task_bytes -= old.task.stored_bytes();
             self.replaced += old.weight();
             self.by_age.remove(&old.age());
             if let Some(by_version) = self.by_version.get_mut() {
@@ -309,7 +275,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{NewTask, Timestamp, Title};
+    use crate::domain::{NewTask, Title};
     use crate::lane::Query;
     use crate::lane::read::chunks::TasksBody;
 
@@ -341,40 +307,5 @@ mod tests {
                 assert_eq!(entry.json, TaskEntry::new((*entry.task).clone(), "ann").json);
             }
         }
-    }
-
-    #[test]
-    fn the_feed_is_the_same_whenever_it_is_first_asked_for_and_stays_at_hand_once_it_was() {
-        let entry = |number| {
-            let title = Title::parse(&format!("t{number}")).unwrap();
-            let task = NewTask::titled(TaskId::generate(), title);
-            Arc::new(TaskEntry::new(task.make(Timestamp::from_micros(1), Seq::new(number)), "ann"))
-        };
-        let seqs = |snapshot: &Snapshot| {
-            let changes = snapshot.changes(Seq::ZERO, 100, usize::MAX).unwrap();
-            changes.events.into_iter().map(|(seq, _)| seq.get()).collect::<Vec<_>>()
-        };
-        let mut first = Snapshot::default();
-        for number in 1..=40 {
-            first.put(entry(number));
-            first.advance(Seq::new(number));
-        }
-        let mut derived = first.clone();
-        derived.put(entry(41));
-        derived.advance(Seq::new(41));
-        derived.follow(&first);
-        assert!(!derived.has_feed(), "nobody has asked");
-        assert_eq!(seqs(&first), (1..=40).collect::<Vec<_>>());
-        derived.follow(&first);
-        assert!(derived.has_feed(), "somebody asked for the one before");
-        let gone = first.newest_first().next().unwrap().task.id;
-        let mut last = derived.clone();
-        last.delete(gone, Seq::new(42));
-        last.advance(Seq::new(42));
-        assert!(last.has_feed(), "it is kept up");
-        let mut late = Snapshot { by_version: OnceLock::new(), ..last.clone() };
-        late.advance(Seq::new(42));
-        assert_eq!(seqs(&last), seqs(&late));
-        assert_eq!(seqs(&last).len(), 41);
     }
 }

@@ -9,19 +9,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use tokio::sync::{Mutex, oneshot};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
-use super::cancellation::Cancellation;
 use super::command::{Write, WriteReply};
 use super::idempotency::{KeyState, RecentKeys, replay};
 use super::plan::Plan;
 use super::reply_dispatch::ReplyDispatch;
-use crate::domain::{Identity, Seq, Timestamp};
+use super::submit::{Submit, fail};
+use crate::domain::{Cost, Identity, Seq, Timestamp};
 use crate::error::Error;
 use crate::lane::freshness::Freshness;
 use crate::lane::limits::LaneLimits;
-use crate::lane::permits::WritePermit;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::view::View;
 use crate::store::group_commit::{CommitTiming, GroupCommitter};
@@ -29,8 +28,11 @@ use crate::store::{Batch, Outcome, Recalled, Store};
 use crate::telemetry::metrics;
 use crate::work::{WorkBudget, WorkPool};
 
-/// Commands of one batch, at most: it is one row for the fence, but all its tasks have to be sent.
+/// Commands of one batch, at most …
 const BATCH: usize = 256;
+
+/// … and a batch ends with the command that makes it cost more: all its tasks have to be in memory, and to be sent.
+const BATCH_COST: Cost = Cost::new(1_000, 4 << 20);
 
 /// How often a batch is planned again because another process wrote first.
 const RERUNS: u32 = 5;
@@ -52,29 +54,13 @@ pub(crate) struct LaneContext {
     pub(crate) budget: WorkBudget,
 }
 
-/// A write on its way to the actor.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Submit {
-    pub(crate) who: Identity,
-    pub(crate) write: Write,
-    pub(crate) cancellation: Cancellation,
-    pub(crate) reply: oneshot::Sender<Result<WriteReply, Error>>,
-    /// The caller's thread.
-    pub(crate) dispatch: ReplyDispatch,
-    /// The user's seq when the store did not know the write's key; `None` if the store has to be asked again.
-    pub(crate) looked_up: Option<Seq>,
-    /// Whether it was planned before: then its caller cannot cancel it any more.
-    pub(crate) planned: bool,
-    /// Keeps the lane in memory, and counts against the limits on waiting writes.
-    pub(crate) permit: WritePermit,
-}
-
 /// What the actor is doing. Transitions:
 ///
 /// | from | event | to |
 /// |---|---|---|
 /// | `Idle` | a command that changes something | `Committing` |
+/// | `Idle` | a large write | `Planning` |
+/// | `Planning` | planned | `Committing`, or `Idle` if nothing changed |
 /// | `Idle` | a command, and the store is in a new epoch | `Reloading` |
 /// | `Committing` | committed, rejected, unavailable | `Idle`, then on with the queue |
 /// | `Committing` | conflict, unknown | `Reloading` |
@@ -82,6 +68,8 @@ pub(crate) struct Submit {
 /// | `Reloading` | the load failed | `Reloading`: planned writes fail, the load is tried again |
 enum State {
     Idle,
+    /// A large write is being planned on the threads of heavy work.
+    Planning,
     Committing(Box<InFlight>),
     Reloading,
 }
@@ -91,6 +79,17 @@ struct InFlight {
     batch: Arc<Batch>,
     next: Snapshot,
     answers: Vec<(Submit, Result<WriteReply, Error>)>,
+}
+
+impl InFlight {
+    /// What has to be committed, if anything.
+    fn of(plan: Plan, answers: Vec<(Submit, Result<WriteReply, Error>)>) -> Option<Self> {
+        if answers.is_empty() {
+            return None;
+        }
+        let (batch, next) = plan.finish();
+        Some(Self { batch: Arc::new(batch), next, answers })
+    }
 }
 
 /// The actor. A new one starts from what the store holds.
@@ -150,53 +149,45 @@ impl UserActor {
                 debug_assert!(false, "two actors of one user");
                 return;
             };
-            if let Some(sent) = self.plan(ctx) {
-                let (sender, settled) = oneshot::channel();
-                let dispatch = ReplyDispatch::of_current_thread();
-                // If this actor dies it is not notified; its successor reads the store.
-                let notify =
-                    move |settled, sending| dispatch.run(move || drop(sender.send((settled, sending))));
-                self.context.committer.submit(Arc::clone(&sent.batch), commit_lock, notify);
-                self.state = State::Committing(Box::new(sent));
-                ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
-                    // The committer settles every batch; it is gone only when the process is ending.
-                    let unknown = || (Outcome::Unknown("the process is ending".into()), None);
-                    let (outcome, sending) = settled.unwrap_or_else(|_| unknown());
-                    actor.settled(outcome, sending, ctx);
-                }));
+            if self.queue.front().is_some_and(|submit| submit.write.is_large()) {
+                self.plan_large(commit_lock, ctx);
+            } else if let Some(sent) = self.plan(ctx) {
+                self.send(sent, commit_lock, ctx);
             }
         }
+    }
+
+    fn send(&mut self, sent: InFlight, commit_lock: OwnedMutexGuard<()>, ctx: &mut Context<Self>) {
+        let (sender, settled) = oneshot::channel();
+        let dispatch = ReplyDispatch::of_current_thread();
+        // If this actor dies it is not notified; its successor reads the store.
+        let notify = move |settled, sending| dispatch.run(move || drop(sender.send((settled, sending))));
+        self.context.committer.submit(Arc::clone(&sent.batch), commit_lock, notify);
+        self.state = State::Committing(Box::new(sent));
+        ctx.spawn(settled.into_actor(self).map(|settled, actor, ctx| {
+            // The committer settles every batch; it is gone only when the process is ending.
+            let unknown = || (Outcome::Unknown("the process is ending".into()), None);
+            let (outcome, sending) = settled.unwrap_or_else(|_| unknown());
+            actor.settled(outcome, sending, ctx);
+        }));
+    }
+
+    fn new_plan(&mut self) -> Plan {
+        let base = self.base();
+        Plan::new(self.who.clone(), base, &self.context.limits.config, Timestamp::now())
     }
 
     /// Plans queued writes. Answers at once those that depend on nothing uncommitted; returns what has to be
     /// committed, if anything.
     fn plan(&mut self, ctx: &mut Context<Self>) -> Option<InFlight> {
-        let base = self.base();
-        let mut plan = Plan::new(
-            self.who.clone(),
-            base,
-            self.context.limits.config.max_tasks_per_user,
-            Timestamp::now(),
-        );
-        let (mut answers, mut unsure) = (Vec::new(), Vec::new());
-        for mut submit in self.queue.drain(..self.queue.len().min(BATCH)) {
-            if !submit.planned && !submit.cancellation.win() {
-                continue;
+        let mut plan = self.new_plan();
+        let mut answers = Vec::new();
+        for _ in 0..BATCH {
+            if !plan.cost().is_within(BATCH_COST) {
+                break;
             }
-            submit.planned = true;
-            if let Some(key) = &submit.write.key {
-                match self.keys.look_up(key, submit.looked_up, plan.seq()) {
-                    KeyState::New => {}
-                    KeyState::Known(reply) => {
-                        submit.answer(reply);
-                        continue;
-                    }
-                    KeyState::Unsure => {
-                        unsure.push(submit);
-                        continue;
-                    }
-                }
-            }
+            let Some(submit) = self.queue.pop_front_if(|submit| !submit.write.is_large()) else { break };
+            let Some(submit) = self.take_up(submit, plan.seq(), ctx) else { continue };
             let answer = plan.run(&submit.write, submit.who.email());
             if plan.changes_anything() {
                 answers.push((submit, answer));
@@ -204,14 +195,55 @@ impl UserActor {
                 submit.answer(answer);
             }
         }
-        for submit in unsure {
-            self.recall(submit, ctx);
-        }
-        if answers.is_empty() {
+        InFlight::of(plan, answers)
+    }
+
+    /// Begins with a write, unless its caller has given up, or its key is known or has to be looked up.
+    fn take_up(&mut self, mut submit: Submit, seq: Seq, ctx: &mut Context<Self>) -> Option<Submit> {
+        if !submit.planned && !submit.cancellation.win() {
             return None;
         }
-        let (batch, next) = plan.finish();
-        Some(InFlight { batch: Arc::new(batch), next, answers })
+        submit.planned = true;
+        let Some(key) = &submit.write.key else { return Some(submit) };
+        match self.keys.look_up(key, submit.looked_up, seq) {
+            KeyState::New => return Some(submit),
+            KeyState::Known(reply) => submit.answer(reply),
+            KeyState::Unsure => self.recall(submit, ctx),
+        }
+        None
+    }
+
+    /// Plans a large write, by itself and where no other user's writes wait for it.
+    fn plan_large(&mut self, commit_lock: OwnedMutexGuard<()>, ctx: &mut Context<Self>) {
+        let mut plan = self.new_plan();
+        let Some(submit) = self.queue.pop_front() else { return };
+        let Some(mut submit) = self.take_up(submit, plan.seq(), ctx) else { return };
+        self.state = State::Planning;
+        // The rest of the submission stays here, so that its caller is answered whatever happens there.
+        let write = std::mem::replace(&mut submit.write, Write::from(Vec::new()));
+        let (work, user, email) = (self.context.work.clone(), self.who.user(), submit.who.email().cloned());
+        let planning = async move {
+            let planned = move || {
+                let answer = plan.run(&write, email.as_ref());
+                (plan, write, answer)
+            };
+            work.run(user, planned).await
+        };
+        ctx.spawn(planning.into_actor(self).map(move |planned, actor, ctx| {
+            actor.state = State::Idle;
+            match planned {
+                Err(error) => submit.answer(Err(error)),
+                Ok((plan, write, answer)) => {
+                    submit.write = write;
+                    if !plan.changes_anything() {
+                        submit.answer(answer);
+                    } else if let Some(sent) = InFlight::of(plan, vec![(submit, answer)]) {
+                        actor.send(sent, commit_lock, ctx);
+                    }
+                }
+            }
+            actor.proceed(ctx);
+        }));
     }
 
     /// Looks a write's key up in the store again, while other work goes on.
@@ -339,16 +371,6 @@ impl Handler<Submit> for UserActor {
     }
 }
 
-impl Submit {
-    fn answer(self, answer: Result<WriteReply, Error>) {
-        // The permit goes first: a caller that has its reply must find the slot free.
-        drop(self.permit);
-        let reply = self.reply;
-        // A caller that has given up needs no reply; the write stands.
-        self.dispatch.run(move || drop(reply.send(answer)));
-    }
-}
-
 fn submits(sent: InFlight) -> impl Iterator<Item = Submit> {
     sent.answers.into_iter().map(|(submit, _)| submit)
 }
@@ -359,10 +381,4 @@ fn jitter(rerun: u32, jitter_seed: impl Hash) -> Duration {
     let mut drawn = DefaultHasher::new();
     (rerun, jitter_seed).hash(&mut drawn);
     most.mul_f64(f64::from(u16::try_from(drawn.finish() >> 48).unwrap_or(0)) / f64::from(u16::MAX))
-}
-
-fn fail<S: IntoIterator<Item = Submit>>(submits: S, error: impl Fn() -> Error) {
-    for submit in submits {
-        submit.answer(Err(error()));
-    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::{Command, Cost, Operation, Seq};
+use crate::lane::limits::MANY_TASKS;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::ShownTask;
 use crate::work::WorkPermit;
@@ -90,9 +91,22 @@ impl Work {
     }
 }
 
+impl Write {
+    /// Whether it is planned by itself, on the threads of heavy work.
+    pub(crate) fn is_large(&self) -> bool {
+        matches!(&self.work, Work::Operations(operations) if operations.len() > MANY_TASKS)
+    }
+}
+
+impl From<Vec<Operation>> for Write {
+    fn from(operations: Vec<Operation>) -> Self {
+        Self { work: Work::Operations(operations), key: None, permit: None }
+    }
+}
+
 impl From<Operation> for Write {
     fn from(operation: Operation) -> Self {
-        Self { work: Work::Operations(vec![operation]), key: None, permit: None }
+        vec![operation].into()
     }
 }
 

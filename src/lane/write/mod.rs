@@ -5,6 +5,7 @@
 //! - [`plan`]: what queued writes do to a working copy, pure
 //! - [`idempotency`]: writes that are sent again under the same key
 //! - [`cancellation`]: a caller gives up or the actor plans: the first one wins
+//! - [`submit`]: a write on its way to the actor
 //! - [`reply_dispatch`]: carries replies back to the caller's thread
 
 pub(crate) mod actor;
@@ -13,3 +14,4 @@ pub(crate) mod command;
 pub(crate) mod idempotency;
 pub(crate) mod plan;
 pub(crate) mod reply_dispatch;
+pub(crate) mod submit;

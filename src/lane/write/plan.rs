@@ -7,19 +7,27 @@ use uuid::Uuid;
 
 use super::command::{Effect, Work, Write, WriteReply};
 use super::idempotency::{record, replay};
+use crate::config::LaneConfig;
 use crate::domain::{
-    Change, Command, Decision, DecisionContext, Identity, Operation, Refusal, Seq, Task, TaskId, Timestamp,
+    Change, Command, Cost, Decision, DecisionContext, Identity, Operation, Refusal, Seq, Task, TaskId,
+    Timestamp,
 };
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::TaskEntry;
 use crate::store::{Batch, KeyRecord};
 
+/// Keys may take this part of a user's bytes, so that they leave room for tasks.
+const KEYS_PART: usize = 2;
+
 /// A working copy of a user's state, and how it differs from the committed one.
 pub(crate) struct Plan {
     who: Identity,
     max_tasks: usize,
+    max_bytes: usize,
     now: Timestamp,
+    /// What it has made so far.
+    cost: Cost,
     base: Arc<Snapshot>,
     next: Snapshot,
     changes: BTreeMap<TaskId, Change<Arc<Task>>>,
@@ -46,10 +54,16 @@ enum EffectKind {
 }
 
 impl Plan {
-    pub(crate) fn new(who: Identity, base: Arc<Snapshot>, max_tasks: usize, now: Timestamp) -> Self {
+    pub(crate) fn new(who: Identity, base: Arc<Snapshot>, config: &LaneConfig, now: Timestamp) -> Self {
         let next = (*base).clone();
-        let (changes, keys) = (BTreeMap::new(), HashMap::new());
-        Self { who, max_tasks, now, base, next, changes, keys, email: None, erase: false }
+        let (max_tasks, max_bytes) = (config.max_tasks_per_user, config.max_bytes_per_user);
+        let (cost, changes, keys) = (Cost::default(), BTreeMap::new(), HashMap::new());
+        Self { who, max_tasks, max_bytes, now, cost, base, next, changes, keys, email: None, erase: false }
+    }
+
+    /// What it has made so far.
+    pub(crate) const fn cost(&self) -> Cost {
+        self.cost
     }
 
     /// Whether there is anything to commit: a change, or the reply to a write that changed nothing.
@@ -70,6 +84,12 @@ impl Plan {
             return replay(record, key, self.next.seq());
         }
         let before = self.next.seq();
+        self.next.let_keys_age(self.now);
+        let keys_left = self.max_bytes / KEYS_PART;
+        if write.key.is_some() && self.next.key_bytes() > keys_left {
+            let refusal = Refusal::BytesExceeded { limit: self.max_bytes };
+            return Err(Error::Refused { refusal, seq: before, current: None, operation: 0 });
+        }
         let effects = match &write.work {
             Work::Erase => {
                 self.erase();
@@ -80,7 +100,10 @@ impl Plan {
         let answer = WriteReply { seq: self.next.seq(), effects, replayed: false };
         // Also for a create that found its task: run again after the task was deleted, it would bring it back.
         if let Some(key) = &write.key {
-            self.keys.insert(Arc::clone(&key.key), record(key, &answer, self.now));
+            let record = record(key, &answer, self.now);
+            self.next.add_key_bytes(record.bytes());
+            self.cost = self.cost + Cost::new(1, record.bytes());
+            self.keys.insert(Arc::clone(&key.key), record);
         }
         if answer.seq != before && !self.erase && email.is_some() && email != self.next.email() {
             self.email = email.cloned();
@@ -102,9 +125,15 @@ impl Plan {
             })?;
             kinds.push(kind);
         }
+        self.check_bytes(&draft)?;
         for (id, change) in &draft.changes {
+            self.cost = self.cost + Cost::new(1, 0);
             match change {
-                Change::Put(task) => self.next.put(Arc::new(TaskEntry::of(task, self.who.subject()))),
+                Change::Put(task) => {
+                    let entry = TaskEntry::of(task, self.who.subject());
+                    self.cost = self.cost + Cost::new(0, entry.weight());
+                    self.next.put(Arc::new(entry));
+                }
                 Change::Delete { seq, .. } => self.next.delete(*id, *seq),
             }
         }
@@ -113,6 +142,20 @@ impl Plan {
         }
         self.changes.extend(draft.changes);
         Ok(self.effects(operations, &kinds))
+    }
+
+    /// Refuses what would make the user's tasks grow beyond the user's bytes.
+    fn check_bytes(&self, draft: &Draft) -> Result<(), Error> {
+        let (mut gone, mut made) = (0, 0);
+        for (id, change) in &draft.changes {
+            gone += self.next.get(*id).map_or(0, |entry| entry.task.stored_bytes());
+            made += if let Change::Put(task) = change { task.stored_bytes() } else { 0 };
+        }
+        if made > gone && self.next.stored_bytes() + made - gone > self.max_bytes {
+            let refusal = Refusal::BytesExceeded { limit: self.max_bytes };
+            return Err(Error::Refused { refusal, seq: self.next.seq(), current: None, operation: 0 });
+        }
+        Ok(())
     }
 
     /// Decides one operation on what the ones before it have made.

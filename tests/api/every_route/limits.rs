@@ -13,6 +13,7 @@ use crate::support::{Answer, Kind, Server, Store, id, on_both_stores, send, toke
 on_both_stores!(
     a_user_over_the_rate_limit_must_wait_and_no_other_user,
     a_user_has_at_most_the_allowed_number_of_tasks,
+    a_users_data_take_at_most_the_allowed_bytes,
     a_repeated_create_does_not_count_as_a_new_task,
     concurrent_creates_do_not_exceed_the_limit,
     the_limit_counts_what_the_store_holds,
@@ -125,6 +126,39 @@ async fn a_user_has_at_most_the_allowed_number_of_tasks(store: Store) {
     ann.delete(id(&first)).await.expect(204);
     ann.create("4").await;
     ann.post(&json!({"title": "5"})).await.expect_error(409, "QUOTA_EXCEEDED");
+    bob.create("another user's").await;
+}
+
+async fn a_users_data_take_at_most_the_allowed_bytes(store: Store) {
+    let settings = [("MAX_BYTES_PER_USER", "20000")];
+    let mut server = Server::with(&store, &settings);
+    let text = "x".repeat(1900);
+    let ann = server.user("ann");
+    let mut made = Vec::new();
+    let refused = loop {
+        let answer = ann.post(&json!({"title": "a", "description": text})).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        made.push(answer.json());
+        assert!(made.len() < 20, "nothing is refused");
+    };
+    assert!((8..=10).contains(&made.len()), "{}", made.len());
+    assert!(refused.expect_error(409, "QUOTA_EXCEEDED").text().contains("20000 bytes"));
+    // The same after a start, in a batch and an import; what makes the data no more is accepted.
+    server.kill();
+    let server = Server::with(&store, &settings);
+    let (ann, bob) = (server.user("ann"), server.user("bob"));
+    let operations = json!({"operations": [{"op": "create", "task": {"title": "b", "description": text}}]});
+    ann.call(Method::POST, "/batch", Some(&operations)).await.expect_error(409, "QUOTA_EXCEEDED");
+    let import = json!({"tasks": [{"id": Uuid::new_v4(), "title": "c", "description": text,
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}]});
+    ann.call(Method::POST, "/import", Some(&import)).await.expect_error(409, "QUOTA_EXCEEDED");
+    ann.complete(id(&made[0]), None).await.expect(200);
+    ann.patch(id(&made[0]), &json!({"description": "short"})).await.expect(200);
+    ann.patch(id(&made[1]), &json!({"description": "y".repeat(1900)})).await.expect(200);
+    ann.delete(id(&made[2])).await.expect(204);
+    ann.post(&json!({"title": "d", "description": text})).await.expect(201);
     bob.create("another user's").await;
 }
 
