@@ -25,7 +25,35 @@ pub(super) async fn evict(map: Weak<LaneMap>, pressure: Arc<Notify>, report: imp
             map.clock.fetch_add(1, Ordering::Relaxed);
             report(&map);
         }
+        if map.excess() > 0 {
+            sweep_big(&map);
+        }
         sweep(&map);
+    }
+}
+
+/// A lane that takes more than this part of the byte budget is a big one, if it takes a mebibyte.
+const BIG: usize = 16;
+
+/// Big lanes together may take so many eighths of the byte budget. The others keep the rest, whatever the big ones do.
+const EIGHTHS_OF_BIG: usize = 5;
+
+/// Takes big lanes out of memory, the least recently used first, until they leave the other users their part. A big
+/// user's event streams keep a lane in use for as long as they like; they end, and read their user again when they
+/// come back.
+fn sweep_big(map: &Arc<LaneMap>) {
+    let budget = map.context.limits.config.cache_max_bytes;
+    let mut big: Vec<_> = map.last_used_by(u32::MAX);
+    big.retain(|(_, weight, _)| *weight > (budget / BIG).max(1 << 20));
+    big.sort_unstable();
+    let mut taken: usize = big.iter().map(|(_, weight, _)| weight).sum();
+    for (_, weight, user) in big {
+        if taken <= budget / 8 * EIGHTHS_OF_BIG {
+            return;
+        }
+        if map.passivate(user) || map.push_out(user) {
+            taken -= weight;
+        }
     }
 }
 

@@ -178,6 +178,16 @@ impl LaneMap {
             .collect()
     }
 
+    /// Takes a user's lane out though somebody follows it, unless writes are under way. Its streams end.
+    pub(super) fn push_out(self: &Arc<Self>, user: UserId) -> bool {
+        let Some(lane) = self.lanes.get(&user).map(|lane| Arc::clone(&lane)) else { return false };
+        let Some(view) = lane.view.get().filter(|_| !lane.usage.writes()) else { return false };
+        view.abandon();
+        let map = Arc::clone(self);
+        self.runtime.spawn(async move { map.retire(lane).await });
+        true
+    }
+
     /// Takes a user's lane out, unless somebody uses it.
     pub(super) fn passivate(&self, user: UserId) -> bool {
         self.lanes.remove_if(&user, |_, lane| lane.is_unused()).is_some()

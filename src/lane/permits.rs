@@ -31,6 +31,11 @@ impl LaneUse {
         self.last.load(Ordering::Relaxed)
     }
 
+    /// Whether writes are under way.
+    pub(super) fn writes(&self) -> bool {
+        self.writes.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether anybody follows the user.
     pub(super) fn is_followed(&self) -> bool {
         self.followers.load(Ordering::Relaxed) > 0

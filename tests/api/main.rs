@@ -21,6 +21,7 @@
 //! becomes `<folder>::<module>::<test>::on_sqlite` and `<folder>::<module>::<test>::on_postgres`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test may block a thread of its own")]
 
 #[macro_use]
 #[path = "support/needs.rs"]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tasklane::config::LaneConfig;
-use tasklane::lane::LaneLimits;
+use tasklane::domain::{Command, Description, NewTask, Operation, TaskContent, TaskId, Title};
+use tasklane::lane::{LaneLimits, Write};
 
 use crate::support::{create, user, world};
 
@@ -77,5 +78,46 @@ fn a_lane_with_a_write_under_way_is_not_passivated() {
         world.store.stuck.store(false, Ordering::SeqCst);
         write.await.unwrap().unwrap();
         assert_eq!(world.store.loads.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_big_followed_user_leaves_memory_before_it_takes_the_others_part() {
+    let config = LaneConfig { cache_max_bytes: 3 << 20, ..LaneConfig::default() };
+    world(LaneLimits::new(config), |world| async move {
+        let (ann, bob) = (user("ann"), user("bob"));
+        world.task(&bob, "small").await;
+        let mut followed = world.lanes.follow(&ann).await.unwrap();
+        let mut followed_too = world.lanes.follow(&bob).await.unwrap();
+        let fill = async |count: usize| {
+            let description = Description::parse(&"x".repeat(2000)).unwrap();
+            let make = |_| {
+                let content = TaskContent {
+                    description: Some(description.clone()),
+                    ..TaskContent::titled(Title::parse("long").unwrap())
+                };
+                let new = NewTask { id: TaskId::generate(), content };
+                Operation::from(Command::CreateTask(Box::new(new)))
+            };
+            let operations: Vec<_> = (0..count).map(make).collect();
+            world.lanes.submit(&ann, Write::from(operations)).await.unwrap();
+        };
+        fill(240).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(followed.changed().await, "it fits");
+        assert!(world.lanes.cached(&ann).is_some());
+        for _ in 0..3 {
+            fill(240).await;
+        }
+        // Loading somebody makes the sweeper look.
+        world.lanes.snapshot(&user("cid")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let ended = async { while followed.changed().await {} };
+        tokio::time::timeout(Duration::from_mins(1), ended).await.expect("its streams end");
+        assert!(world.lanes.cached(&ann).is_none(), "its streams ended, and it left memory");
+        assert!(world.lanes.cached(&bob).is_some());
+        world.assert_readers_see_the_store(&ann).await;
+        world.task(&bob, "still served").await;
+        assert!(followed_too.changed().await);
     });
 }

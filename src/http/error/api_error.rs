@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use actix_web::error::BlockingError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 
@@ -174,13 +173,6 @@ impl From<Error> for ApiError {
                 Self::new(Code::InternalServerError, "Internal server error").because(what)
             }
         }
-    }
-}
-
-/// Work on the blocking thread pool failed: it panicked.
-impl From<BlockingError> for ApiError {
-    fn from(error: BlockingError) -> Self {
-        Self::new(Code::InternalServerError, "Internal server error").because(error)
     }
 }
 
