@@ -47,6 +47,10 @@ impl Store for NullStore {
         Ok(0)
     }
 
+    async fn forget(&self, _: UserId, _: Seq) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -154,6 +154,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] when the store fails; part of the work may have been done.
     async fn purge(&self, tombstones: Timestamp, keys: Timestamp) -> Result<u64, StoreError>;
 
+    /// Moves the user's horizon up to `before`, or to the user's seq if that is lower, and removes the
+    /// tombstones up to there. Returns the number of rows removed. The horizon never moves down. It works in
+    /// small steps, so that no commit waits long.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; part of the work may have been done.
+    async fn forget(&self, user: UserId, before: Seq) -> Result<u64, StoreError>;
+
     /// Checks that the store answers reads.
     ///
     /// # Errors

@@ -108,6 +108,10 @@ impl Store for Memory {
         Ok(0)
     }
 
+    async fn forget(&self, _: UserId, _: Seq) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         assert!(!self.panics.load(Ordering::Relaxed), "hunter2");
         if self.down.load(Ordering::Relaxed) { Err(StoreError("hunter2".into())) } else { Ok(()) }

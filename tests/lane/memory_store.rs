@@ -320,6 +320,13 @@ impl Store for MemoryStore {
         Err(StoreError("the lanes do not purge".into()))
     }
 
+    async fn forget(&self, user: UserId, before: Seq) -> Result<u64, StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError("down, on command".into()));
+        }
+        Ok(self.rows.lock().unwrap().get_mut(&user).map_or(0, |row| row.stored.forget(before)))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

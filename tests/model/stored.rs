@@ -70,6 +70,13 @@ impl Stored {
         })
     }
 
+    /// Moves the horizon and forgets the deletions up to it. Returns how many.
+    pub fn forget(&mut self, before: Seq) -> u64 {
+        let before = before.get().min(self.seq);
+        self.horizon = self.horizon.max(before);
+        self.gone.extract_if(.., |_, seq| *seq <= before).count() as u64
+    }
+
     /// What is known of a key.
     pub fn recall(&self, key: &str) -> Recalled {
         Recalled { seq: Seq::new(self.seq), record: self.keys.get(key).cloned() }

@@ -21,6 +21,7 @@ on_both_stores! {
     a_task_deleted_again_is_not_purged_by_its_first_deletion
     an_erased_horizon_is_never_moved_back
     a_purge_beside_commits_hides_no_deletion_and_refuses_no_commit
+    one_users_deletions_are_forgotten_up_to_a_seq
 }
 
 /// A user at seq 3 with two tasks, a deleted one, two keys and an address.
@@ -292,4 +293,35 @@ async fn a_purge_beside_commits_hides_no_deletion_and_refuses_no_commit(database
         assert_eq!(stored.tombstones, []);
         assert!(stored.horizon > Seq::ZERO && stored.horizon <= stored.seq);
     }
+}
+
+async fn one_users_deletions_are_forgotten_up_to_a_seq(database: Database) {
+    const ALL: i64 = 1_300;
+    let store = database.open().await;
+    let (user, other) = (User::new(), User::new());
+    assert_eq!(store.forget(user.id, Seq::new(9)).await.unwrap(), 0, "who never wrote");
+    let ids: Vec<_> = (0..ALL).map(|_| TaskId::generate()).collect();
+    for user in [&user, &other] {
+        let deletions = (1..).zip(&ids).map(|(seq, id)| delete(*id, seq)).collect();
+        assert_eq!(commit(&*store, user.batch(0, deletions)).await, Outcome::Committed);
+        // The first task was made and deleted again, the second made again.
+        let again = vec![delete(ids[0], ALL + 1), put(&task(ids[1], "again", ALL + 2))];
+        assert_eq!(commit(&*store, user.batch(ALL, again)).await, Outcome::Committed);
+    }
+    let before = load(&*store, &other).await;
+    for (up_to, forgotten, horizon) in
+        [(1_200, 1_199, 1_200), (700, 0, 1_200), (1_201, 1, 1_201), (i64::MAX, 100, ALL + 2)]
+    {
+        assert_eq!(store.forget(user.id, Seq::new(up_to)).await.unwrap(), forgotten);
+        let stored = load(&*store, &user).await.unwrap();
+        assert_eq!((stored.horizon.get(), stored.seq.get(), stored.tasks.len()), (horizon, ALL + 2, 1));
+        assert!(stored.tombstones.iter().all(|(seq, _)| seq.get() > horizon));
+        let left = usize::try_from(ALL - horizon.min(ALL) + i64::from(horizon <= ALL)).unwrap();
+        assert_eq!(stored.tombstones.len(), left);
+    }
+    assert_eq!(load(&*store, &other).await, before);
+    assert_eq!(database.count("tombstones"), ALL);
+    // The next deletion is remembered.
+    assert_eq!(commit(&*store, user.batch(ALL + 2, vec![delete(ids[1], ALL + 3)])).await, Outcome::Committed);
+    assert_eq!(load(&*store, &user).await.unwrap().tombstones, tombstones(&[(ALL + 3, ids[1])]));
 }

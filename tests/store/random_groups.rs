@@ -22,6 +22,8 @@ enum Step {
     Commit(Box<[Plan; USERS]>),
     /// A purge of the deletions and the keys older than those of these seqs.
     Purge(i64, i64),
+    /// Forgets a user's deletions up to this seq.
+    Forget(usize, i64),
 }
 
 /// One user's batch of a group.
@@ -58,6 +60,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => [plan(), plan(), plan(), plan()].prop_map(|plans| Step::Commit(Box::new(plans))),
         1 => (0..30_i64, 0..30_i64).prop_map(|(deletions, keys)| Step::Purge(deletions, keys)),
+        1 => (0..USERS, 0..30_i64).prop_map(|(user, before)| Step::Forget(user, before)),
     ];
     prop::collection::vec(step, 1..14)
 }
@@ -130,6 +133,10 @@ async fn agree(store: &dyn Store, steps: Vec<Step>) {
                 for model in &mut models {
                     model.purge(deletions, keys);
                 }
+            }
+            Step::Forget(user, before) => {
+                let forgotten = store.forget(users[user].id, Seq::new(before)).await.unwrap();
+                assert_eq!(forgotten, models[user].stored.forget(Seq::new(before)));
             }
         }
         for (model, user) in models.iter().zip(&users) {

@@ -1,7 +1,7 @@
 //! Purges old tombstones and keys, in statements of a bounded size that wait for no lock.
 
 use super::connection::read_pool::ReadPool;
-use crate::domain::Timestamp;
+use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::StoreError;
 use crate::store::retention::repeat;
 
@@ -17,4 +17,20 @@ pub(super) async fn purge(
     };
     Ok(repeat(|| step(include_str!("sql/purge_tombstones.sql"), tombstones)).await?
         + repeat(|| step(include_str!("sql/purge_keys.sql"), keys)).await?)
+}
+
+/// Moves a user's horizon up to $2, at most to the user's seq.
+const MOVE_HORIZON: &str =
+    "UPDATE users SET horizon = least($2, seq) WHERE id = $1 AND horizon < least($2, seq)";
+
+/// Removes one user's tombstones that the horizon has passed. Returns how many rows were removed.
+pub(super) async fn forget(pool: &ReadPool, user: UserId, before: Seq) -> Result<u64, StoreError> {
+    let (user, before) = (user.as_uuid(), before.get());
+    // On its own, so that the user's row is locked for an instant only.
+    pool.query(MOVE_HORIZON, &[&user, &before]).await?;
+    let step = async || {
+        let rows = pool.query(include_str!("sql/forget.sql"), &[&user, &before]).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    };
+    repeat(step).await
 }

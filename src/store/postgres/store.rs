@@ -204,6 +204,11 @@ impl Store for PostgresStore {
         on(&self.runtime, async move { retention::purge(&pool, tombstones, keys).await }).await?
     }
 
+    async fn forget(&self, user: UserId, before: Seq) -> Result<u64, StoreError> {
+        let pool = Arc::clone(&self.inner.pool);
+        on(&self.runtime, async move { retention::forget(&pool, user, before).await }).await?
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.ask("SELECT FROM users LIMIT 1", Vec::new()).await.map(drop)
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
-use crate::domain::Timestamp;
+use crate::domain::{Seq, Timestamp, UserId};
 
 /// Rows in one transaction: a commit waits for at most these.
 const CHUNK: u32 = 500;
@@ -36,5 +36,26 @@ pub(super) fn keys(connection: &mut Connection, before: Timestamp) -> Result<u64
                 (SELECT user_id, key FROM idempotency_keys WHERE kept_at < ?1 ORDER BY kept_at LIMIT ?2)",
         )?
         .execute(params![before.as_micros(), CHUNK])
+        .map(|removed| removed as u64)
+}
+
+/// Moves the user's horizon up to `before`, at most to the user's seq.
+pub(super) fn move_horizon(connection: &mut Connection, user: UserId, before: Seq) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE users SET horizon = min(?2, seq) WHERE id = ?1 AND horizon < min(?2, seq)")?
+        .execute(params![user.as_uuid().into_bytes(), before.get()])
+        .map(drop)
+}
+
+/// Removes at most [`CHUNK`] of the user's tombstones up to `before`, where the horizon has passed them.
+/// Returns how many were removed.
+pub(super) fn forget(connection: &mut Connection, user: UserId, before: Seq) -> Result<u64> {
+    connection
+        .prepare_cached(
+            "DELETE FROM tombstones WHERE (user_id, id) IN
+                (SELECT t.user_id, t.id FROM users u JOIN tombstones t ON t.user_id = u.id
+                 WHERE u.id = ?1 AND t.seq <= min(?2, u.horizon) LIMIT ?3)",
+        )?
+        .execute(params![user.as_uuid().into_bytes(), before.get(), CHUNK])
         .map(|removed| removed as u64)
 }

@@ -99,6 +99,13 @@ impl Store for SqliteStore {
         Ok(repeat(old_tombstones).await? + repeat(old_keys).await?)
     }
 
+    async fn forget(&self, user: UserId, before: Seq) -> Result<u64, StoreError> {
+        let move_horizon =
+            move |connection: &mut Connection| retention::move_horizon(connection, user, before);
+        self.writer.query(move_horizon).await?;
+        repeat(|| self.writer.query(move |connection| retention::forget(connection, user, before))).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         let sql = "SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1)";
         self.reader.query(move |connection| connection.query_row(sql, [], |_| Ok(()))).await
