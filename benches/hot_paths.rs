@@ -77,6 +77,7 @@ fn stored(subject: &str, tasks: usize) -> StoredUser {
         email: None,
         seq: Seq::new(i64::try_from(tasks).unwrap()),
         horizon: Seq::ZERO,
+        key_bytes: 0,
         tasks: (0..tasks).map(task).collect(),
         tombstones: Vec::new(),
     }

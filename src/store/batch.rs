@@ -9,7 +9,7 @@ use crate::domain::{Change, Cost, Seq, Task, Timestamp, UserId};
 
 /// Approximate bytes of a row of a task, a deletion or a key, apart from its texts.
 pub(super) const TOMBSTONE_ROW: usize = 48;
-pub(super) const KEY_ROW: usize = 100;
+pub(super) const KEY_ROW: u32 = 100;
 
 /// A batch above this, and one that erases, is committed apart from the usual groups.
 const LARGE: Cost = Cost::new(1_000, 1 << 20);
@@ -58,8 +58,14 @@ impl KeyRecord {
     /// The bytes that it takes in the store, roughly.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        KEY_ROW + self.key.len() + self.answer.len()
+        KEY_ROW as usize + self.key.len() + self.answer.len()
     }
+}
+
+/// The bytes of these keys, as stored with their user.
+pub(super) fn key_bytes(keys: &[KeyRecord]) -> i64 {
+    let bytes: usize = keys.iter().map(KeyRecord::bytes).sum();
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// The bytes that a task takes in the store, roughly.
@@ -77,6 +83,11 @@ impl Batch {
         };
         let bytes = self.changes.iter().map(of_change).chain(self.keys.iter().map(KeyRecord::bytes)).sum();
         Cost::new(self.changes.len() + self.keys.len(), bytes)
+    }
+
+    /// The bytes of its keys.
+    pub(super) fn key_bytes(&self) -> i64 {
+        key_bytes(&self.keys)
     }
 
     /// Whether it may take long to commit. No other batch waits for such a one.

@@ -163,6 +163,7 @@ mod tests {
             email: None,
             seq: Seq::new(seq),
             horizon: Seq::ZERO,
+            key_bytes: 0,
             tasks: versions.iter().map(|version| task(*version)).collect(),
             tombstones: deletions.iter().map(|seq| (Seq::new(*seq), TaskId::generate())).collect(),
         }

@@ -37,6 +37,8 @@ pub struct StoredUser {
     pub seq: Seq,
     /// The seq up to which tombstones may have been purged.
     pub horizon: Seq,
+    /// The bytes that the user's idempotency keys take, roughly.
+    pub key_bytes: usize,
     /// Every task, in no particular order.
     pub tasks: Vec<Task>,
     /// Every tombstone above the horizon, with its seq, in no particular order.
@@ -89,7 +91,8 @@ pub struct PoolState {
 ///   own changes and keys are applied.
 /// - **Keys.** A key is stored with its batch, in the same step. If another batch has stored the same key,
 ///   the outcome is a conflict. The fence alone would not notice, because a batch with only keys leaves the
-///   seq unchanged. An erasure removes the existing keys first.
+///   seq unchanged. An erasure removes the existing keys first. [`StoredUser::key_bytes`] is the sum of
+///   [`KeyRecord::bytes`] of the keys that are kept.
 /// - **Cancellation.** Dropping a returned future neither undoes nor stops a commit in progress.
 /// - **Time.** Every call ends within the store's time-outs.
 /// - **Runtime.** Every method may be called from any thread and any runtime.

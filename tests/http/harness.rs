@@ -46,6 +46,7 @@ impl Memory {
                 email: None,
                 seq: Seq::ZERO,
                 horizon: Seq::ZERO,
+                key_bytes: 0,
                 tasks: Vec::new(),
                 tombstones: Vec::new(),
             },

@@ -65,6 +65,7 @@ impl Stored {
             email: self.email.clone(),
             seq: Seq::new(self.seq),
             horizon: Seq::new(self.horizon),
+            key_bytes: self.keys.values().map(KeyRecord::bytes).sum(),
             tasks: self.tasks.values().cloned().collect(),
             tombstones,
         })

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tasklane::domain::{Seq, TaskId};
+use tasklane::store::copy::WholeUser;
 use tasklane::store::{Batch, KeyRecord, Outcome, Recalled};
 
-use crate::fixture::{Database, User, commit, load, put, recall, record, task};
+use crate::fixture::{Database, User, at, commit, load, put, recall, record, task};
 
 on_both_stores! {
     a_key_is_found_again_with_the_seq_of_that_instant
@@ -13,6 +14,7 @@ on_both_stores! {
     a_key_of_a_batch_that_is_not_applied_is_not_kept
     a_batch_of_keys_alone_keeps_them_and_moves_nothing
     keys_of_many_users_travel_in_one_group
+    the_bytes_of_kept_keys_are_known
 }
 
 /// A batch at `expected` that creates one task and stores these keys.
@@ -170,5 +172,47 @@ async fn keys_of_many_users_travel_in_one_group(database: Database) {
             let sent = batch.keys.iter().find(|record| &*record.key == key && !refused);
             assert_eq!(recall(&*store, user, key).await.record.as_ref(), sent);
         }
+    }
+}
+
+async fn the_bytes_of_kept_keys_are_known(database: Database) {
+    let store = database.open().await;
+    let (user, other) = (User::new(), User::new());
+    let known = async |user: &User| load(&*store, user).await.map(|stored| stored.key_bytes);
+    let bytes = |keys: &[KeyRecord]| keys.iter().map(KeyRecord::bytes).sum::<usize>();
+    let crab = KeyRecord { answer: "\u{1F980}".repeat(9_000).into(), ..record("\u{e9}", 3) };
+    let kept = [record("a", 1), record("b", 2), crab, record("d", 4)];
+    for user in [&user, &other] {
+        assert_eq!(commit(&*store, keyed(user, 0, &kept[..2])).await, Outcome::Committed);
+        assert_eq!(known(user).await, Some(bytes(&kept[..2])));
+        // A key alone, too; and a batch that is sent again counts once.
+        let alone = Batch { keys: kept[2..].to_vec(), ..user.batch(1, vec![]) };
+        for _ in 0..2 {
+            assert_eq!(commit(&*store, alone.clone()).await, Outcome::Committed);
+            assert_eq!(known(user).await, Some(bytes(&kept)));
+        }
+        assert_eq!(
+            commit(&*store, keyed(user, 1, &[record("e", 5), record("a", 5)])).await,
+            Outcome::Conflict
+        );
+        assert_eq!(known(user).await, Some(bytes(&kept)));
+    }
+    assert_eq!(store.since(user.id, Seq::new(1)).await.unwrap().unwrap().key_bytes, bytes(&kept));
+    assert_eq!(store.purge(at(0), at(3)).await.unwrap(), 4);
+    assert_eq!(known(&user).await, Some(bytes(&kept[2..])));
+    // A copy counts them anew.
+    let (copied, original) = (User::new(), store.whole(user.id).await.unwrap().unwrap());
+    let copy = WholeUser { id: copied.id, subject: copied.subject.clone(), ..original };
+    store.restore(vec![copy]).await.unwrap();
+    assert_eq!(known(&copied).await, Some(bytes(&kept[2..])));
+    let erasing = Batch { erase: true, ..keyed(&user, 1, &[record("d", 9)]) };
+    assert_eq!(commit(&*store, erasing).await, Outcome::Committed);
+    assert_eq!(known(&user).await, Some(record("d", 9).bytes()));
+    assert_eq!(known(&other).await, Some(bytes(&kept[2..])), "no other user is affected");
+    // A process of the version before has stored keys that it did not count.
+    database.execute("UPDATE users SET key_bytes = 120");
+    assert_eq!(store.purge(at(0), at(9)).await.unwrap(), 4);
+    for (user, left) in [(&user, 120), (&other, 0), (&copied, 0)] {
+        assert_eq!(known(user).await, Some(left));
     }
 }

@@ -2,7 +2,7 @@
 
 use refinery::Target;
 use rusqlite::Connection;
-use tasklane::domain::{Description, NewTask, Seq, Task, TaskId, Timestamp, Title};
+use tasklane::domain::{Description, NewTask, Seq, Task, TaskId, Timestamp, Title, UserId};
 use tasklane::store::sqlite::SqliteStore;
 use tasklane::store::{Outcome, Recalled, Store, StoredUser};
 use uuid::Uuid;
@@ -85,6 +85,7 @@ impl Old {
             email: Some("ann@example.com".to_owned()),
             seq: Seq::new(4),
             horizon: Seq::ZERO,
+            key_bytes: 0,
             tasks,
             tombstones: vec![(Seq::new(4), gone)],
         };
@@ -145,4 +146,49 @@ fn a_postgres_process_of_the_first_version_keeps_working_beside_this_one() {
     let rows = old.rows(|id| format!("'{id}'"), |at| format!("'{}'", at.to_rfc3339()));
     on_store_runtime(async move { client.batch_execute(&rows).await.unwrap() });
     run(old.check(&store));
+}
+
+/// The keys that a user has when the sum of their bytes is introduced.
+const KEYS: &str =
+    "INSERT INTO users (id, subject, seq, created_at) VALUES (ANN, 'ann''s', 1, NOW), (BOB, 'bob', 1, NOW);
+    INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, kept_at)
+    VALUES (ANN, 'a', ZEROES, '\u{1F980}', NOW), (ANN, 'bcd', ZEROES, '{}', NOW)";
+
+fn keys(id: impl Fn(Uuid) -> String, zeroes: &str, now: &str) -> String {
+    let id = |subject| id(UserId::of_subject(subject).as_uuid());
+    let rows = KEYS.replace("ANN", &id("ann's")).replace("BOB", &id("bob"));
+    rows.replace("ZEROES", zeroes).replace("NOW", now)
+}
+
+fn counts_the_keys(store: &dyn Store) {
+    for (subject, bytes) in [("ann's", 2 * 100 + 1 + 4 + 3 + 2), ("bob", 0)] {
+        let stored = run(store.load(UserId::of_subject(subject))).unwrap().unwrap();
+        assert_eq!(stored.key_bytes, bytes);
+    }
+}
+
+#[test]
+fn sqlite_counts_the_keys_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks.db");
+    let mut connection = Connection::open(&path).unwrap();
+    sqlite::migrations::runner().set_target(Target::Version(4)).run(&mut connection).unwrap();
+    let rows = keys(|id| format!("x'{}'", id.simple()), "zeroblob(32)", "1770000000000000");
+    connection.execute_batch(&rows).unwrap();
+    connection.close().unwrap();
+    counts_the_keys(&SqliteStore::open(&path).unwrap());
+}
+
+#[test]
+fn postgres_counts_the_keys_that_are_there() {
+    needs!(Postgres);
+    let database = PostgresDatabase::create();
+    let mut client = database.client();
+    let rows = keys(|id| format!("'{id}'"), "decode(repeat('00', 32), 'hex')", "now()");
+    on_store_runtime(async move {
+        let runner = postgres::migrations::runner().set_target(Target::Version(2));
+        runner.run_async(&mut client).await.unwrap();
+        client.batch_execute(&rows).await.unwrap();
+    });
+    counts_the_keys(&run(database.connect(|_| ())));
 }

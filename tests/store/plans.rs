@@ -47,7 +47,7 @@ fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
         (advance, nothing.clone()),
         (erase, nothing),
         (include_str!("../../src/store/postgres/sql/purge_tombstones.sql").to_owned(), "now()".to_owned()),
-        (include_str!("../../src/store/postgres/sql/purge_keys.sql").to_owned(), "now()".to_owned()),
+        (include_str!("../../src/store/postgres/sql/purge_keys.sql").to_owned(), "now(), 100".to_owned()),
         (
             include_str!("../../src/store/postgres/sql/forget.sql").to_owned(),
             "gen_random_uuid(), 1".to_owned(),
@@ -60,7 +60,7 @@ fn commits_purges_and_reads_go_by_key_whatever_the_planner_knows() {
         &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey"],
         &["users_pkey", "users_email_key", "tasks_pkey", "tombstones_pkey", "idempotency_keys_pkey"],
         &["users_pkey", "tombstones_deleted_at_idx", "tombstones_pkey"],
-        &["idempotency_keys_kept_at_idx", "idempotency_keys_pkey"],
+        &["users_pkey", "idempotency_keys_kept_at_idx", "idempotency_keys_pkey"],
         &["users_pkey", "tombstones_pkey"],
         &["users_pkey", "tasks_pkey", "tombstones_pkey"],
         &["users_pkey"],

@@ -292,6 +292,7 @@ mod tests {
                 email: None,
                 seq: Seq::new(count),
                 horizon: Seq::ZERO,
+                key_bytes: 0,
                 tasks: (1..=count).map(task).collect(),
                 tombstones: Vec::new(),
             };

@@ -20,7 +20,7 @@ use crate::domain::Change;
 use crate::store::{Batch, Outcome};
 
 /// The number of the first parameter with task columns: after those of batches, deletions and keys.
-const FIRST_TASK_PARAM: usize = 16;
+const FIRST_TASK_PARAM: usize = 17;
 
 /// Commits batches that do not erase.
 pub(super) static ADVANCE: LazyLock<String> = LazyLock::new(|| {
@@ -286,6 +286,7 @@ struct Group<'a> {
     expected: Vec<i64>,
     reached: Vec<i64>,
     batches: Vec<Uuid>,
+    key_bytes: Vec<i64>,
     put: TaskColumns<'a>,
     gone: TombstoneColumns,
     keys: KeyColumns<'a>,
@@ -304,6 +305,7 @@ impl<'a> Group<'a> {
             group.expected.push(if batch.epoch == epoch { batch.expected.get() } else { NEVER });
             group.reached.push(batch.reached.get());
             group.batches.push(batch.id);
+            group.key_bytes.push(batch.key_bytes());
             for change in &batch.changes {
                 match change {
                     Change::Put(task) => group.put.push(user, task),
@@ -319,8 +321,15 @@ impl<'a> Group<'a> {
 
     /// In the order of the statement's parameters.
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        let mut params: Vec<&(dyn ToSql + Sync)> =
-            vec![&self.users, &self.subjects, &self.emails, &self.expected, &self.reached, &self.batches];
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![
+            &self.users,
+            &self.subjects,
+            &self.emails,
+            &self.expected,
+            &self.reached,
+            &self.batches,
+            &self.key_bytes,
+        ];
         params.extend(self.gone.params());
         params.extend(self.keys.params());
         params.extend(self.put.params());

@@ -17,7 +17,7 @@ use super::rows::{KeyColumns, TombstoneColumns, Unreadable, instant, key_record}
 use super::store::PostgresStore;
 use super::task_row::{self, AFTER, CREATED_AT, DESCRIPTION, ID, TITLE, TaskColumns, VERSION};
 use crate::domain::{Seq, TaskId, UserId};
-use crate::store::batch::{TOMBSTONE_ROW, bytes_of_task};
+use crate::store::batch::{TOMBSTONE_ROW, bytes_of_task, key_bytes};
 use crate::store::copy::{GROUP, Transfer, WholeUser};
 use crate::store::{KeyRecord, StoreError};
 
@@ -29,9 +29,10 @@ const KIND: usize = AFTER + 1;
 const LAST_BATCH: usize = AFTER + 2;
 const FINGERPRINT: usize = AFTER + 3;
 
-const INSERT_USERS: &str = "INSERT INTO users (id, subject, email, seq, horizon, last_batch, created_at)
+const INSERT_USERS: &str =
+    "INSERT INTO users (id, subject, email, seq, horizon, last_batch, created_at, key_bytes)
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::uuid[],
-        $7::timestamptz[])";
+        $7::timestamptz[], $8::bigint[])";
 
 static INSERT_TASKS: LazyLock<String> = LazyLock::new(|| task_row::fill("{insert_tasks}", 1));
 
@@ -114,7 +115,9 @@ async fn insert_users(
     let horizons: Vec<i64> = users.iter().map(|user| user.horizon.get()).collect();
     let batches: Vec<Option<Uuid>> = users.iter().map(|user| user.last_batch).collect();
     let created: Vec<DateTime<Utc>> = users.iter().map(|user| user.created_at.to_datetime()).collect();
-    let params: [&(dyn ToSql + Sync); 7] = [&ids, &subjects, &emails, &seqs, &horizons, &batches, &created];
+    let key_bytes: Vec<i64> = users.iter().map(|user| key_bytes(&user.keys)).collect();
+    let params: [&(dyn ToSql + Sync); 8] =
+        [&ids, &subjects, &emails, &seqs, &horizons, &batches, &created, &key_bytes];
     run(transaction, INSERT_USERS, &params).await
 }
 

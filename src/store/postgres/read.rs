@@ -34,8 +34,11 @@ pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable
     let mut tombstones = Vec::new();
     for row in rows {
         let Some(id) = row.try_get::<_, Option<Uuid>>(ID)? else {
-            let (seq, horizon) = (Seq::new(row.try_get(VERSION)?), Seq::new(row.try_get(AFTER)?));
-            stored = Some((row.try_get(TITLE)?, row.try_get(DESCRIPTION)?, seq, horizon));
+            let [horizon, key_bytes] = <[i64; 2]>::try_from(row.try_get::<_, Vec<i64>>(AFTER)?)
+                .map_err(|_| Unreadable("horizon".to_owned()))?;
+            let (seq, horizon) = (Seq::new(row.try_get(VERSION)?), Seq::new(horizon));
+            let key_bytes = usize::try_from(key_bytes).unwrap_or_default();
+            stored = Some((row.try_get(TITLE)?, row.try_get(DESCRIPTION)?, seq, horizon, key_bytes));
             continue;
         };
         match task_row::task(row)? {
@@ -43,9 +46,9 @@ pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable
             None => tombstones.push((Seq::new(row.try_get(VERSION)?), TaskId::from_uuid(id))),
         }
     }
-    let user = |(subject, email, seq, horizon)| {
+    let user = |(subject, email, seq, horizon, key_bytes)| {
         tombstones.retain(|(seq, _)| *seq > horizon);
-        StoredUser { subject, email, seq, horizon, tasks, tombstones }
+        StoredUser { subject, email, seq, horizon, key_bytes, tasks, tombstones }
     };
     Ok(stored.map(user))
 }

@@ -10,6 +10,7 @@ use super::store::SqliteStore;
 use super::task_row::{put, task_id, tasks};
 use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::StoreError;
+use crate::store::batch::key_bytes;
 use crate::store::copy::{Transfer, WholeUser};
 
 #[async_trait]
@@ -77,6 +78,7 @@ fn restore(connection: &mut Connection, users: &[WholeUser]) -> Result<()> {
             user.last_batch.map(Uuid::into_bytes),
             user.created_at.as_micros(),
             user.horizon.get(),
+            key_bytes(&user.keys),
         ])?;
         for task in &user.tasks {
             put(&transaction, user.id, task)?;

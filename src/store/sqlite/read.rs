@@ -21,14 +21,15 @@ pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<S
     let key = user.as_uuid().into_bytes();
     let found = transaction
         .prepare_cached(concat!(
-            "SELECT subject, email, seq, horizon, erased FROM users WHERE id = ?1",
+            "SELECT subject, email, seq, horizon, erased, key_bytes FROM users WHERE id = ?1",
             wrote!()
         ))?
         .query_row(params![key], |row| {
             let (seq, horizon) = (Seq::new(row.get(2)?), Seq::new(row.get(3)?));
             let (tasks, tombstones) = (Vec::new(), Vec::new());
             let (subject, email) = (row.get(0)?, row.get(1)?);
-            let user = StoredUser { subject, email, seq, horizon, tasks, tombstones };
+            let key_bytes = usize::try_from(row.get::<_, i64>(5)?).unwrap_or_default();
+            let user = StoredUser { subject, email, seq, horizon, key_bytes, tasks, tombstones };
             Ok((user, Seq::new(row.get(4)?)))
         })
         .optional()?;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
 use crate::domain::{Seq, Timestamp, UserId};
+use crate::store::batch::KEY_ROW;
 
 /// Rows in one transaction: a commit waits for at most these.
 const CHUNK: u32 = 500;
@@ -28,15 +29,29 @@ pub(super) fn tombstones(connection: &mut Connection, before: Timestamp) -> Resu
     transaction.commit().map(|()| old.len() as u64)
 }
 
-/// Purges at most [`CHUNK`] keys stored before `before`. Returns how many were removed.
+/// Purges at most [`CHUNK`] keys stored before `before`, and lowers their users' sums. Returns how many were
+/// removed.
 pub(super) fn keys(connection: &mut Connection, before: Timestamp) -> Result<u64> {
-    connection
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let old: Vec<([u8; 16], String, i64, i64)> = transaction
         .prepare_cached(
-            "DELETE FROM idempotency_keys WHERE (user_id, key) IN
-                (SELECT user_id, key FROM idempotency_keys WHERE kept_at < ?1 ORDER BY kept_at LIMIT ?2)",
+            "SELECT user_id, key, seq, ?3 + octet_length(key) + octet_length(answer) FROM idempotency_keys
+             WHERE kept_at < ?1 ORDER BY kept_at LIMIT ?2",
         )?
-        .execute(params![before.as_micros(), CHUNK])
-        .map(|removed| removed as u64)
+        .query_map(params![before.as_micros(), CHUNK, KEY_ROW], |row| row.try_into())?
+        .collect::<Result<_>>()?;
+    for (user, key, seq, bytes) in &old {
+        // Erased keys that are still there are not counted any more.
+        transaction
+            .prepare_cached(
+                "UPDATE users SET key_bytes = max(0, key_bytes - ?2) WHERE id = ?1 AND erased < ?3",
+            )?
+            .execute(params![user, bytes, seq])?;
+        transaction
+            .prepare_cached("DELETE FROM idempotency_keys WHERE user_id = ?1 AND key = ?2")?
+            .execute(params![user, key])?;
+    }
+    transaction.commit().map(|()| old.len() as u64)
 }
 
 /// Moves the user's horizon up to `before`, at most to the user's seq.

@@ -62,8 +62,8 @@ pub(super) fn commit_by(
 
 /// Inserts a user.
 pub(in crate::store::sqlite) const INSERT_USER: &str =
-    "INSERT INTO users (id, subject, email, seq, last_batch, created_at, horizon)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    "INSERT INTO users (id, subject, email, seq, last_batch, created_at, horizon, key_bytes)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// How one batch is applied.
 type ApplyBatch<'a> = &'a dyn Fn(&Connection, &Batch) -> Result<Outcome>;
@@ -242,7 +242,8 @@ fn pass_fence(connection: &Connection, batch: &Batch, staged: bool) -> Result<Op
         .prepare_cached(
             "UPDATE users SET seq = ?3, last_batch = ?4,
                 email = CASE WHEN ?6 THEN ?5 ELSE coalesce(?5, email) END,
-                horizon = CASE WHEN ?6 THEN ?3 ELSE horizon END
+                horizon = CASE WHEN ?6 THEN ?3 ELSE horizon END,
+                key_bytes = CASE WHEN ?6 THEN ?8 ELSE key_bytes + ?8 END
              WHERE id = ?1 AND seq = ?2 AND last_batch IS NOT ?4 AND unswept IS ?7",
         )?
         .execute(params![
@@ -252,7 +253,8 @@ fn pass_fence(connection: &Connection, batch: &Batch, staged: bool) -> Result<Op
             batch_id,
             email,
             batch.erase,
-            staged.then_some(batch_id)
+            staged.then_some(batch_id),
+            batch.key_bytes()
         ])?;
     if passed == 1 {
         return Ok(None);
@@ -268,6 +270,7 @@ fn pass_fence(connection: &Connection, batch: &Batch, staged: bool) -> Result<Op
         batch_id,
         Timestamp::now().as_micros(),
         if batch.erase { batch.reached.get() } else { 0 },
+        batch.key_bytes(),
     ])?;
     Ok(None)
 }
