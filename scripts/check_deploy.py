@@ -24,7 +24,7 @@ def text(path):
 # --- metrics: the service's are those with a help text
 
 source = text("src/telemetry/metrics.rs") + text("src/telemetry/traffic.rs")
-metrics = set(re.findall(r'(?:counter|gauge|histogram)\(\s*"(tasklane_\w+)",', source))
+metrics = set(re.findall(r'(?:counter|gauge|histogram)\(\s*"(tasklane_\w+)"\)', source))
 metrics |= set(re.findall(r"# HELP (tasklane_http_\w+)", source))
 
 

@@ -5,7 +5,8 @@
 //!
 //! - [`header_names`]; [`route`]: what a request needs to know of its route
 //! - [`error`]: errors as clients see them
-//! - [`rate_limit`], [`connection`], [`log_share`]: what one user or address may take; [`event_tickets`]; [`api`]: the state that all workers share
+//! - [`rate_limit`], [`connection`], [`log_share`]: what one user or address may take
+//! - [`event_tickets`]; [`api`]: the state that all workers share
 //! - [`request`]: from the parts of a request to domain types; [`response`]: responses
 //! - [`handlers`]: the operations, by URL
 //! - [`routes`]: the table of routes

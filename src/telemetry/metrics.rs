@@ -67,7 +67,7 @@ metrics! {
     lanes: Gauge = gauge("tasklane_lanes"),
     /// Writes admitted and not yet answered.
     waiting: Gauge = gauge("tasklane_write_queue_depth"),
-    /// Bytes that requests under way hold: bodies, waiting writes, large answers (of WORK_MAX_BYTES).
+    /// Bytes that requests under way hold: bodies, waiting writes, large answers (of `WORK_MAX_BYTES`).
     work_bytes: Gauge = gauge("tasklane_work_bytes"),
     /// Requests refused with 429 because their user had too much under way.
     pub(crate) work_over_share: Counter = counter("tasklane_work_over_share_total"),
