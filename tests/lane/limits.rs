@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tasklane::config::LaneConfig;
-use tasklane::domain::{Identity, Refusal, Seq};
+use tasklane::domain::{Command, Identity, Operation, Refusal, Seq};
 use tasklane::error::Error;
-use tasklane::lane::LaneLimits;
+use tasklane::lane::{LaneLimits, Write};
 use tasklane::store::group_commit::GroupCommitter;
-use tasklane::store::{Batch, Outcome};
+use tasklane::store::{Batch, Outcome, Store};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
 use uuid::Uuid;
@@ -125,5 +125,32 @@ fn draining_waits_for_the_writes_under_way_and_accepts_no_more() {
         assert_eq!(world.lanes.drain(Duration::from_secs(5)).await, Ok(()));
         write.await.unwrap().unwrap();
         assert!(matches!(world.lanes.submit(&who, create("y").into()).await, Err(Error::Overloaded(_))));
+    });
+}
+
+#[test]
+fn deletions_beyond_a_bound_are_forgotten_here_and_in_the_store() {
+    world(LaneLimits::default(), |world| async move {
+        let who = user("ann");
+        let kept = world.task(&who, "kept").await;
+        for _ in 0..21 {
+            let made: Vec<_> = (0..490).map(|_| create("gone")).collect();
+            let delete = |made: &Command| match made {
+                Command::CreateTask(new) => Command::DeleteTask { id: new.id },
+                other => panic!("{other:?}"),
+            };
+            let deleted: Vec<_> = made.iter().map(delete).collect();
+            let operations: Vec<_> = made.into_iter().chain(deleted).map(Operation::from).collect();
+            world.lanes.submit(&who, Write::from(operations)).await.unwrap();
+        }
+        let snapshot = world.lanes.snapshot(&who).await.unwrap();
+        assert!(snapshot.changes(Seq::new(1), 10, usize::MAX).is_none(), "a client from then has to resync");
+        let since = Seq::new(snapshot.seq().get() - 490);
+        let changes = snapshot.changes(since, 1000, usize::MAX).expect("the newest deletions are known");
+        assert_eq!(changes.events.len(), 490);
+        assert!(snapshot.get(kept).is_some());
+        let stored = world.store.load(who.user()).await.unwrap().unwrap();
+        assert!((4_900..=10_000).contains(&stored.tombstones.len()), "{}", stored.tombstones.len());
+        assert!(stored.horizon > Seq::new(5_000), "{}", stored.horizon);
     });
 }

@@ -12,22 +12,22 @@ const DAYS: usize = 3;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeyBytes {
     day: i64,
-    bytes: [u64; DAYS],
+    bytes: [usize; DAYS],
 }
 
 impl KeyBytes {
     /// What the store says when the user is read: all of it counts as stored today.
-    pub(crate) const fn of_stored(bytes: u64) -> Self {
+    pub(crate) const fn of_stored(bytes: usize) -> Self {
         Self { day: 0, bytes: [bytes, 0, 0] }
     }
 
     pub(crate) const fn bytes(&self) -> usize {
         let [today, before, long_before] = self.bytes;
-        (today + before + long_before) as usize
+        today + before + long_before
     }
 
     pub(crate) fn add(&mut self, bytes: usize) {
-        self.bytes[0] += bytes as u64;
+        self.bytes[0] += bytes;
     }
 
     /// Moves on to the day of `now`.

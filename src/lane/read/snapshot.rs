@@ -15,6 +15,9 @@ use super::task_entry::{Age, ByAge, ById, ByVersion, TaskEntry};
 use crate::domain::{Seq, TaskId, Timestamp};
 use crate::store::StoredUser;
 
+/// Deletions of a user that are remembered, at most. When there are more, the older half is forgotten.
+const MOST_DELETED: usize = 10_000;
+
 /// One committed state of a user's tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -61,7 +64,7 @@ impl Snapshot {
             entries_weight: entries.iter().map(|entry| entry.weight()).sum(),
             json_bytes: entries.iter().map(|entry| entry.json.len()).sum(),
             task_bytes: entries.iter().map(|entry| entry.task.stored_bytes()).sum(),
-            keys: KeyBytes::of_stored(0),
+            keys: KeyBytes::of_stored(stored.key_bytes),
             by_id: entries.iter().cloned().map(ById).collect(),
             by_age: entries.into_iter().map(ByAge).collect(),
             list: list.map(OnceLock::from).unwrap_or_default(),
@@ -243,6 +246,17 @@ impl Snapshot {
     pub(crate) fn delete(&mut self, id: TaskId, seq: Seq) {
         self.take(id);
         self.deleted.insert(seq, id);
+    }
+
+    /// Forgets the oldest deletions where there are too many, and returns the new horizon.
+    pub(crate) fn forget_deletions(&mut self) -> Option<Seq> {
+        if self.deleted.len() <= MOST_DELETED {
+            return None;
+        }
+        let horizon = self.deleted.keys().nth(self.deleted.len() - MOST_DELETED / 2).copied()?;
+        self.horizon = horizon;
+        self.deleted = self.deleted.split(&horizon).1;
+        Some(horizon)
     }
 
     /// Forgets every task and everything that ever happened to one.

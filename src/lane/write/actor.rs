@@ -78,6 +78,8 @@ enum State {
 struct InFlight {
     batch: Arc<Batch>,
     next: Snapshot,
+    /// The seq up to which the store has deletions to forget once the batch is durable.
+    forget: Option<Seq>,
     answers: Vec<(Submit, Result<WriteReply, Error>)>,
 }
 
@@ -87,8 +89,8 @@ impl InFlight {
         if answers.is_empty() {
             return None;
         }
-        let (batch, next) = plan.finish();
-        Some(Self { batch: Arc::new(batch), next, answers })
+        let (batch, next, forget) = plan.finish();
+        Some(Self { batch: Arc::new(batch), next, forget, answers })
     }
 }
 
@@ -290,6 +292,9 @@ impl UserActor {
                 self.keys.keep(&sent.batch);
                 self.known = sent.next.moment();
                 self.view.publish(sent.next);
+                if let Some(horizon) = sent.forget {
+                    self.forget(horizon, ctx);
+                }
                 for (submit, answer) in sent.answers {
                     submit.answer(answer);
                 }
@@ -321,6 +326,18 @@ impl UserActor {
             }
         }
         self.proceed(ctx);
+    }
+
+    /// Has the store forget deletions, while other work goes on. What it does not forget now, it does with the next
+    /// purge.
+    fn forget(&self, horizon: Seq, ctx: &mut Context<Self>) {
+        let (context, user) = (Arc::clone(&self.context), self.who.user());
+        let forget = async move {
+            if let Err(error) = context.store.forget(user, horizon).await {
+                tracing::warn!(%user, %error, "old deletions could not be forgotten");
+            }
+        };
+        ctx.spawn(forget.into_actor(self));
     }
 
     /// Brings the user's state up to date, after `pause`. Nothing is planned until then.

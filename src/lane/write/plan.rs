@@ -216,8 +216,10 @@ impl Plan {
         self.erase = true;
     }
 
-    /// What goes to the store, and the state once it is there.
-    pub(crate) fn finish(self) -> (Batch, Snapshot) {
+    /// What goes to the store, and the state once it is there; also the seq up to which the store has deletions to forget,
+    /// if any: that is no part of the commit, since the store may remember them longer.
+    pub(crate) fn finish(mut self) -> (Batch, Snapshot, Option<Seq>) {
+        let horizon = self.next.forget_deletions();
         let batch = Batch {
             id: Uuid::now_v7(),
             user: self.who.user(),
@@ -230,6 +232,6 @@ impl Plan {
             changes: self.changes.into_values().collect(),
             keys: self.keys.into_values().collect(),
         };
-        (batch, self.next)
+        (batch, self.next, horizon)
     }
 }

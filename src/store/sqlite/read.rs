@@ -21,7 +21,7 @@ pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<S
     let key = user.as_uuid().into_bytes();
     let found = transaction
         .prepare_cached(concat!(
-            "SELECT subject, email, seq, horizon, erased, key_bytes FROM users WHERE id = ?1",
+            "SELECT subject, email, seq, horizon, erased, key_bytes, unswept IS NULL FROM users WHERE id = ?1",
             wrote!()
         ))?
         .query_row(params![key], |row| {
@@ -30,11 +30,13 @@ pub(super) fn load(connection: &mut Connection, user: UserId) -> Result<Option<S
             let (subject, email) = (row.get(0)?, row.get(1)?);
             let key_bytes = usize::try_from(row.get::<_, i64>(5)?).unwrap_or_default();
             let user = StoredUser { subject, email, seq, horizon, key_bytes, tasks, tombstones };
-            Ok((user, Seq::new(row.get(4)?)))
+            // Only while a batch is being written may there be tasks that are not shown yet.
+            let newest = if row.get(6)? { Seq::new(i64::MAX) } else { seq };
+            Ok((user, Seq::new(row.get(4)?), newest))
         })
         .optional()?;
-    let Some((mut found, erased)) = found else { return Ok(None) };
-    found.tasks = tasks(&transaction, user, erased, found.seq)?;
+    let Some((mut found, erased, newest)) = found else { return Ok(None) };
+    found.tasks = tasks(&transaction, user, erased, newest)?;
     found.tombstones = transaction
         .prepare_cached("SELECT id, seq FROM tombstones WHERE user_id = ?1 AND seq > ?2")?
         .query_map(params![key, found.horizon.get()], |row| Ok((Seq::new(row.get(1)?), task_id(row)?)))?

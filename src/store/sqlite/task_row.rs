@@ -78,9 +78,9 @@ fn write(connection: &Connection, sql: &str, user: UserId, task: &Task) -> Resul
 }
 
 /// Every task of a user above the seq `erased`, up to `seq`: others are not shown yet, or no more.
-pub(super) fn tasks(connection: &Connection, user: UserId, erased: Seq, seq: Seq) -> Result<Vec<Task>> {
+pub(super) fn tasks(connection: &Connection, user: UserId, erased: Seq, newest: Seq) -> Result<Vec<Task>> {
     let user = user.as_uuid().into_bytes();
-    connection.prepare_cached(&READ)?.query_map(params![user, erased.get(), seq.get()], task)?.collect()
+    connection.prepare_cached(&READ)?.query_map(params![user, erased.get(), newest.get()], task)?.collect()
 }
 
 fn task(row: &Row<'_>) -> Result<Task> {
