@@ -4,6 +4,7 @@
 //! not its timing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test may block a thread of its own")]
 
 #[macro_use]
 #[path = "../api/support/needs.rs"]

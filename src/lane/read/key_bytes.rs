@@ -36,10 +36,9 @@ impl KeyBytes {
         if self.day == 0 {
             self.day = day;
         }
-        for _ in 0..(day - self.day).clamp(0, DAYS as i64) {
-            self.bytes.rotate_right(1);
-            self.bytes[0] = 0;
-        }
+        let days = usize::try_from(day - self.day).unwrap_or(0).min(DAYS);
+        self.bytes.rotate_right(days % DAYS);
+        self.bytes[..days].fill(0);
         self.day = self.day.max(day);
     }
 }
