@@ -42,7 +42,7 @@ const EIGHTHS_OF_BIG: usize = 5;
 /// user's event streams keep a lane in use for as long as they like; they end, and read their user again when they
 /// come back.
 fn sweep_big(map: &Arc<LaneMap>) {
-    let budget = map.context.limits.config.cache_max_bytes;
+    let budget = map.byte_budget();
     let mut big: Vec<_> = map.last_used_by(u32::MAX);
     big.retain(|(_, weight, _)| *weight > (budget / BIG).max(1 << 20));
     big.sort_unstable();

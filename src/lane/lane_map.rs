@@ -16,7 +16,7 @@ use super::Snapshot;
 use super::lane::Lane;
 use super::read::pinned::{Pinned, Pins};
 use super::view::{CachedBytes, View};
-use super::write::actor::LaneContext;
+use super::write::context::LaneContext;
 use crate::domain::{Identity, UserId};
 use crate::error::Error;
 use crate::store::Hint;
@@ -131,9 +131,14 @@ impl LaneMap {
         Ok((view, loaded))
     }
 
+    /// Bytes that all lanes together may take.
+    pub(super) fn byte_budget(&self) -> usize {
+        self.context.limits.config.cache_max_bytes
+    }
+
     /// Bytes to free until a tenth of the budget is free; 0 within the budget.
     pub(super) fn excess(&self) -> usize {
-        let budget = self.context.limits.config.cache_max_bytes;
+        let budget = self.byte_budget();
         let beyond = self.cached_bytes.load(Ordering::Relaxed).saturating_sub(budget);
         if beyond > 0 { beyond + budget / 10 } else { 0 }
     }

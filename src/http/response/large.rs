@@ -35,7 +35,7 @@ pub(crate) fn of_tasks(budget: &WorkBudget, user: UserId, body: TasksBody) -> Re
         }
         TasksBody::Chunks(chunks) => {
             let permit = chunks.keeps().map(|bytes| budget.take(user, bytes)).transpose()?;
-            let (length, pace) = (chunks.length() as u64, Pace::new());
+            let (length, pace) = (chunks.length() as u64, ReadingPace::new());
             BoxBody::new(InChunks { length, chunks, pace, _permit: permit })
         }
     })
@@ -49,13 +49,13 @@ pub(crate) fn of_bytes(bytes: Bytes, permit: Option<Arc<WorkPermit>>) -> BoxBody
 /// A ready body, sent slice by slice: the server copies what it is given into the connection's buffer.
 struct SlicedBytes {
     bytes: Bytes,
-    pace: Pace,
+    pace: ReadingPace,
     _permit: Option<Arc<WorkPermit>>,
 }
 
 impl SlicedBytes {
     fn new(bytes: Bytes, permit: Option<Arc<WorkPermit>>) -> Self {
-        Self { bytes, pace: Pace::new(), _permit: permit }
+        Self { bytes, pace: ReadingPace::new(), _permit: permit }
     }
 }
 
@@ -80,7 +80,7 @@ impl MessageBody for SlicedBytes {
 struct InChunks {
     length: u64,
     chunks: Chunks,
-    pace: Pace,
+    pace: ReadingPace,
     _permit: Option<WorkPermit>,
 }
 
@@ -107,12 +107,12 @@ enum Unfinished {
 }
 
 /// How fast a client reads. One that reads nothing at all is cut off by the kernel (`send_timeout`).
-struct Pace {
+struct ReadingPace {
     started: Instant,
     sent: u64,
 }
 
-impl Pace {
+impl ReadingPace {
     fn new() -> Self {
         Self { started: Instant::now(), sent: 0 }
     }
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_client_that_reads_slower_than_the_least_rate_is_cut_off() {
-        let mut pace = Pace::new();
+        let mut pace = ReadingPace::new();
         assert!(pace.check(Bytes::from(vec![0; SMALL])).is_ok());
         pace.started = Instant::now().checked_sub(GRACE + Duration::from_secs(3)).unwrap();
         assert!(pace.check(Bytes::new()).is_ok(), "64 KiB may take four seconds more");

@@ -13,20 +13,18 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::command::{Write, WriteReply};
+use super::context::LaneContext;
 use super::idempotency::{KeyState, RecentKeys, replay};
 use super::plan::Plan;
 use super::reply_dispatch::ReplyDispatch;
 use super::submit::{Submit, fail};
 use crate::domain::{Cost, Identity, Seq, Timestamp};
 use crate::error::Error;
-use crate::lane::freshness::Freshness;
-use crate::lane::limits::LaneLimits;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::view::View;
-use crate::store::group_commit::{CommitTiming, GroupCommitter};
-use crate::store::{Batch, Outcome, Recalled, Store};
+use crate::store::group_commit::CommitTiming;
+use crate::store::{Batch, Outcome, Recalled};
 use crate::telemetry::metrics;
-use crate::work::{WorkBudget, WorkPool};
 
 /// Commands of one batch, at most …
 const BATCH: usize = 256;
@@ -43,16 +41,6 @@ const JITTER: Duration = Duration::from_millis(4);
 
 /// The pause before a failed reload is retried.
 const RELOAD_PAUSE: Duration = Duration::from_millis(250);
-
-/// What all lanes share.
-pub(crate) struct LaneContext {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) committer: GroupCommitter,
-    pub(crate) freshness: Freshness,
-    pub(crate) limits: LaneLimits,
-    pub(crate) work: WorkPool,
-    pub(crate) budget: WorkBudget,
-}
 
 /// What the actor is doing. Transitions:
 ///
