@@ -46,7 +46,13 @@ impl Connection {
     pub async fn open(address: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; CHUNK], filled: 0 })
+        Ok(Self::over(stream))
+    }
+
+    /// The same over a stream that is open already.
+    #[must_use]
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream, buffer: vec![0; CHUNK], filled: 0 }
     }
 
     /// Sends a request and reads its answer to the end.
