@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::run::Measured;
+use crate::units::{bytes, rate, time};
 use crate::victim::Figures;
 
 /// The victim's slowest hundredth may take so many times that of the quiet phase, or so long.
@@ -42,33 +43,36 @@ pub fn log_rate(measured: &Measured) -> f64 {
     measured.log as f64 / measured.lasted.as_secs_f64()
 }
 
-/// The most that the store may grow.
-pub fn disk(measured: &Measured) -> u64 {
-    (measured.sent * DISK).max(DISK_FLOOR)
-}
-
-/// The bounds that do not hold.
+/// The bounds that do not hold, with their figures.
 pub fn broken(measured: &Measured) -> Vec<String> {
+    let (quiet, attack, after) = (&measured.quiet, &measured.attack, &measured.after);
     let mut broken = Vec::new();
-    let mut must = |holds: bool, bound: &str| {
+    let mut must = |holds: bool, figure: String| {
         if !holds {
-            broken.push(bound.to_owned());
+            broken.push(figure);
         }
     };
-    let (attack, after) = (&measured.attack, &measured.after);
-    must(!measured.ended && measured.memory <= measured.memory_bound, "memory");
-    must(measured.runs || measured.ended, "the server runs");
-    must(attack.requests > 0 && attack.p99 <= latency(&measured.quiet), "p99");
-    must(attack.failures.is_empty() && after.failures.is_empty(), "no failures");
-    must(attack.health <= HEALTH && attack.health_failures == 0, "health");
-    must(measured.disk <= disk(measured), "disk");
-    must(measured.logs_all || log_rate(measured) <= LOG, "log");
-    must(measured.back.is_some(), "recovery");
+    let memory =
+        format!("{} resident{}", bytes(measured.memory), if measured.ended { ", ended" } else { "" });
+    must(!measured.ended && measured.memory <= measured.memory_bound, memory);
+    must(measured.runs || measured.ended, "the server has ended".to_owned());
+    must(attack.requests > 0, "no request was begun".to_owned());
+    must(attack.p99 <= latency(quiet), format!("p99 {}, alone {}", time(attack.p99), time(quiet.p99)));
+    let failures = [attack, after].map(|seen| seen.failures.values().sum::<usize>());
+    must(failures == [0, 0], format!("{} requests failed", failures[0] + failures[1]));
+    let health = if attack.health_failures == 0 { time(attack.health) } else { "unanswered".to_owned() };
+    must(attack.health <= HEALTH && attack.health_failures == 0, format!("`/health` {health}"));
+    let disk = format!("{} on disk of {} sent", bytes(measured.disk), bytes(measured.sent));
+    must(measured.disk <= (measured.sent * DISK).max(DISK_FLOOR), disk);
+    let log = format!("{} of log a second", rate(log_rate(measured)));
+    must(measured.logs_all || log_rate(measured) <= LOG, log);
+    must(measured.back.is_some() || measured.ended, "not well again".to_owned());
     for extra in &measured.extras {
-        must(extra.value <= extra.bound, extra.name);
+        must(extra.value <= extra.bound, format!("{} {:.2}", extra.name, extra.value));
     }
-    if !measured.quiet.failures.is_empty() || measured.quiet.requests == 0 {
-        broken.push(format!("a quiet phase without failures: {:?}", measured.quiet.failures));
-    }
+    must(
+        quiet.failures.is_empty() && quiet.requests > 0,
+        format!("{} requests alone, {} failed", quiet.requests, quiet.failures.values().sum::<usize>()),
+    );
     broken
 }

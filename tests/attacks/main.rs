@@ -2,7 +2,7 @@
 //! as before, within bounds of memory, disk and log. Started by `tests/attacks/run`, against a release build.
 //!
 //! - `site`, `victim`, `watch`: the server, who must not notice, and what is measured;
-//! - `run`, `bounds`, `report`: the phases of an attack, what must hold, the table;
+//! - `run`, `bounds`, `report`, `units`: the phases of an attack, what must hold, the table;
 //! - `wire`, `material`: what attackers send;
 //! - `batches`, `lists`, `keys`, `accounts`, `bodies`, `connections`, `refusals`, `streams`, `logs`: the attacks.
 
@@ -34,6 +34,7 @@ mod run;
 mod site;
 mod streams;
 mod table;
+mod units;
 mod victim;
 mod watch;
 mod wire;

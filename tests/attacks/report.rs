@@ -1,12 +1,12 @@
 //! What was measured, in words: a line for each attack, and the table of docs/reliability.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::time::Duration;
 
 use crate::bounds;
 use crate::run::Measured;
 use crate::support::Kind;
+use crate::units::{bytes, rate, seconds, time};
 
 /// What became of one attack on one store.
 pub struct Line {
@@ -17,12 +17,6 @@ pub struct Line {
     /// Why it is not defended yet, if so.
     pub pending: Option<&'static str>,
 }
-
-const HEAD: &str = "\
-| # | one user… | store | p99: alone, under attack | failed | `/health` | resident | sent, on disk | \
-log a second | well after | broken |
-|---|---|---|---|---|---|---|---|---|---|---|
-";
 
 impl Line {
     /// The bounds that do not hold.
@@ -60,11 +54,11 @@ impl Line {
                 text,
                 "\n      {phase}: {} requests, p50 {}, p99 {}, slowest {}, failed {}; /health {}, failed {}",
                 seen.requests,
-                millis(seen.p50),
-                millis(seen.p99),
-                millis(seen.max),
+                time(seen.p50),
+                time(seen.p99),
+                time(seen.max),
                 counts(&seen.failures),
-                millis(seen.health),
+                time(seen.health),
                 seen.health_failures,
             )
             .unwrap();
@@ -74,14 +68,14 @@ impl Line {
             "\n      in {:.1} s: resident {}, {} threads, {:.1} s of processor, sent {}, on disk {}, log {} a second, \
              answers {}, well after {}",
             measured.lasted.as_secs_f64(),
-            resident(measured),
+            bytes(measured.memory),
             measured.threads,
             seconds(measured.processor),
             bytes(measured.sent),
             bytes(measured.disk),
             rate(bounds::log_rate(measured)),
             counts(&measured.answers),
-            back(measured),
+            measured.back.map_or("never".to_owned(), time),
         )
         .unwrap();
         for extra in &measured.extras {
@@ -90,29 +84,28 @@ impl Line {
         text
     }
 
-    fn markdown(&self) -> String {
-        let broken = self.broken().join(", ");
-        let start = format!("| {} | {} | {:?} |", self.row, self.what, self.kind);
-        let Ok(measured) = &self.measured else { return format!("{start} | | | | | | | {broken} |\n") };
-        let (quiet, attack) = (&measured.quiet, &measured.attack);
-        let failed: usize = [attack, &measured.after].iter().flat_map(|seen| seen.failures.values()).sum();
-        format!(
-            "{start} {}, {} | {failed} | {} | {} | {}, {} | {} | {} | {broken} |\n",
-            millis(quiet.p99),
-            millis(attack.p99),
-            if attack.health_failures == 0 { millis(attack.health) } else { "none".to_owned() },
-            resident(measured),
-            bytes(measured.sent),
-            bytes(measured.disk),
-            rate(bounds::log_rate(measured)),
-            back(measured),
-        )
+    /// What it did, for the table.
+    fn cell(&self) -> String {
+        match &self.measured {
+            Ok(measured) if self.broken().is_empty() => format!("held, p99 {}", time(measured.attack.p99)),
+            _ => self.broken().join("; "),
+        }
     }
 }
 
-/// All lines as Markdown.
+/// The table: a row for each attack, a column for each store.
 pub fn markdown(lines: &[Line]) -> String {
-    HEAD.to_owned() + &lines.iter().map(Line::markdown).collect::<String>()
+    let mut table = "| # | one user… | SQLite | PostgreSQL |\n|---|---|---|---|\n".to_owned();
+    let mut seen = BTreeSet::new();
+    for line in lines.iter().filter(|line| seen.insert(line.row)) {
+        let cell = |kind: Kind| {
+            let of_store = |other: &&Line| other.row == line.row && other.kind == kind;
+            lines.iter().find(of_store).map(Line::cell).unwrap_or_default()
+        };
+        let (sqlite, postgres) = (cell(Kind::Sqlite), cell(Kind::Postgres));
+        writeln!(table, "| {} | {} | {sqlite} | {postgres} |", line.row, line.what).unwrap();
+    }
+    table
 }
 
 /// How many hold, and how many do not.
@@ -131,44 +124,10 @@ pub fn summary(lines: &[Line]) -> String {
     )
 }
 
-fn resident(measured: &Measured) -> String {
-    bytes(measured.memory) + if measured.ended { " (ended)" } else { "" }
-}
-
-fn back(measured: &Measured) -> String {
-    measured.back.map_or("never".to_owned(), millis)
-}
-
 fn counts<K: ToString, N: ToString>(counted: &BTreeMap<K, N>) -> String {
     if counted.is_empty() {
         return "0".to_owned();
     }
     let one = |(what, count): (&K, &N)| format!("{} × {}", count.to_string(), what.to_string());
     counted.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn millis(time: Duration) -> String {
-    match time.as_secs_f64() * 1000.0 {
-        millis @ ..10.0 => format!("{millis:.1} ms"),
-        millis @ ..1000.0 => format!("{millis:.0} ms"),
-        millis => format!("{:.1} s", millis / 1000.0),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is far from 2^52")]
-fn bytes(bytes: u64) -> String {
-    rate(bytes as f64)
-}
-
-fn rate(bytes: f64) -> String {
-    match bytes {
-        ..1024.0 => format!("{bytes:.0} B"),
-        ..1_048_576.0 => format!("{:.0} KiB", bytes / 1024.0),
-        _ => format!("{:.0} MiB", bytes / 1_048_576.0),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is far from 2^52")]
-fn seconds(hundredths: u64) -> f64 {
-    hundredths as f64 / 100.0
 }
