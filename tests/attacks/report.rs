@@ -1,11 +1,12 @@
 //! What was measured, in words: a line for each attack, and the table of docs/reliability.md.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::bounds;
 use crate::run::Measured;
 use crate::support::Kind;
+use crate::table::ATTACKS;
 use crate::units::{bytes, rate, seconds, time};
 
 /// What became of one attack on one store.
@@ -96,14 +97,16 @@ impl Line {
 /// The table: a row for each attack, a column for each store.
 pub fn markdown(lines: &[Line]) -> String {
     let mut table = "| # | one user… | SQLite | PostgreSQL |\n|---|---|---|---|\n".to_owned();
-    let mut seen = BTreeSet::new();
-    for line in lines.iter().filter(|line| seen.insert(line.row)) {
+    for attack in ATTACKS {
         let cell = |kind: Kind| {
-            let of_store = |other: &&Line| other.row == line.row && other.kind == kind;
-            lines.iter().find(of_store).map(Line::cell).unwrap_or_default()
+            let wanted = |line: &&Line| line.row == attack.row && line.kind == kind;
+            lines.iter().find(wanted).map(Line::cell)
         };
         let (sqlite, postgres) = (cell(Kind::Sqlite), cell(Kind::Postgres));
-        writeln!(table, "| {} | {} | {sqlite} | {postgres} |", line.row, line.what).unwrap();
+        if sqlite.is_some() || postgres.is_some() {
+            let cells = [sqlite, postgres].map(Option::unwrap_or_default).join(" | ");
+            writeln!(table, "| {} | {} | {cells} |", attack.row, attack.what).unwrap();
+        }
     }
     table
 }

@@ -48,7 +48,7 @@ impl Form {
         quiet: Duration::from_millis(600),
         attack: Duration::from_millis(1_700),
         calm: Duration::from_millis(250),
-        recovery: Duration::from_secs(15),
+        recovery: Duration::from_secs(10),
     };
     pub const LONG: Self = Self {
         long: true,
