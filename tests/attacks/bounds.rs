@@ -68,7 +68,7 @@ pub fn broken(measured: &Measured) -> Vec<String> {
     must(measured.logs_all || log_rate(measured) <= LOG, log);
     must(measured.back.is_some() || measured.ended, "not well again".to_owned());
     for extra in &measured.extras {
-        must(extra.value <= extra.bound, format!("{} {:.2}", extra.name, extra.value));
+        must(extra.value <= extra.bound, format!("{} {:.1}", extra.name, extra.value));
     }
     must(
         quiet.failures.is_empty() && quiet.requests > 0,

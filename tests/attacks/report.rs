@@ -80,7 +80,7 @@ impl Line {
         )
         .unwrap();
         for extra in &measured.extras {
-            write!(text, ", {} {:.2}", extra.name, extra.value).unwrap();
+            write!(text, ", {} {:.1}", extra.name, extra.value).unwrap();
         }
         text
     }

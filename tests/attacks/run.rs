@@ -168,7 +168,7 @@ pub async fn run(attack: &Attack, kind: Kind, form: &Form) -> Result<Measured, S
 
 /// Lets the attack note what it found; then takes away all that it holds.
 async fn end(mut striking: tokio::task::JoinHandle<()>, site: &Site) -> Vec<Extra> {
-    let ended = timeout(Duration::from_millis(300), &mut striking).await;
+    let ended = timeout(Duration::from_secs(3), &mut striking).await;
     if ended.is_err() {
         striking.abort();
         let _ = striking.await;
