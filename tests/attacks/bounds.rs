@@ -59,7 +59,7 @@ pub fn broken(measured: &Measured) -> Vec<String> {
     must(attack.requests > 0, "no request was begun".to_owned());
     must(attack.p99 <= latency(quiet), format!("p99 {}, alone {}", time(attack.p99), time(quiet.p99)));
     let failures = [attack, after].map(|seen| seen.failures.values().sum::<usize>());
-    must(failures == [0, 0], format!("{} requests failed", failures[0] + failures[1]));
+    must(failures == [0, 0], format!("failed requests: {}", failures[0] + failures[1]));
     let health = if attack.health_failures == 0 { time(attack.health) } else { "unanswered".to_owned() };
     must(attack.health <= HEALTH && attack.health_failures == 0, format!("`/health` {health}"));
     let disk = format!("{} on disk of {} sent", bytes(measured.disk), bytes(measured.sent));

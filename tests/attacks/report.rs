@@ -88,7 +88,9 @@ impl Line {
     /// What it did, for the table.
     fn cell(&self) -> String {
         match &self.measured {
-            Ok(measured) if self.broken().is_empty() => format!("held, p99 {}", time(measured.attack.p99)),
+            Ok(measured) if self.broken().is_empty() => {
+                format!("held, p99 {}, alone {}", time(measured.attack.p99), time(measured.quiet.p99))
+            }
             _ => self.broken().join("; "),
         }
     }
