@@ -19,9 +19,12 @@ pub async fn larger_than_the_cache(site: Arc<Site>) {
     site.send(&mut stream, &get("/events", &token)).await;
     let others: Vec<Bytes> =
         (0..40).map(|number| get("/tasks", &Site::token(&format!("other {number}")))).collect();
+    let mut wire = None;
+    for other in &others {
+        site.ask(&mut wire, other).await;
+    }
     site.begin().await;
     let (hits, misses) = cache(&site).await;
-    let mut wire = None;
     while !site.is_over() {
         site.ask(&mut wire, &flip(&token, 7)).await;
         for other in &others {
