@@ -8,6 +8,7 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test may block a thread of its own")]
 
 #[allow(dead_code, reason = "shared with tests/faults")]
 #[path = "../faults/backends.rs"]

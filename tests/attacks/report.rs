@@ -53,11 +53,12 @@ impl Line {
         {
             write!(
                 text,
-                "\n      {phase}: {} requests, p50 {}, p99 {}, slowest {}, failed {}; /health {}, failed {}",
+                "\n      {phase}: {} requests, p50 {}, p99 {}, slowest {} ({}), failed {}; /health {}, failed {}",
                 seen.requests,
                 time(seen.p50),
                 time(seen.p99),
                 time(seen.max),
+                seen.slowest,
                 counts(&seen.failures),
                 time(seen.health),
                 seen.health_failures,

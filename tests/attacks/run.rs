@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::bounds;
 use crate::site::{Extra, Site};
 use crate::support::{Kind, Server, Store};
-use crate::victim::{Figures, Phase, Sample, Victim};
+use crate::victim::{Figures, PROBE, Phase, Sample, Victim};
 use crate::watch::{self, Watch};
 
 /// An attack: it prepares, calls [`Site::begin`], and goes on until the site says that it is over.
@@ -185,7 +185,7 @@ async fn recover(victim: &Victim, form: &Form, quiet: &Figures) -> Option<Durati
         let ill = |sample: &Sample| sample.failure.is_some() || sample.took > most;
         let last = seen.iter().filter(|sample| ill(sample)).map(|sample| sample.ended).max();
         let since = last.unwrap_or(began);
-        let well = seen.iter().filter(|sample| !sample.probe && sample.ended > since).count();
+        let well = seen.iter().filter(|sample| sample.what != PROBE && sample.ended > since).count();
         if since.elapsed() >= form.calm && well >= 10 {
             return Some(since.saturating_duration_since(began));
         }

@@ -23,6 +23,9 @@ const USUAL: usize = 50;
 /// How long the victim waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The probe's request.
+pub const PROBE: &str = "/health";
+
 const ADDRESS: &str = "127.0.0.2";
 
 /// The phases of one attack.
@@ -38,7 +41,8 @@ pub enum Phase {
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub phase: Phase,
-    pub probe: bool,
+    /// Which request it was; the probe's is `PROBE`.
+    pub what: &'static str,
     pub ended: Instant,
     pub took: Duration,
     /// What went wrong.
@@ -114,7 +118,7 @@ impl Shared {
 
     /// Makes one request and notes how it went. A connection that the server closed between two requests is no
     /// failure: clients open another.
-    async fn ask(&self, wire: &mut Option<Connection>, request: &[u8], probe: bool) {
+    async fn ask(&self, wire: &mut Option<Connection>, what: &'static str, request: &[u8]) {
         let (phase, began) = (self.phase(), Instant::now());
         let kept = wire.is_some();
         let mut outcome = timeout(PATIENCE, self.exchange(wire, request)).await;
@@ -131,7 +135,7 @@ impl Shared {
         if failure.is_some() {
             *wire = None;
         }
-        let sample = Sample { phase, probe, ended: Instant::now(), took: began.elapsed(), failure };
+        let sample = Sample { phase, what, ended: Instant::now(), took: began.elapsed(), failure };
         self.samples.lock().unwrap().push(sample);
     }
 
@@ -160,41 +164,42 @@ async fn work(shared: &Shared) {
     let token = Site::token("victim");
     let tasks: Vec<String> = (0..USUAL).map(|number| create(number, &described(number, 100))).collect();
     let mut wire = None;
-    shared.ask(&mut wire, &post("/batch", &token, &batch(&tasks)), false).await;
+    shared.ask(&mut wire, "batch", &post("/batch", &token, &batch(&tasks))).await;
     for round in 0..1_000_000 {
         if round % 10 == 9 {
             // As a browser does after a pause.
             wire = None;
         }
-        for request in one_round(&token, round) {
+        for (what, request) in one_round(&token, round) {
             if shared.stopped() {
                 return;
             }
-            shared.ask(&mut wire, &request, false).await;
+            shared.ask(&mut wire, what, &request).await;
             sleep(Duration::from_millis(1)).await;
         }
     }
 }
 
-fn one_round(token: &str, round: usize) -> Vec<Bytes> {
+fn one_round(token: &str, round: usize) -> Vec<(&'static str, Bytes)> {
     let (task, list) = (USUAL + round, get("/tasks", token));
     let path = format!("/tasks/{}", id(task));
     let body = format!(r#"{{"id":"{}",{}}}"#, id(task), described(task, 100));
     let mut requests = vec![
-        post("/tasks", token, &body),
-        list.clone(),
-        get(&path, token),
-        request("PATCH", &path, token, &[], r#"{"title":"changed"}"#),
-        list.clone(),
-        flip(token, task),
-        request("DELETE", &path, token, &[], ""),
-        list,
+        ("create", post("/tasks", token, &body)),
+        ("list", list.clone()),
+        ("read", get(&path, token)),
+        ("update", request("PATCH", &path, token, &[], r#"{"title":"changed"}"#)),
+        ("list", list.clone()),
+        ("flip", flip(token, task)),
+        ("delete", request("DELETE", &path, token, &[], "")),
+        ("list", list),
     ];
     if round % 10 == 5 {
         let other = 1_000_000 + round;
-        requests.push(post("/batch", token, &batch(&[create(other, &described(other, 100)), delete(other)])));
+        let operations = [create(other, &described(other, 100)), delete(other)];
+        requests.push(("batch", post("/batch", token, &batch(&operations))));
         let imported = imports(other..other + 1, |number| described(number, 100)).remove(0);
-        requests.push(post("/import", token, &imported));
+        requests.push(("import", post("/import", token, &imported)));
     }
     requests
 }
@@ -203,7 +208,7 @@ fn one_round(token: &str, round: usize) -> Vec<Bytes> {
 async fn probe(shared: &Shared) {
     let health = get("//health", "");
     while !shared.stopped() {
-        shared.ask(&mut None, &health, true).await;
+        shared.ask(&mut None, PROBE, &health).await;
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -214,7 +219,9 @@ pub struct Figures {
     pub requests: usize,
     pub p50: Duration,
     pub p99: Duration,
+    /// The slowest request, and which it was.
     pub max: Duration,
+    pub slowest: &'static str,
     pub failures: BTreeMap<String, usize>,
     /// The probe's slowest answer, and how often it got none.
     pub health: Duration,
@@ -223,7 +230,7 @@ pub struct Figures {
 
 impl Figures {
     pub fn of(samples: &[Sample]) -> Self {
-        let (probes, requests): (Vec<_>, Vec<_>) = samples.iter().partition(|sample| sample.probe);
+        let (probes, requests): (Vec<_>, Vec<_>) = samples.iter().partition(|sample| sample.what == PROBE);
         let mut took: Vec<Duration> = requests.iter().map(|sample| sample.took).collect();
         took.sort_unstable();
         let at = |part: usize| took.get((took.len() * part).div_ceil(100).saturating_sub(1)).copied();
@@ -236,6 +243,7 @@ impl Figures {
             p50: at(50).unwrap_or_default(),
             p99: at(99).unwrap_or_default(),
             max: took.last().copied().unwrap_or_default(),
+            slowest: requests.iter().max_by_key(|sample| sample.took).map_or("", |sample| sample.what),
             failures,
             health: probes.iter().map(|sample| sample.took).max().unwrap_or_default(),
             health_failures: probes.iter().filter(|sample| sample.failure.is_some()).count(),
