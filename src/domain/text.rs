@@ -1,5 +1,7 @@
 //! The texts of a task, with their limits. Lengths are counted in Unicode scalar values.
 
+use std::sync::Arc;
+
 /// Why a text was refused. The message never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
@@ -63,8 +65,10 @@ impl Title {
 }
 
 /// A task's description: at most 2000 scalar values, no U+0000, never trimmed; it may be empty.
+///
+/// A clone shares the text: a task that changes otherwise, or is imported, needs no copy of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description(Box<str>);
+pub struct Description(Arc<str>);
 
 impl Description {
     /// The most scalar values a description may have.

@@ -76,33 +76,4 @@ pub const ATTACKS: &[Attack] = &[
 
 /// Attacks that some bound does not hold against, and why. They are carried out all the same, and what they do is
 /// in the table; a defence takes its line away.
-pub const PENDING: &[(&str, &str)] = &[
-    ("1", "writes are admitted by their number, not by what they cost"),
-    ("2", "the list is rendered on the worker's thread"),
-    ("3", "each connection pins one version's whole list"),
-    ("5", "searches share the blocking threads with the parsing of bodies, and are not cancelled"),
-    ("6", "deletions are outside the quota"),
-    ("7", "idle imports take all four places"),
-    ("8", "bodies being read have no budget"),
-    ("9", "a lane with an open stream is never evicted, others are"),
-    ("10", "one address may take all connections"),
-    ("11", "every refusal is logged"),
-    ("12", "an import is one commit"),
-    ("13", "a log that nobody reads stops every request"),
-    ("14", "a log that cannot be written ends the process"),
-    ("14b", "a log that cannot be written ends the process"),
-    ("15", "writes are admitted by their number, not by what they cost"),
-    ("18", "sorting has no threads of its own"),
-    ("19", "searching has no threads of its own"),
-    ("21", "answers being sent have no budget"),
-    ("22", "answers being sent have no budget"),
-    ("23", "an import is one commit"),
-    ("25", "every refusal is logged"),
-    ("28", "the parsing of bodies has no share of the processor"),
-    ("29", "requests of one user have no share of the processor"),
-    ("30", "streams of one user share no budget"),
-    ("32", "pipelined requests of one connection are served before others"),
-    ("33", "pipelined requests of one connection are served before others"),
-    ("34", "every refusal is logged"),
-    ("36", "a user has no quota of bytes"),
-];
+pub const PENDING: &[(&str, &str)] = &[];

@@ -21,11 +21,28 @@ use super::limit::OpenConnection;
 /// twice this time at the latest.
 const MAX_IDLE: Duration = Duration::from_secs(75);
 
+/// Requests of one connection that are answered before other connections get their turn.
+const IN_A_ROW: u32 = 4;
+
 /// What a connection's requests tell it.
 #[derive(Default)]
 pub(crate) struct Activity {
     /// Whether a request waits for its response.
     pub(crate) awaited: Cell<bool>,
+    /// Requests begun since all that had come was read.
+    in_a_row: Cell<u32>,
+}
+
+impl Activity {
+    /// Notes the begin of a request. Whether other connections come first: a client that sends requests without waiting
+    /// for responses would otherwise have them answered all in one go.
+    pub(crate) fn begin(&self) -> bool {
+        self.awaited.set(true);
+        let in_a_row = self.in_a_row.get() + 1;
+        let has_had_its_turn = in_a_row > IN_A_ROW;
+        self.in_a_row.set(if has_had_its_turn { 0 } else { in_a_row });
+        has_had_its_turn
+    }
 }
 
 /// A client's connection.
@@ -75,6 +92,9 @@ impl AsyncRead for ClientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if read.is_pending() {
+            self.activity.in_a_row.set(0);
+        }
         // Nothing read means the end.
         if read.is_pending() && self.is_unused(cx) { Poll::Ready(Ok(())) } else { read }
     }
@@ -163,5 +183,19 @@ mod tests {
             assert!(timeout(MAX_IDLE * 9 / 10, stream.read(&mut bytes)).await.is_err());
         }
         assert_eq!(timeout(20 * MAX_IDLE, stream.read(&mut bytes)).await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn requests_in_a_row_let_other_connections_have_their_turn() {
+        let (mut stream, _client) = connected().await;
+        let activity = Rc::clone(&stream.activity);
+        let turns: Vec<_> = (0..2 * (IN_A_ROW + 1)).map(|_| activity.begin()).collect();
+        let fifth: Vec<_> = (1..=turns.len()).map(|number| number % 5 == 0).collect();
+        assert_eq!(turns, fifth);
+        for _ in 0..3 * IN_A_ROW {
+            assert!(!activity.begin(), "its client waited for the response before");
+            let mut bytes = [0; 16];
+            assert!(timeout(Duration::from_millis(1), stream.read(&mut bytes)).await.is_err());
+        }
     }
 }

@@ -129,6 +129,10 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if std::mem::take(&mut this.record.yields) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some((_, loaded)) = &mut this.loading {
             std::task::ready!(loaded.as_mut().poll(cx));
         }
@@ -167,6 +171,8 @@ struct RequestRecord {
     chunked_body: Option<ChunkedBody>,
     started: Instant,
     finished: bool,
+    /// Whether other connections get their turn before its response.
+    yields: bool,
     /// The connection, which is not idle while the request waits for its response. Tests have none.
     connection: Option<Rc<Activity>>,
 }
@@ -175,9 +181,7 @@ impl WorkerState {
     fn begin(self: &Rc<Self>, request: &mut ServiceRequest) -> RequestRecord {
         self.stripe.begin();
         let connection = request.conn_data::<Rc<Activity>>().cloned();
-        if let Some(connection) = &connection {
-            connection.awaited.set(true);
-        }
+        let yields = connection.as_ref().is_some_and(|connection| connection.begin());
         RequestRecord {
             worker: Rc::clone(self),
             id: self.ids.of(request.headers()),
@@ -186,6 +190,7 @@ impl WorkerState {
             chunked_body: ChunkedBody::of(request),
             started: Instant::now(),
             finished: false,
+            yields,
             connection,
         }
     }

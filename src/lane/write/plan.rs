@@ -126,8 +126,9 @@ impl Plan {
             kinds.push(kind);
         }
         self.check_bytes(&draft)?;
+        // Each operation costs its time, even if another one undoes it.
+        self.cost = self.cost + Cost::new(operations.len(), 0);
         for (id, change) in &draft.changes {
-            self.cost = self.cost + Cost::new(1, 0);
             match change {
                 Change::Put(task) => {
                     let entry = TaskEntry::of(task, self.who.subject());
