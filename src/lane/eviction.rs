@@ -25,10 +25,11 @@ pub(super) async fn evict(map: Weak<LaneMap>, pressure: Arc<Notify>, report: imp
             map.clock.fetch_add(1, Ordering::Relaxed);
             report(&map);
         }
-        if map.excess() > 0 {
-            sweep_big(&map);
-        }
-        sweep(&map);
+        let excess = match map.excess() {
+            0 => 0,
+            excess => excess.saturating_sub(sweep_big(&map)),
+        };
+        sweep(&map, excess);
     }
 }
 
@@ -40,28 +41,29 @@ const EIGHTHS_OF_BIG: usize = 5;
 
 /// Takes big lanes out of memory, the least recently used first, until they leave the other users their part. A big
 /// user's event streams keep a lane in use for as long as they like; they end, and read their user again when they
-/// come back.
-fn sweep_big(map: &Arc<LaneMap>) {
+/// come back. Returns the bytes that become free.
+fn sweep_big(map: &Arc<LaneMap>) -> usize {
     let budget = map.byte_budget();
     let mut big: Vec<_> = map.last_used_by(u32::MAX);
     big.retain(|(_, weight, _)| *weight > (budget / BIG).max(1 << 20));
     big.sort_unstable();
     let mut taken: usize = big.iter().map(|(_, weight, _)| weight).sum();
+    let before = taken;
     for (_, weight, user) in big {
         if taken <= budget / 8 * EIGHTHS_OF_BIG {
-            return;
+            break;
         }
         if map.passivate(user) || map.push_out(user) {
             taken -= weight;
         }
     }
+    before - taken
 }
 
 /// Passivates lanes: those idle for long, and beyond the byte budget those least recently used until a tenth of
-/// the budget is free again.
-fn sweep(map: &LaneMap) {
+/// the budget is free again, which is `excess` bytes away.
+fn sweep(map: &LaneMap, mut excess: usize) {
     let now = map.clock.load(Ordering::Relaxed);
-    let mut excess = map.excess();
     if excess == 0 && !now.is_multiple_of(IDLE_SCAN) {
         return;
     }
