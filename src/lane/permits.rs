@@ -1,7 +1,7 @@
 //! What those hold who use a lane. As long as one of them holds it, the lane stays in memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -67,7 +67,8 @@ impl Drop for WritePermit {
 /// Follows a user's changes.
 pub struct Subscription {
     lane: Arc<LaneUse>,
-    view: Arc<View>,
+    /// Not held: a big user's lane leaves memory though it is followed.
+    view: Weak<View>,
     news: watch::Receiver<News>,
     _of_all: OwnedSemaphorePermit,
 }
@@ -76,20 +77,21 @@ impl Subscription {
     /// One more follower of a lane, where it has fewer than `most`.
     pub(super) fn new(
         lane: &Arc<LaneUse>,
-        view: Arc<View>,
+        view: &Arc<View>,
         most: usize,
         of_all: OwnedSemaphorePermit,
     ) -> Option<Self> {
         let before = lane.followers.fetch_add(1, Ordering::Relaxed);
         let news = view.follow();
+        let view = Arc::downgrade(view);
         let subscription = Self { lane: Arc::clone(lane), view, news, _of_all: of_all };
         (before < most).then_some(subscription)
     }
 
-    /// The newest snapshot.
+    /// The newest snapshot; `None` when this subscription has ended.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.view.snapshot()
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        Some(self.view.upgrade()?.snapshot())
     }
 
     /// Waits for a newer snapshot than any seen so far. `false`: this subscription has ended; subscribe again.

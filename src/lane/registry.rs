@@ -207,7 +207,7 @@ impl Registry {
             (false, false) => drop(freshness.current(who, &view, Seq::ZERO).await?),
         }
         let subscription =
-            Subscription::new(&lane.usage, view, self.map.context.limits.followers_per_user, of_all);
+            Subscription::new(&lane.usage, &view, self.map.context.limits.followers_per_user, of_all);
         subscription.ok_or(Error::OverShare("this user has too many event streams open"))
     }
 

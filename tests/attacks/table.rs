@@ -39,7 +39,7 @@ pub const ATTACKS: &[Attack] = &[
     attack!("7", accounts::idle_imports, "4 idle connections to /import"),
     attack!("8", bodies::unfinished, "4 users, 90 unfinished bodies of 2 MiB each"),
     attack!("9", streams::larger_than_the_cache, "a user larger than the cache, with an open stream",
-        settings: WITH_METRICS, quick: &[("CACHE_MAX_BYTES", "16777216")]),
+        settings: WITH_METRICS, quick: &[("CACHE_MAX_BYTES", "67108864"), ("MAX_BYTES_PER_USER", "16777216")]),
     attack!("10", connections::idle, "one address opens more connections than there may be",
         quick: &[("MAX_CONNECTIONS", "1000")]),
     attack!("11", refusals::without_token, "requests without a token, as fast as they go"),

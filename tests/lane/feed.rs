@@ -106,7 +106,7 @@ fn a_follower_is_woken_by_every_write_and_misses_none() {
         writer.await.unwrap().unwrap();
         while copy.tasks.len() < 51 {
             assert!(subscription.changed().await);
-            copy.follow(&subscription.snapshot(), 100);
+            copy.follow(&subscription.snapshot().unwrap(), 100);
         }
         copy.assert_is(&world.lanes.snapshot(&who).await.unwrap());
     });

@@ -115,6 +115,7 @@ fn a_big_followed_user_leaves_memory_before_it_takes_the_others_part() {
         let ended = async { while followed.changed().await {} };
         tokio::time::timeout(Duration::from_mins(1), ended).await.expect("its streams end");
         assert!(world.lanes.cached(&ann).is_none(), "its streams ended, and it left memory");
+        assert!(followed.snapshot().is_none(), "a stream that has not noticed yet holds nothing of it");
         assert!(world.lanes.cached(&bob).is_some());
         world.assert_readers_see_the_store(&ann).await;
         world.task(&bob, "still served").await;

@@ -22,6 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::changes::write_event;
 use super::tasks::HandlerResult;
 use crate::domain::Seq;
+use crate::error::Error;
 use crate::http::api::Api;
 use crate::http::error::refusals::Refused;
 use crate::http::error::{ApiError, ErrorBody};
@@ -91,7 +92,8 @@ pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     let since = since(request.headers(), request.query_string())?;
     let stop = Api::of(request).stopping.subscribe();
     let subscription = caller.follow().await?;
-    let snapshot = subscription.snapshot();
+    let ended = || Error::Overloaded("the user's lane has just left memory");
+    let snapshot = subscription.snapshot().ok_or_else(ended)?;
     caller.make_feed(&snapshot).await?;
     let sent = since.unwrap_or(snapshot.seq());
     let end = Instant::now() + caller.session().left().min(MAX_DURATION);
@@ -144,7 +146,7 @@ impl Feed {
                 chunk.extend_from_slice(format!("retry: {RETRY}\n").as_bytes());
                 write_seq(&mut chunk, "hello", self.sent);
             }
-            self.write_changes(&mut chunk);
+            self.write_changes(&mut chunk)?;
             if !chunk.is_empty() {
                 return Some(chunk.into());
             }
@@ -159,18 +161,18 @@ impl Feed {
         }
     }
 
-    /// Writes the changes since the last chunk.
-    fn write_changes(&mut self, chunk: &mut Vec<u8>) {
-        let snapshot: Arc<Snapshot> = self.subscription.snapshot();
+    /// Writes the changes since the last chunk; `None` when the stream ends.
+    fn write_changes(&mut self, chunk: &mut Vec<u8>) -> Option<()> {
+        let snapshot: Arc<Snapshot> = self.subscription.snapshot()?;
         let went_back = snapshot.timeline() != self.timeline;
         if snapshot.seq() == self.sent && !went_back {
-            return;
+            return Some(());
         }
         let changes = if went_back { None } else { snapshot.changes(self.sent, CHUNK, CHUNK_BYTES) };
         let Some(changes) = changes else {
             (self.timeline, self.sent) = (snapshot.timeline(), snapshot.seq());
             write_seq(chunk, "resync", self.sent);
-            return;
+            return Some(());
         };
         for (seq, event) in &changes.events {
             chunk.extend_from_slice(format!("event: change\nid: {seq}\ndata: ").as_bytes());
@@ -179,6 +181,7 @@ impl Feed {
             chunk.extend_from_slice(b"\n\n");
         }
         self.sent = changes.seq;
+        Some(())
     }
 }
 
