@@ -9,7 +9,7 @@ use crate::victim::Figures;
 
 /// The victim's slowest hundredth may take so many times that of the quiet phase, or so long.
 const SLOWER: u32 = 10;
-const LATENCY_FLOOR: Duration = Duration::from_millis(150);
+const LATENCY_FLOOR: Duration = Duration::from_millis(200);
 
 /// The probe's slowest answer.
 const HEALTH: Duration = Duration::from_millis(1_500);
