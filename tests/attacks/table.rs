@@ -77,15 +77,8 @@ pub const ATTACKS: &[Attack] = &[
 /// Attacks that some bound does not hold against, and why. They are carried out all the same, and what they do is
 /// in the table; a defence takes its line away.
 pub const PENDING: &[(&str, &str)] = &[
-    ("1", "others' writes wait for the commits of large batches"),
-    ("2", "answers of one user have no share of the processor"),
     ("9", "others are evicted each time the large user is loaded again"),
-    ("11", "up to 128 KiB of pipelined requests are answered before another connection is"),
-    ("12", "two large imports at once take more memory than there is for work"),
-    ("15", "others' writes wait for the commits of large batches"),
-    ("23", "large imports at once take more memory than there is for work"),
-    ("29", "requests of one user have no share of the processor"),
-    ("30", "requests of one user have no share of the processor"),
-    ("32", "up to 128 KiB of pipelined requests are answered before another connection is"),
-    ("33", "up to 128 KiB of pipelined requests are answered before another connection is"),
+    ("12", "in the long form, two large imports at once take more memory than there is for work"),
+    ("23", "in the long form, large imports at once take more memory than there is for work"),
+    ("30", "600 followers of one user are told of each change before others are served"),
 ];
