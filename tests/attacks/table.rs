@@ -77,8 +77,6 @@ pub const ATTACKS: &[Attack] = &[
 /// Attacks that some bound does not hold against, and why. They are carried out all the same, and what they do is
 /// in the table; a defence takes its line away.
 pub const PENDING: &[(&str, &str)] = &[
-    ("9", "others are evicted each time the large user is loaded again"),
     ("12", "in the long form, two large imports at once take more memory than there is for work"),
     ("23", "in the long form, large imports at once take more memory than there is for work"),
-    ("30", "600 followers of one user are told of each change before others are served"),
 ];
