@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_rt::net::{ActixStream, Ready, TcpStream};
@@ -24,6 +24,9 @@ const MAX_IDLE: Duration = Duration::from_secs(75);
 /// Requests of one connection that are answered before other connections get their turn.
 const IN_A_ROW: u32 = 4;
 
+/// Bytes that a connection reads before other connections get their turn.
+const READ_AT_ONCE: usize = 16 << 10;
+
 /// What a connection's requests tell it.
 #[derive(Default)]
 pub(crate) struct Activity {
@@ -31,6 +34,10 @@ pub(crate) struct Activity {
     pub(crate) awaited: Cell<bool>,
     /// Requests begun since all that had come was read.
     in_a_row: Cell<u32>,
+    /// Whether the client has not taken what was sent.
+    is_blocked: Cell<bool>,
+    /// Woken when it has.
+    waiting: Cell<Option<Waker>>,
 }
 
 impl Activity {
@@ -43,12 +50,30 @@ impl Activity {
         self.in_a_row.set(if has_had_its_turn { 0 } else { in_a_row });
         has_had_its_turn
     }
+
+    /// Waits until the client has taken what was sent before: no response is made for one that does not read.
+    pub(crate) fn poll_unblocked(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_blocked.get() {
+            return Poll::Ready(());
+        }
+        self.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn note_write(&self, taken: bool) {
+        self.is_blocked.set(!taken);
+        if taken && let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
 }
 
 /// A client's connection.
 pub(crate) struct ClientStream {
     socket: TcpStream,
     activity: Rc<Activity>,
+    /// Bytes read in this turn.
+    read: usize,
     /// Whether anything was sent since the last check.
     sent: bool,
     next_check: Pin<Box<Sleep>>,
@@ -61,7 +86,8 @@ impl ClientStream {
     /// A connection that has just been accepted.
     pub(crate) fn new(socket: TcpStream, open: OpenConnection) -> Self {
         let next_check = Box::pin(sleep(MAX_IDLE));
-        Self { socket, activity: Rc::default(), sent: false, next_check, is_scheduled: false, _open: open }
+        let activity = Rc::default();
+        Self { socket, activity, read: 0, sent: false, next_check, is_scheduled: false, _open: open }
     }
 
     /// What the connection's requests tell it.
@@ -91,8 +117,17 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.read >= READ_AT_ONCE {
+            // All that is read is taken for requests at once, each of which takes memory until its turn comes.
+            self.read = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.read += buffer.filled().len() - before;
         if read.is_pending() {
+            self.read = 0;
             self.activity.in_a_row.set(0);
         }
         // Nothing read means the end.
@@ -104,6 +139,7 @@ impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.sent |= written.is_ready();
+        self.activity.note_write(written.is_ready());
         written
     }
 
@@ -114,6 +150,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
         self.sent |= written.is_ready();
+        self.activity.note_write(written.is_ready());
         written
     }
 

@@ -133,6 +133,9 @@ where
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if let Some(connection) = &this.record.connection {
+            std::task::ready!(connection.poll_unblocked(cx));
+        }
         if let Some((_, loaded)) = &mut this.loading {
             std::task::ready!(loaded.as_mut().poll(cx));
         }

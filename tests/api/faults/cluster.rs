@@ -268,7 +268,13 @@ async fn a_process_in_sole_mode_warns_of_another_one_and_says_when_it_is_gone_on
     third.log_line(&["WARN", "a process with MODE=sole works on this database"]);
     let gauge = async |server: &Server, value: &str| {
         let line = format!("tasklane_other_process {value}");
-        assert!(server.get("/metrics").await.text().lines().any(|found| found == line));
+        for attempt in 0.. {
+            if server.get("/metrics").await.text().lines().any(|found| found == line) {
+                break;
+            }
+            assert!(attempt < 100, "the metrics never say {line}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     };
     gauge(&first, "0").await;
     gauge(&second, "1").await;
