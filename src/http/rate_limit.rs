@@ -1,6 +1,7 @@
 //! Limits on a user's requests, and on an IP address's requests that are refused and have no valid token.
 //!
-//! Both are off or generous by default. Valid tokens cost nothing in the second limit. The `RateLimit` headers are those of the IETF's draft-ietf-httpapi-ratelimit-headers.
+//! Both are off or generous by default. Valid tokens cost nothing in the second limit. The `RateLimit` headers
+//! are those of the IETF's draft-ietf-httpapi-ratelimit-headers.
 
 use std::net::IpAddr;
 

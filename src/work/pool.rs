@@ -91,8 +91,8 @@ impl WorkPool {
     /// Calls `slice` until it returns the result. Dropping the future ends the work before its next slice.
     ///
     /// # Errors
-    /// [`Error::OverShare`] when too much of this user's work waits; [`Error::Overloaded`] when too much waits in all, or
-    /// the result took too long; [`Error::Internal`] when the work panicked.
+    /// [`Error::OverShare`] when too much of this user's work waits; [`Error::Overloaded`] when too much waits in
+    /// all, or the result took too long; [`Error::Internal`] when the work panicked.
     pub async fn run_slices<T: Send + 'static>(
         &self,
         user: UserId,

@@ -106,9 +106,9 @@ struct BatchResult {
 ///
 /// Up to 500 operations in order, all of them or none, in one commit; each takes a seq of its own. Each does
 /// the same as a request for it alone, and may have `if_match` (except `create`): a version, or the text of
-/// an `If-Match` header. The response shows each task once, as it is after the batch. An error has the status and code of that request, and `details` name the operation.
-/// Wrong fields are all listed, as `operations[3].title`. The body may have 2 MiB, or `MAX_BODY_BYTES` if
-/// that is more.
+/// an `If-Match` header. The response shows each task once, as it is after the batch. An error has the status
+/// and code of that request, and `details` name the operation. Wrong fields are all listed, as
+/// `operations[3].title`. The body may have 2 MiB, or `MAX_BODY_BYTES` if that is more.
 #[utoipa::path(
     post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = BatchBody,
     responses(

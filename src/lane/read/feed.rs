@@ -29,8 +29,8 @@ pub struct Changes {
 }
 
 impl Snapshot {
-    /// At most `limit` changes after `since`, and about `bytes` of tasks; `None` if they are not known: `since` lies before
-    /// the horizon, where deletions are forgotten, or in the future.
+    /// At most `limit` changes after `since`, and about `bytes` of tasks; `None` if they are not known: `since` lies
+    /// before the horizon, where deletions are forgotten, or in the future.
     #[must_use]
     pub fn changes(&self, since: Seq, limit: usize, mut bytes: usize) -> Option<Changes> {
         if since < self.horizon || since > self.seq() {

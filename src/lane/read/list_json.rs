@@ -9,7 +9,8 @@ use super::task_entry::TaskEntry;
 use super::task_json::render;
 use crate::domain::Task;
 
-/// Up to so many bytes a list's body is made once and kept; a larger one is made while it is sent. Some 1,300 usual tasks.
+/// Up to so many bytes, some 1,300 usual tasks, a list's body is made once and kept; a larger one is made while it
+/// is sent.
 pub(crate) const READY: usize = 512 << 10;
 
 /// What precedes the tasks of a list's body.
@@ -70,8 +71,8 @@ pub(crate) fn end(count: usize, total: usize, next: Option<&str>) -> Vec<u8> {
     end
 }
 
-/// Renders tasks, newest first. Each task's JSON is a slice of the list's body, if that is not large, or else of a block:
-/// it is in memory once.
+/// Renders tasks, newest first. Each task's JSON is in memory once: as a slice of the list's body, if that is not
+/// large, or else of a block.
 pub(crate) fn render_all(tasks: Vec<Task>, subject: &str) -> (Vec<Arc<TaskEntry>>, Option<Bytes>) {
     let total = tasks.len();
     let mut entries = Vec::with_capacity(total);

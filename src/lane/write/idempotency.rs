@@ -33,7 +33,8 @@ const BYTES: usize = 4 << 20;
 /// Bytes of tasks that a record keeps in any case: a task of usual length …
 const TEXT_ALWAYS: usize = 2 << 10;
 
-/// … and for each byte of the request's body. Without this bound a short request about long tasks would fill the disk.
+/// … and for each byte of the request's body. Without this bound a short request about long tasks would fill the
+/// disk.
 const TEXT_FOR_EACH_BYTE: usize = 4;
 
 /// The keys committed here lately, and the seq since which they are complete.

@@ -217,8 +217,8 @@ impl Plan {
         self.erase = true;
     }
 
-    /// What goes to the store, and the state once it is there; also the seq up to which the store has deletions to forget,
-    /// if any: that is no part of the commit, since the store may remember them longer.
+    /// What goes to the store, and the state once it is there; also the seq up to which the store has deletions to
+    /// forget, if any: that is no part of the commit, since the store may remember them longer.
     pub(crate) fn finish(mut self) -> (Batch, Snapshot, Option<Seq>) {
         let horizon = self.next.forget_deletions();
         let batch = Batch {
