@@ -73,7 +73,9 @@ async fn one_address_cannot_take_every_connection_and_what_it_closes_it_may_open
     assert_eq!(count(&mut sockets, &Fate::Closed), 176);
     let metrics = get("/metrics").await.text();
     assert!((measured(&metrics, "tasklane_connections_refused_total") - 176.0).abs() < 0.5, "{metrics}");
-    assert!((measured(&metrics, "tasklane_connections") - 25.0).abs() < 0.5, "{metrics}");
+    // The address's 24, and one of the other client, who may have opened a second one.
+    let open = measured(&metrics, "tasklane_connections");
+    assert!((24.5..26.5).contains(&open), "{metrics}");
     drop(sockets);
     let mut closed = usize::MAX;
     for _ in 0..600 {
