@@ -12,7 +12,10 @@ pub(super) const TOMBSTONE_ROW: usize = 48;
 pub(super) const KEY_ROW: u32 = 100;
 
 /// A batch above this, and one that erases, is committed apart from the usual groups.
-const LARGE: Cost = Cost::new(1_000, 1 << 20);
+pub(super) const LARGE: Cost = Cost::new(1_000, 1 << 20);
+
+/// So many tasks are not large, whatever is in them: most batches need not be looked through.
+const FEW: usize = 64;
 
 /// One user's writes of one commit, as the user's lane planned them: all are applied, or none.
 #[derive(Clone, Debug)]
@@ -73,16 +76,30 @@ pub(super) fn bytes_of_task(task: &Task) -> usize {
     task.stored_bytes()
 }
 
+/// The row of a change, and its bytes.
+pub(super) fn cost_of_change(change: &Change<Arc<Task>>) -> Cost {
+    match change {
+        Change::Put(task) => Cost::new(1, bytes_of_task(task)),
+        Change::Delete { .. } => Cost::new(1, TOMBSTONE_ROW),
+    }
+}
+
+/// How many of the first of these are within a limit together: at least one.
+pub(super) fn fitting(costs: impl Iterator<Item = Cost>, most: Cost) -> usize {
+    let mut all = Cost::default();
+    let fits = |cost| {
+        all = all + cost;
+        all.is_within(most)
+    };
+    costs.map(fits).take_while(|fits| *fits).count().max(1)
+}
+
 impl Batch {
     /// The rows to write, and their bytes.
     #[must_use]
     pub fn cost(&self) -> Cost {
-        let of_change = |change: &Change<Arc<Task>>| match change {
-            Change::Put(task) => bytes_of_task(task),
-            Change::Delete { .. } => TOMBSTONE_ROW,
-        };
-        let bytes = self.changes.iter().map(of_change).chain(self.keys.iter().map(KeyRecord::bytes)).sum();
-        Cost::new(self.changes.len() + self.keys.len(), bytes)
+        let of_keys = self.keys.iter().map(|key| Cost::new(1, key.bytes()));
+        self.changes.iter().map(cost_of_change).chain(of_keys).sum()
     }
 
     /// The bytes of its keys.
@@ -93,7 +110,8 @@ impl Batch {
     /// Whether it may take long to commit. No other batch waits for such a one.
     #[must_use]
     pub fn is_large(&self) -> bool {
-        self.erase || !self.cost().is_within(LARGE)
+        let few = self.changes.len() <= FEW && self.keys.is_empty();
+        self.erase || !few && !self.cost().is_within(LARGE)
     }
 
     /// The e-mail address, unless a store cannot keep it: at most 320 characters (RFC 3696, erratum 1690),

@@ -1,8 +1,8 @@
 //! Group commit: all waiting batches, of all users, go to the store as one commit. There is no artificial
 //! delay: a group forms while the previous one is made durable.
 //!
-//! A large batch (an import, an erasure) is committed alone, beside the groups: none of them waits for it.
-//! Large ones wait for each other.
+//! A large batch (an import, an erasure) is committed alone, beside the groups: none of them waits for it. Some are
+//! committed at once, so that one user's never keeps the others' waiting.
 //!
 //! The committer also settles batches in doubt: it retries them, beside new groups, until the store knows
 //! their outcome. The fence and the batch id make that safe (see [`Store`]).
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::batch::fitting;
 use super::{Batch, Outcome, Store};
 use crate::domain::Cost;
 use crate::telemetry::metrics;
@@ -25,6 +26,9 @@ const GROUP: usize = 512;
 
 /// At most this much in one group of more than one batch. The next group begins with what does not fit.
 const GROUP_COST: Cost = Cost::new(2_000, 4 << 20);
+
+/// Large batches that are committed at once, at most. A user has one at most.
+pub const LARGE_AT_ONCE: usize = 4;
 
 /// The pause before a batch in doubt is retried; it doubles each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -64,8 +68,8 @@ impl GroupCommitter {
     pub fn start(store: Arc<dyn Store>, runtime: &Handle, capacity: usize) -> (Self, JoinHandle<()>) {
         let (usual, groups) = mpsc::channel(capacity);
         let (large, alone) = mpsc::channel(capacity);
-        let groups = runtime.spawn(run(Arc::clone(&store), groups, GROUP));
-        let alone = runtime.spawn(run(store, alone, 1));
+        let groups = runtime.spawn(commit_groups(Arc::clone(&store), groups));
+        let alone = runtime.spawn(commit_alone(store, alone));
         let settled = runtime.spawn(async move { drop(join(groups, alone).await) });
         (Self { usual, large }, settled)
     }
@@ -79,8 +83,8 @@ impl GroupCommitter {
         permit: CommitPermit,
         on_settled: impl FnOnce(Outcome, Option<CommitTiming>) + Send + 'static,
     ) {
+        let queue = if batch.is_large() { &self.large } else { &self.usual };
         let pending = PendingBatch { batch, permit, on_settled: Box::new(on_settled), sent: None };
-        let queue = if pending.batch.is_large() { &self.large } else { &self.usual };
         if let Err(refused) = queue.try_send(pending) {
             let why = match &refused {
                 mpsc::error::TrySendError::Full(_) => "the committer's queue is full",
@@ -99,17 +103,20 @@ impl PendingBatch {
     }
 }
 
-/// Commits what arrives, in order, at most `most` batches together.
-async fn run(store: Arc<dyn Store>, mut queue: mpsc::Receiver<PendingBatch>, most: usize) {
-    let mut waiting = Vec::with_capacity(most);
+/// Commits what arrives, in order and in groups.
+async fn commit_groups(store: Arc<dyn Store>, mut queue: mpsc::Receiver<PendingBatch>) {
+    let mut waiting = Vec::with_capacity(GROUP);
     let mut doubts = JoinSet::new();
-    while !waiting.is_empty() || queue.recv_many(&mut waiting, most).await > 0 {
-        while waiting.len() < most
+    while !waiting.is_empty() || queue.recv_many(&mut waiting, GROUP).await > 0 {
+        while waiting.len() < GROUP
             && let Ok(pending) = queue.try_recv()
         {
             waiting.push(pending);
         }
-        let fitting = fitting(&waiting);
+        let fitting = match waiting.len() {
+            1 => 1,
+            _ => fitting(waiting.iter().map(|pending| pending.batch.cost()), GROUP_COST),
+        };
         let in_doubt = commit(&*store, waiting.drain(..fitting), false).await;
         if !in_doubt.is_empty() {
             doubts.spawn(resolve(Arc::clone(&store), in_doubt));
@@ -119,20 +126,29 @@ async fn run(store: Arc<dyn Store>, mut queue: mpsc::Receiver<PendingBatch>, mos
     while doubts.join_next().await.is_some() {}
 }
 
-/// How many of the first batches one group takes: at least one.
-fn fitting(waiting: &[PendingBatch]) -> usize {
-    let mut all = Cost::default();
-    let fits = |pending: &PendingBatch| {
-        all = all + pending.batch.cost();
-        all.is_within(GROUP_COST)
-    };
-    waiting.iter().map(fits).take_while(|fits| *fits).count().max(1)
+/// Commits each batch that arrives by itself, [`LARGE_AT_ONCE`] of them at once.
+async fn commit_alone(store: Arc<dyn Store>, mut queue: mpsc::Receiver<PendingBatch>) {
+    let slots = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+    let mut commits = JoinSet::new();
+    while let Some(pending) = queue.recv().await {
+        let slot = Arc::clone(&slots).acquire_owned().await;
+        let store = Arc::clone(&store);
+        commits.spawn(async move {
+            let in_doubt = commit(&*store, std::iter::once(pending), false).await;
+            drop(slot);
+            if !in_doubt.is_empty() {
+                resolve(store, in_doubt).await;
+            }
+        });
+        while commits.try_join_next().is_some() {}
+    }
+    while commits.join_next().await.is_some() {}
 }
 
 /// Sends a group once, settles every batch whose outcome is known, and returns those in doubt.
 async fn commit(
     store: &dyn Store,
-    group: impl Iterator<Item = PendingBatch>,
+    group: impl Iterator<Item = PendingBatch> + Send,
     is_retry: bool,
 ) -> Vec<PendingBatch> {
     let start = Instant::now();

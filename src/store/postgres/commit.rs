@@ -12,11 +12,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::batch_columns::{Group, slices};
 use super::connection::connect::Connector;
 use super::connection::error::{Kind, PostgresError, within};
-use super::rows::{KeyColumns, TombstoneColumns};
-use super::task_row::{self, TaskColumns};
-use crate::domain::Change;
+use super::task_row;
 use crate::store::{Batch, Outcome};
 
 /// The number of the first parameter with task columns: after those of batches, deletions and keys.
@@ -47,10 +46,6 @@ pub(super) static ERASE: LazyLock<String> = LazyLock::new(|| {
 
 /// Finds the batches that were applied earlier.
 pub(super) const KNOWN: &str = include_str!("sql/known.sql");
-
-/// A seq that no user has: a batch that expects it is not applied, but recognised if it was applied
-/// earlier.
-const NEVER: i64 = -1;
 
 /// Commits on a connection of its own, so that commits never wait for reads.
 pub(super) struct CommitConnection {
@@ -121,10 +116,20 @@ impl CommitConnection {
         in_order(batches, |batch| batch.erase, erasing, usual)
     }
 
-    /// Applies the batches, and closes the connection.
-    pub(super) async fn commit_once(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
-        let outcomes = self.commit(batches).await;
-        drop(self.kept.lock().await.take());
+    /// Applies large batches, each by itself and in slices, and closes the connection.
+    pub(super) async fn commit_large(&self, batches: &[Arc<Batch>]) -> Vec<Outcome> {
+        let kept = &mut *self.kept.lock().await;
+        let mut outcomes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            // What erases is one statement: it brings little.
+            let applied = if batch.erase {
+                self.send(kept, std::slice::from_ref(batch)).await
+            } else {
+                self.send_slices(kept, batch).await
+            };
+            outcomes.push(applied.map_or_else(|fault| failed(&fault), |applied| applied.outcome(batch)));
+        }
+        drop(kept.take());
         outcomes
     }
 
@@ -178,13 +183,8 @@ impl CommitConnection {
     /// Sends the statement for `batches`, then looks up those that did not pass. The error's kind is
     /// [`Kind::NotYet`] if nothing was sent.
     async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<Applied, PostgresError> {
-        let failover = &self.connector.failover;
-        let usable = |link: &Link| !link.client.is_closed() && !failover.is_outdated(link.made);
-        let link = match kept.take().filter(usable) {
-            Some(link) => link,
-            None => self.open().await.map_err(PostgresError::not_sent)?,
-        };
-        let group = Group::of(batches, failover.epoch());
+        let link = self.link(kept).await?;
+        let group = Group::of(batches, self.connector.failover.epoch());
         let statement = if batches[0].erase {
             self.prepare(&link.client, &ERASE).await.map_err(PostgresError::not_sent)?
         } else {
@@ -204,6 +204,53 @@ impl CommitConnection {
         Ok(Applied { passed, known })
     }
 
+    /// Sends a large batch in one transaction of several statements: one alone would be in memory as a whole, twice as
+    /// parameters and twice as a message.
+    ///
+    /// The first statement passes the fence and moves the user to the seq reached. Each other one passes the fence there
+    /// and stays, under an id of its own until the last one: the fence lets no batch pass twice.
+    async fn send_slices(
+        &self,
+        kept: &mut Option<Link>,
+        batch: &Arc<Batch>,
+    ) -> Result<Applied, PostgresError> {
+        let link = self.link(kept).await?;
+        let (user, started) = (batch.user.as_uuid(), Instant::now());
+        self.control(&link, "BEGIN").await.map_err(PostgresError::not_sent)?;
+        let slices = slices(&batch.changes);
+        for (index, changes) in slices.iter().enumerate() {
+            if started.elapsed() >= self.answer_timeout {
+                return Err(PostgresError::out_of_time(self.answer_timeout));
+            }
+            let mut group = Group::default();
+            let id = if index + 1 == slices.len() { batch.id } else { Uuid::now_v7() };
+            if index == 0 {
+                group.push_batch(batch, id, self.connector.failover.epoch(), batch.storable_email());
+            } else {
+                group.push_slice(batch, id);
+            }
+            group.push_changes(user, changes);
+            if self.ask(&link, &link.advance, &group.params()).await?.is_empty() {
+                self.control(&link, "ROLLBACK").await?;
+                let known = self.known(&link, vec![user]).await;
+                return Ok(Applied { passed: HashSet::new(), known });
+            }
+        }
+        self.control(&link, "COMMIT").await?;
+        *kept = Some(link);
+        Ok(Applied { passed: HashSet::from([user]), known: Ok(HashMap::new()) })
+    }
+
+    /// The connection kept, or a new one.
+    async fn link(&self, kept: &mut Option<Link>) -> Result<Link, PostgresError> {
+        let usable =
+            |link: &Link| !link.client.is_closed() && !self.connector.failover.is_outdated(link.made);
+        match kept.take().filter(usable) {
+            Some(link) => Ok(link),
+            None => self.open().await.map_err(PostgresError::not_sent),
+        }
+    }
+
     /// Looks up the batch that made each user's seq.
     async fn known(
         &self,
@@ -220,12 +267,25 @@ impl CommitConnection {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, PostgresError> {
+        self.answer(link, link.client.query(statement, params)).await
+    }
+
+    /// Begins or ends a transaction.
+    async fn control(&self, link: &Link, sql: &str) -> Result<(), PostgresError> {
+        self.answer(link, link.client.batch_execute(sql)).await
+    }
+
+    async fn answer<T>(
+        &self,
+        link: &Link,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, PostgresError> {
         // A commit is never cancelled: giving up on the answer only drops the connection.
         tokio::select! {
             biased;
             // The answer of a server that was left behind would be worthless.
             () = self.connector.failover.outdated(link.made) => Err(PostgresError::left_behind()),
-            rows = within(self.answer_timeout, link.client.query(statement, params)) => rows,
+            answer = within(self.answer_timeout, answer) => answer,
         }
     }
 
@@ -274,65 +334,5 @@ fn failed(fault: &PostgresError) -> Outcome {
         // The lane reloads the user, runs its commands again, and finds what was taken.
         Kind::Taken => Outcome::Conflict,
         Kind::Contention | Kind::Refusal | Kind::NotYet => Outcome::Unavailable(reason),
-    }
-}
-
-/// A group's batches as columns of parameters.
-#[derive(Default)]
-struct Group<'a> {
-    users: Vec<Uuid>,
-    subjects: Vec<&'a str>,
-    emails: Vec<Option<&'a str>>,
-    expected: Vec<i64>,
-    reached: Vec<i64>,
-    batches: Vec<Uuid>,
-    key_bytes: Vec<i64>,
-    put: TaskColumns<'a>,
-    gone: TombstoneColumns,
-    keys: KeyColumns<'a>,
-}
-
-impl<'a> Group<'a> {
-    fn of(batches: &'a [Arc<Batch>], epoch: u64) -> Self {
-        let mut group = Self::default();
-        let mut emails = HashSet::new();
-        for batch in batches {
-            let user = batch.user.as_uuid();
-            group.users.push(user);
-            group.subjects.push(&batch.subject);
-            // Of two users with the same address, the first in the group keeps it.
-            group.emails.push(batch.storable_email().filter(|email| emails.insert(*email)));
-            group.expected.push(if batch.epoch == epoch { batch.expected.get() } else { NEVER });
-            group.reached.push(batch.reached.get());
-            group.batches.push(batch.id);
-            group.key_bytes.push(batch.key_bytes());
-            for change in &batch.changes {
-                match change {
-                    Change::Put(task) => group.put.push(user, task),
-                    Change::Delete { id, seq, at } => group.gone.push(user, *id, *seq, *at),
-                }
-            }
-            for key in &batch.keys {
-                group.keys.push(user, key);
-            }
-        }
-        group
-    }
-
-    /// In the order of the statement's parameters.
-    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        let mut params: Vec<&(dyn ToSql + Sync)> = vec![
-            &self.users,
-            &self.subjects,
-            &self.emails,
-            &self.expected,
-            &self.reached,
-            &self.batches,
-            &self.key_bytes,
-        ];
-        params.extend(self.gone.params());
-        params.extend(self.keys.params());
-        params.extend(self.put.params());
-        params
     }
 }

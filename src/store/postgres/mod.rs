@@ -4,11 +4,13 @@
 //! - [`options`]: how to reach the database, and time-outs
 //! - [`migrate`]: migrates its tables
 //! - [`commit`], [`read`], [`retention`]: the service's writes and reads; longer statements are in `sql/`
+//! - [`batch_columns`]: what is committed, as parameters
 //! - [`task_row`]: the columns of a task, the only place that knows them
 //! - [`check`], [`copy`]: the operator's commands
 //! - [`connection`]: how connections are opened and pooled, and what their errors mean
 //! - [`cluster`]: several servers, and several processes
 
+mod batch_columns;
 mod check;
 mod cluster;
 mod commit;

@@ -27,8 +27,8 @@ pub(super) fn seqs(rows: &[Row]) -> Result<Vec<(UserId, Seq)>, Unreadable> {
     rows.iter().map(seq).collect()
 }
 
-/// Decodes the rows of [`LOAD`].
-pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable> {
+/// Decodes the rows of [`LOAD`]. Each row is dropped when it is decoded: a big user is not in memory twice.
+pub(super) fn stored_user(rows: Vec<Row>) -> Result<Option<StoredUser>, Unreadable> {
     let mut stored = None;
     let mut tasks = Vec::with_capacity(rows.len());
     let mut tombstones = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn stored_user(rows: &[Row]) -> Result<Option<StoredUser>, Unreadable
             stored = Some((row.try_get(TITLE)?, row.try_get(DESCRIPTION)?, seq, horizon, key_bytes));
             continue;
         };
-        match task_row::task(row)? {
+        match task_row::task(&row)? {
             Some(task) => tasks.push(task),
             None => tombstones.push((Seq::new(row.try_get(VERSION)?), TaskId::from_uuid(id))),
         }

@@ -25,6 +25,7 @@ use super::connection::thread_connections::ThreadConnections;
 use super::options::PostgresOptions;
 use super::{migrate, read, retention};
 use crate::domain::{Seq, Timestamp, UserId};
+use crate::store::group_commit::LARGE_AT_ONCE;
 use crate::store::{Batch, Hint, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
 
 /// A [`Store`] in a PostgreSQL database.
@@ -37,8 +38,8 @@ pub(super) struct PostgresInner {
     pub(super) pool: Arc<ReadPool>,
     thread_connections: Arc<ThreadConnections>,
     committer: CommitConnection,
-    /// For large batches: usual ones never wait for them. It is open only while there is one.
-    large_committer: CommitConnection,
+    /// For large batches: usual ones never wait for them. Each is open only while there is one.
+    large_committers: [CommitConnection; LARGE_AT_ONCE],
     pub(super) connector: Connector,
     answer_timeout: Duration,
     /// Hints for other processes; set if there are any.
@@ -131,14 +132,15 @@ impl PostgresInner {
         let pool = Arc::new(ReadPool::new(&connector, readers - thread_owned, options)?);
         let (answer_timeout, hints, tasks) = (options.answer_timeout, OnceLock::new(), Mutex::default());
         let committer = CommitConnection::new(connector.clone(), answer_timeout);
-        let large_committer = CommitConnection::new(connector.clone(), answer_timeout);
+        let large_committers =
+            std::array::from_fn(|_| CommitConnection::new(connector.clone(), answer_timeout));
         let thread_connections =
             ThreadConnections::new(connector.clone(), Arc::clone(&pool), thread_owned, threads);
         Ok(Self {
             pool,
             thread_connections,
             committer,
-            large_committer,
+            large_committers,
             connector,
             answer_timeout,
             hints,
@@ -151,8 +153,10 @@ impl PostgresInner {
             return self.committer.commit(batches).await;
         }
         let (large, usual): (Vec<_>, Vec<_>) = batches.iter().cloned().partition(|batch| batch.is_large());
+        let free = self.large_committers.iter().find(|committer| !committer.connection().1);
+        let apart = free.unwrap_or(&self.large_committers[0]).commit_large(&large);
         // Boxed, so that usual commits do not carry the size of its state.
-        let apart = Box::pin(join(self.large_committer.commit_once(&large), self.committer.commit(&usual)));
+        let apart = Box::pin(join(apart, self.committer.commit(&usual)));
         let (large, usual) = apart.await;
         commit::in_order(batches, Batch::is_large, large, usual)
     }
@@ -167,9 +171,9 @@ impl Store for PostgresStore {
     async fn since(&self, user: UserId, seq: Seq) -> Result<Option<StoredUser>, StoreError> {
         let rows = self.ask_here(&read::LOAD, vec![Box::new(user.as_uuid()), Box::new(seq.get())]).await?;
         if rows.len() > MANY {
-            return on(&self.runtime, async move { read::stored_user(&rows) }).await?.map_err(Into::into);
+            return on(&self.runtime, async move { read::stored_user(rows) }).await?.map_err(Into::into);
         }
-        Ok(read::stored_user(&rows)?)
+        Ok(read::stored_user(rows)?)
     }
 
     async fn seqs(&self, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
@@ -224,8 +228,8 @@ impl Store for PostgresStore {
     fn pool(&self) -> PoolState {
         let (size, idle, waiting) = self.inner.pool.count();
         let (own, own_idle) = self.inner.thread_connections.count();
-        let committers =
-            [&self.inner.committer, &self.inner.large_committer].map(CommitConnection::connection);
+        let committers = std::iter::once(&self.inner.committer).chain(&self.inner.large_committers);
+        let committers: Vec<_> = committers.map(CommitConnection::connection).collect();
         let count = |is_so: fn(&(bool, bool)) -> bool| committers.iter().filter(|state| is_so(state)).count();
         PoolState {
             size: size + own + count(|(connected, _)| *connected),
@@ -239,6 +243,8 @@ impl Store for PostgresStore {
         self.inner.pool.close();
         self.inner.thread_connections.close();
         self.inner.committer.close().await;
-        self.inner.large_committer.close().await;
+        for committer in &self.inner.large_committers {
+            committer.close().await;
+        }
     }
 }

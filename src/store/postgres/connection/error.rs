@@ -45,6 +45,11 @@ impl PostgresError {
         Self { kind: Kind::Broken, text: format!("no answer within {limit:?}") }
     }
 
+    /// A transaction took longer than its answer would be awaited; it was not ended.
+    pub(crate) fn out_of_time(limit: Duration) -> Self {
+        Self { kind: Kind::Contention, text: format!("not done within {limit:?}") }
+    }
+
     /// The answer was not awaited, because another server has taken over.
     pub(crate) fn left_behind() -> Self {
         Self { kind: Kind::Broken, text: "another server was promoted".to_owned() }
