@@ -89,6 +89,13 @@ impl Connections {
     }
 }
 
+impl OpenConnection {
+    /// As [`Connections::are_crowded`].
+    pub(crate) fn is_in_a_crowd(&self) -> bool {
+        self.all.are_crowded()
+    }
+}
+
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.all.open.fetch_sub(1, Ordering::Relaxed);

@@ -17,21 +17,36 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::limit::OpenConnection;
 
-/// A connection on which nothing is sent for so long, while no request waits for its response, is closed; after
-/// twice this time at the latest.
-const MAX_IDLE: Duration = Duration::from_secs(75);
+/// How often a connection is looked at: was anything sent, or does a request wait for its response?
+const CHECK: Duration = Duration::from_secs(15);
+
+/// After so many checks in a row that find neither, it is closed; after the first one where connections are scarce.
+const UNUSED_CHECKS: u32 = 5;
 
 /// Requests of one connection that are answered before other connections get their turn.
 const IN_A_ROW: u32 = 4;
 
 /// Bytes that a connection reads before other connections get their turn.
-const READ_AT_ONCE: usize = 16 << 10;
+const READ_AT_ONCE: usize = 8 << 10;
+
+/// The same, of a body.
+const BODY_AT_ONCE: usize = 32 << 10;
+
+/// Bytes that are read from a connection, its request's head included, before that request is answered. actix makes
+/// requests of all that it is given, each of which takes memory until its turn comes.
+const READ_AHEAD: usize = 8 << 10;
 
 /// What a connection's requests tell it.
 #[derive(Default)]
 pub(crate) struct Activity {
     /// Whether a request waits for its response.
-    pub(crate) awaited: Cell<bool>,
+    awaited: Cell<bool>,
+    /// Whether its handler reads its body.
+    reads_body: Cell<bool>,
+    /// Responses that are made while they are sent.
+    sending: Cell<usize>,
+    /// Woken when what was read is answered.
+    reader: Cell<Option<Waker>>,
     /// Requests begun since all that had come was read.
     in_a_row: Cell<u32>,
     /// Whether the client has not taken what was sent.
@@ -51,6 +66,35 @@ impl Activity {
         has_had_its_turn
     }
 
+    /// Notes whether the request's body is being read.
+    pub(crate) fn read_body(&self, reads: bool) {
+        self.reads_body.set(reads);
+        self.read_on();
+    }
+
+    /// Notes that the request has its response, or that its client has gone.
+    pub(crate) fn end(&self) {
+        self.awaited.set(false);
+        self.read_body(false);
+    }
+
+    /// Holds a response that is made while it is sent.
+    pub(crate) fn hold(self: &Rc<Self>) -> SendingResponse {
+        self.sending.set(self.sending.get() + 1);
+        SendingResponse(Rc::clone(self))
+    }
+
+    /// Whether all that was read is answered, and the answers are taken; or a body is wanted.
+    fn wants_more(&self) -> bool {
+        self.reads_body.get() || !self.awaited.get() && self.sending.get() == 0 && !self.is_blocked.get()
+    }
+
+    fn read_on(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
     /// Waits until the client has taken what was sent before: no response is made for one that does not read.
     pub(crate) fn poll_unblocked(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.is_blocked.get() {
@@ -65,6 +109,19 @@ impl Activity {
         if taken && let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
+        if taken {
+            self.read_on();
+        }
+    }
+}
+
+/// A response that is made while it is sent: until it is dropped, its connection has one to answer.
+pub(crate) struct SendingResponse(Rc<Activity>);
+
+impl Drop for SendingResponse {
+    fn drop(&mut self) {
+        self.0.sending.set(self.0.sending.get() - 1);
+        self.0.read_on();
     }
 }
 
@@ -74,20 +131,24 @@ pub(crate) struct ClientStream {
     activity: Rc<Activity>,
     /// Bytes read in this turn.
     read: usize,
+    /// Bytes read that are not answered yet, but for those of bodies.
+    ahead: usize,
     /// Whether anything was sent since the last check.
     sent: bool,
+    /// Checks in a row that found it unused.
+    unused: u32,
     next_check: Pin<Box<Sleep>>,
     /// Whether the task will be woken for it: all polls come from one task.
     is_scheduled: bool,
-    _open: OpenConnection,
+    open: OpenConnection,
 }
 
 impl ClientStream {
     /// A connection that has just been accepted.
     pub(crate) fn new(socket: TcpStream, open: OpenConnection) -> Self {
-        let next_check = Box::pin(sleep(MAX_IDLE));
-        let activity = Rc::default();
-        Self { socket, activity, read: 0, sent: false, next_check, is_scheduled: false, _open: open }
+        let (activity, next_check) = (Rc::default(), Box::pin(sleep(CHECK)));
+        let (read, ahead, sent, unused, is_scheduled) = (0, 0, false, 0, false);
+        Self { socket, activity, read, ahead, sent, unused, next_check, is_scheduled, open }
     }
 
     /// What the connection's requests tell it.
@@ -101,10 +162,12 @@ impl ClientStream {
             return false;
         }
         while self.next_check.as_mut().poll(cx).is_ready() {
-            if !mem::take(&mut self.sent) && !self.activity.awaited.get() {
+            let used = mem::take(&mut self.sent) || self.activity.awaited.get();
+            self.unused = if used { 0 } else { self.unused + 1 };
+            if self.unused >= UNUSED_CHECKS || self.unused > 0 && self.open.is_in_a_crowd() {
                 return true;
             }
-            self.next_check.as_mut().reset(Instant::now() + MAX_IDLE);
+            self.next_check.as_mut().reset(Instant::now() + CHECK);
         }
         self.is_scheduled = true;
         false
@@ -117,15 +180,25 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read >= READ_AT_ONCE {
-            // All that is read is taken for requests at once, each of which takes memory until its turn comes.
+        let wants_more = self.activity.wants_more();
+        if self.read >= if self.activity.reads_body.get() { BODY_AT_ONCE } else { READ_AT_ONCE } {
             self.read = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if self.ahead >= READ_AHEAD && !wants_more {
+            self.read = 0;
+            self.activity.reader.set(Some(cx.waker().clone()));
+            return Poll::Pending;
+        }
+        if self.read == 0 && wants_more {
+            self.ahead = 0;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        self.read += buffer.filled().len() - before;
+        let bytes = buffer.filled().len() - before;
+        self.read += bytes;
+        self.ahead += bytes;
         if read.is_pending() {
             self.read = 0;
             self.activity.in_a_row.set(0);
@@ -181,17 +254,23 @@ impl ActixStream for ClientStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
 
-    use crate::config::{Config, Settings};
+    use crate::config::{Config, HttpConfig, Settings};
     use crate::http::connection::limit::Connections;
 
+    const MAX_IDLE: Duration = Duration::from_secs(75);
+
     async fn connected() -> (ClientStream, TcpStream) {
+        connected_to(&Connections::new(&Config::check(&Settings::default()).unwrap().http)).await
+    }
+
+    async fn connected_to(connections: &Arc<Connections>) -> (ClientStream, TcpStream) {
         let listener = actix_rt::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, peer) = listener.accept().await.unwrap();
-        let connections = Connections::new(&Config::check(&Settings::default()).unwrap().http);
         (ClientStream::new(socket, connections.admit(peer.ip()).unwrap()), client)
     }
 
@@ -205,21 +284,65 @@ mod tests {
         let began = Instant::now();
         assert_eq!(timeout(20 * MAX_IDLE, stream.read(&mut bytes)).await.unwrap().unwrap(), 0);
         let idle = began.elapsed();
-        assert!(idle >= MAX_IDLE && idle <= 2 * MAX_IDLE + Duration::from_secs(1), "{idle:?}");
+        assert!(idle >= MAX_IDLE && idle <= MAX_IDLE + 2 * CHECK, "{idle:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_connections_are_scarce_an_unused_one_ends_sooner() {
+        let http = Config::check(&Settings::default()).unwrap().http;
+        let connections = Connections::new(&HttpConfig { max_connections: 1, ..http });
+        let (mut stream, _client) = connected_to(&connections).await;
+        let began = Instant::now();
+        assert_eq!(timeout(MAX_IDLE, stream.read(&mut [0; 16])).await.unwrap().unwrap(), 0);
+        assert!(began.elapsed() <= 2 * CHECK, "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_stays_open_while_a_request_is_under_way_or_something_is_sent() {
         let (mut stream, _client) = connected().await;
         let mut bytes = [0; 16];
-        stream.activity().awaited.set(true);
+        stream.activity().begin();
         assert!(timeout(20 * MAX_IDLE, stream.read(&mut bytes)).await.is_err());
-        stream.activity().awaited.set(false);
+        stream.activity().end();
         for _ in 0..20 {
             stream.write_all(b": an event").await.unwrap();
             assert!(timeout(MAX_IDLE * 9 / 10, stream.read(&mut bytes)).await.is_err());
         }
         assert_eq!(timeout(20 * MAX_IDLE, stream.read(&mut bytes)).await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn only_so_much_is_read_ahead_of_a_response_and_all_of_a_body() {
+        let (mut stream, mut client) = connected().await;
+        let activity = stream.activity();
+        let sending = tokio::spawn(async move {
+            client.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+            client
+        });
+        let mut bytes = vec![0; 4 << 10];
+        // Until nothing more is read for a while.
+        let mut read_all = async || {
+            let mut all = 0;
+            while let Ok(read) = timeout(Duration::from_millis(300), stream.read(&mut bytes)).await {
+                all += read.unwrap();
+            }
+            all
+        };
+        activity.begin();
+        let ahead = read_all().await;
+        assert!((READ_AHEAD..=READ_AHEAD + (4 << 10)).contains(&ahead), "{ahead}");
+        activity.end();
+        activity.begin();
+        let held = activity.hold();
+        let next = read_all().await;
+        assert!(next <= READ_AHEAD + (4 << 10), "{next} after a response, with the next request");
+        activity.end();
+        assert_eq!(read_all().await, 0, "a response is being sent");
+        drop(held);
+        activity.begin();
+        activity.read_body(true);
+        assert_eq!(ahead + next + read_all().await, 1 << 20);
+        drop(sending.await.unwrap());
     }
 
     #[tokio::test]

@@ -42,11 +42,6 @@ impl ChunkedBody {
     pub(crate) fn is_over(&self) -> bool {
         self.0.borrow().ended
     }
-
-    /// A response's body that keeps this one until it is sent.
-    pub(crate) fn held_by(self, body: impl MessageBody + 'static) -> BoxBody {
-        BoxBody::new(Holding { body: body.boxed(), _request_body: self })
-    }
 }
 
 impl Stream for ChunkedBody {
@@ -60,13 +55,20 @@ impl Stream for ChunkedBody {
     }
 }
 
-/// A response's body, and the unread body of its request.
-struct Holding {
+/// A response's body, and what is kept until it is sent.
+pub(crate) struct Holding<T> {
     body: BoxBody,
-    _request_body: ChunkedBody,
+    _kept: T,
 }
 
-impl MessageBody for Holding {
+impl<T: Unpin + 'static> Holding<T> {
+    /// A response's body that keeps this until it is sent.
+    pub(crate) fn boxed(body: impl MessageBody + 'static, kept: T) -> BoxBody {
+        BoxBody::new(Self { body: body.boxed(), _kept: kept })
+    }
+}
+
+impl<T: Unpin> MessageBody for Holding<T> {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, Method, StatusCode};
@@ -21,7 +21,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 
-use super::chunked_body::ChunkedBody;
+use super::chunked_body::{ChunkedBody, Holding};
 use super::common_headers::{add_common_headers, add_server_timing};
 use super::cors::Gate;
 use super::fast_path::FastPath;
@@ -42,6 +42,9 @@ use crate::telemetry::{Request, Stripe};
 
 /// How long a response waits, at most, for a user's state to be loaded, which only its seq header needs.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A response of more bytes may take several turns to send.
+const LONG: u64 = 64 << 10;
 
 /// The status in the metrics where the client closed the connection before the response.
 const CLIENT_GONE: u16 = 499;
@@ -306,8 +309,17 @@ impl RequestRecord {
             #[cfg(feature = "otlp")]
             timing: request.extensions().get().copied(),
         });
-        if let Some(body) = self.chunked_body.take().filter(|body| !body.is_over()) {
-            response = response.map_body(|_, own| EitherBody::right(body.held_by(own)));
+        let held = self.chunked_body.take().filter(|body| !body.is_over());
+        // A response that is made while it is sent.
+        let long = match response.body().size() {
+            BodySize::None => false,
+            BodySize::Sized(bytes) => bytes > LONG,
+            BodySize::Stream => true,
+        };
+        let sending = self.connection.as_ref().filter(|_| long).map(Activity::hold);
+        if held.is_some() || sending.is_some() {
+            let holds = (held, sending);
+            response = response.map_body(|_, body| EitherBody::right(Holding::boxed(body, holds)));
         }
         ServiceResponse::new(request, response)
     }
@@ -357,7 +369,7 @@ impl RequestRecord {
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         if let Some(connection) = &self.connection {
-            connection.awaited.set(false);
+            connection.end();
         }
         if !self.finished {
             let (route, took) = (Route::UNKNOWN.index, self.started.elapsed());

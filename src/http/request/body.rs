@@ -1,5 +1,6 @@
 //! Request bodies: their media type, their size, and how long they may take to arrive.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -16,6 +17,7 @@ use super::task_body::parse;
 use crate::domain::Identity;
 use crate::error::Error;
 use crate::http::api::Api;
+use crate::http::connection::stream::Activity;
 use crate::http::error::{ApiError, Code, FieldError};
 use crate::work::{WorkPermit, WorkPool};
 
@@ -33,6 +35,13 @@ const USUAL: Allowance = Allowance { bytes: 0, time: Duration::from_secs(10) };
 
 /// Up to so many bytes a body takes nothing of the budget, and is parsed at once.
 const SHORT: usize = 16 << 10;
+
+/// From so many bytes on a body gets room for all that was announced, which takes memory as it is filled. Growing by
+/// doubling would copy it, and hold it twice meanwhile.
+const ROOM_FOR_ALL: usize = 1 << 20;
+
+/// Beyond that it takes so many bytes of the budget at once.
+const STEP: usize = 256 << 10;
 
 /// How long a body may take in any case …
 const GRACE: Duration = Duration::from_secs(10);
@@ -94,11 +103,23 @@ impl Body {
         let api = Api::of(&self.request);
         let limit = allowance.bytes.max(api.config.max_body_bytes);
         let length = self.request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > limit) {
+        let length = length.and_then(|length| length.parse().ok());
+        if length.is_some_and(|length: usize| length > limit) {
             return Err(too_large(limit));
         }
+        let budget = api.registry.budget();
+        if let Some(length) = length.filter(|length| *length > ROOM_FOR_ALL) {
+            // Refused before it has come, if there is no room for it now; what is announced takes nothing yet.
+            drop(budget.take(who.user(), length)?);
+        }
         let limits = Allowance { bytes: limit, ..allowance };
-        collect(&mut self.payload, limits, || api.registry.budget().take(who.user(), 0)).await
+        let connection = self.request.conn_data::<Rc<Activity>>();
+        let reads = |reads| connection.map_or((), |connection| connection.read_body(reads));
+        // Should this future be dropped, the request ends with it.
+        reads(true);
+        let body = collect(&mut self.payload, limits, length, || budget.take(who.user(), 0)).await;
+        reads(false);
+        body
     }
 }
 
@@ -119,11 +140,13 @@ pub(crate) async fn parse_large<T: Send + 'static>(
 async fn collect(
     payload: &mut Payload,
     limits: Allowance,
+    announced: Option<usize>,
     take: impl FnOnce() -> Result<WorkPermit, Error>,
 ) -> Result<ReadBody, ApiError> {
     let started = Instant::now();
     let mut take = Some(take);
     let (mut first, mut all, mut permit) = (Bytes::new(), BytesMut::new(), None::<WorkPermit>);
+    let mut taken = 0;
     loop {
         let length = first.len().max(all.len());
         // Whoever sends slower than the least rate keeps memory from others.
@@ -145,17 +168,22 @@ async fn collect(
             continue;
         }
         let needed = length + chunk.len();
-        if needed > all.capacity() {
-            let capacity = needed.max(2 * all.capacity()).min(limits.bytes);
-            if capacity > SHORT {
+        if needed > taken {
+            let doubled = needed.max(2 * taken).min(limits.bytes);
+            taken = if doubled < ROOM_FOR_ALL { doubled } else { (needed + STEP).min(limits.bytes) };
+            if taken > SHORT {
                 if let Some(take) = take.take() {
                     permit = Some(take()?);
                 }
                 if let Some(permit) = &mut permit {
-                    permit.grow_to(capacity)?;
+                    permit.grow_to(taken)?;
                 }
             }
-            all.reserve(capacity - all.len());
+            if taken > all.capacity() {
+                let room =
+                    if doubled < ROOM_FOR_ALL { taken } else { announced.unwrap_or(limits.bytes).max(taken) };
+                all.reserve(room - all.len());
+            }
         }
         if all.is_empty() {
             all.extend_from_slice(&first);
@@ -228,7 +256,7 @@ mod tests {
         let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
         let mut payload = Payload::Stream { payload: futures_util::stream::iter(chunks).boxed_local() };
         let limits = Allowance { bytes: 8, ..USUAL };
-        let read = collect(&mut payload, limits, || panic!("it is short")).await;
+        let read = collect(&mut payload, limits, None, || panic!("it is short")).await;
         read.map(|body| body.bytes).map_err(|error| error.code)
     }
 
