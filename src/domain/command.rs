@@ -1,6 +1,8 @@
 //! What a write may do: the rules, as one pure function.
 
-use super::{NewTask, Patch, Seq, Task, TaskId, Timestamp};
+use std::sync::Arc;
+
+use super::{NewTask, Patch, Seq, Task, TaskContent, TaskId, Timestamp};
 
 /// One write that a client asks for, already parsed: nobody below HTTP checks it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +28,9 @@ pub enum Command {
         /// Which task.
         id: TaskId,
     },
-    /// Import an exported task, as it was but for its version.
-    ImportTask(Box<Task>),
+    /// Import an exported task, as it was but for its version. It becomes the task itself: an import is large, and is in
+    /// memory once.
+    ImportTask(Arc<Task>),
 }
 
 /// A command and its condition.
@@ -52,9 +55,9 @@ pub enum Match {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The task is new, and this is its first state.
-    Create(Task),
+    Create(Arc<Task>),
     /// The task takes this state.
-    Replace(Task),
+    Replace(Arc<Task>),
     /// The task is deleted.
     Delete,
     /// The same create again: the stored task is the reply, nothing is written.
@@ -122,11 +125,30 @@ impl Operation {
         }
     }
 
+    /// What it says of a task that it brings.
+    pub(crate) fn brings(&self) -> Option<&TaskContent> {
+        match &self.command {
+            Command::CreateTask(new) => Some(&new.content),
+            Command::ImportTask(task) => Some(&task.content),
+            _ => None,
+        }
+    }
+
+    /// Gives a task to be imported the version that it would take, unless others hold it.
+    fn prepare(&mut self, version: Seq) {
+        if let Command::ImportTask(task) = &mut self.command
+            && let Some(task) = Arc::get_mut(task)
+        {
+            task.version = version;
+        }
+    }
+
     /// Decides this operation against `existing`, the task of that id as it is now.
     ///
     /// # Errors
     /// [`Refusal`] when a rule forbids it.
-    pub fn decide(&self, existing: Option<&Task>, at: DecisionContext) -> Result<Decision, Refusal> {
+    pub fn decide(&mut self, existing: Option<&Task>, at: DecisionContext) -> Result<Decision, Refusal> {
+        self.prepare(at.next);
         match (&self.command, existing) {
             (Command::CreateTask(new), Some(task)) if new.made(task) => Ok(Decision::Exists),
             (Command::ImportTask(new), Some(task))
@@ -138,21 +160,24 @@ impl Operation {
             (Command::CreateTask(_) | Command::ImportTask(_), None) if at.count >= at.limit => {
                 Err(Refusal::QuotaExceeded { limit: at.limit })
             }
-            (Command::CreateTask(new), None) => Ok(Decision::Create(new.make(at.now, at.next))),
+            (Command::CreateTask(new), None) => Ok(Decision::Create(Arc::new(new.make(at.now, at.next)))),
+            (Command::ImportTask(task), None) if task.version == at.next => {
+                Ok(Decision::Create(Arc::clone(task)))
+            }
             (Command::ImportTask(task), None) => {
-                Ok(Decision::Create(Task { version: at.next, ..(**task).clone() }))
+                Ok(Decision::Create(Arc::new(Task { version: at.next, ..(**task).clone() })))
             }
             (_, None) => Err(Refusal::NotFound),
             (_, Some(task)) if self.if_match.as_ref().is_some_and(|tags| !tags.holds(task.version)) => {
                 Err(Refusal::PreconditionFailed)
             }
             (Command::UpdateTask { patch, .. }, Some(task)) => {
-                Ok(Decision::Replace(task.patched(patch, at.now, at.next)))
+                Ok(Decision::Replace(Arc::new(task.patched(patch, at.now, at.next))))
             }
             (Command::CompleteTask { completed, .. }, Some(task)) => {
                 let completed = Some(completed.unwrap_or(!task.content.completed));
                 let patch = Patch { completed, ..Patch::default() };
-                Ok(Decision::Replace(task.patched(&patch, at.now, at.next)))
+                Ok(Decision::Replace(Arc::new(task.patched(&patch, at.now, at.next))))
             }
             (Command::DeleteTask { .. }, Some(_)) => Ok(Decision::Delete),
         }

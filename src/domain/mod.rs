@@ -22,6 +22,7 @@ pub use cost::Cost;
 pub use fields::*;
 pub use ids::{Identity, Seq, TaskId, UserId};
 pub use query::{CursorPosition, Filter, Sort};
+pub(crate) use task::STORED_ROW;
 pub use task::{Change, NewTask, Patch, SortField, SortKey, Task, TaskContent};
 pub use text::{Description, TextError, Title, fold};
 pub use time::Timestamp;

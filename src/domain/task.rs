@@ -216,7 +216,7 @@ impl NewTask {
 }
 
 /// Bytes of a task in a store beside its texts: ids, instants, and their part of the indexes.
-const STORED_ROW: usize = 128;
+pub(crate) const STORED_ROW: usize = 128;
 
 impl Task {
     /// Bytes that it takes in a store, about.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use actix_web::HttpRequest;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use super::connection::limit::Connections;
 use super::event_tickets::Tickets;
@@ -32,8 +32,6 @@ pub struct Api {
     /// True when event streams must end.
     pub(super) stopping: watch::Sender<bool>,
     pub(super) tickets: Tickets,
-    /// Locked by the large import that is being parsed and committed.
-    pub(super) importing: Mutex<()>,
     pub(super) traffic: Traffic,
     /// The OpenAPI document, made for its first request.
     pub(super) document: LazyLock<String>,
@@ -62,7 +60,6 @@ impl Api {
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             tickets: Tickets::new(config.auth.better_auth_secret.as_ref()),
-            importing: Mutex::new(()),
             traffic: Traffic::new(labels),
             document: LazyLock::new(document),
         })

@@ -48,6 +48,8 @@ fn sweep_big(map: &Arc<LaneMap>) -> usize {
     big.retain(|(_, weight, _)| *weight > (budget / BIG).max(1 << 20));
     big.sort_unstable();
     let mut taken: usize = big.iter().map(|(_, weight, _)| weight).sum();
+    // Big lanes make room for large writes, too.
+    taken += map.rooms.load(Ordering::Relaxed);
     let before = taken;
     for (_, weight, user) in big {
         if taken <= budget / 8 * EIGHTHS_OF_BIG {

@@ -7,19 +7,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep};
 
 use super::Snapshot;
 use super::lane::Lane;
 use super::read::pinned::{Pinned, Pins};
-use super::view::{CachedBytes, View};
+use super::view::{CachedBytes, Room, View};
 use super::write::context::LaneContext;
 use crate::domain::{Identity, UserId};
 use crate::error::Error;
 use crate::store::Hint;
+
+/// How long a large write waits for other lanes to leave memory, and the pause between two looks at it.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The map of lanes, with what all of them share.
 pub(super) struct LaneMap {
@@ -29,6 +35,8 @@ pub(super) struct LaneMap {
     pub(super) followers: Arc<Semaphore>,
     runtime: Handle,
     pub(super) cached_bytes: CachedBytes,
+    /// The part of them that large writes will take.
+    pub(super) rooms: CachedBytes,
     /// Wakes eviction when the byte budget is exceeded.
     pub(super) pressure: Arc<Notify>,
     /// Seconds since the start, advanced by eviction: a read need not ask the system for the time.
@@ -44,6 +52,7 @@ impl LaneMap {
             context: Arc::new(context),
             runtime,
             cached_bytes: CachedBytes::default(),
+            rooms: CachedBytes::default(),
             pressure: Arc::default(),
             clock: AtomicU32::new(0),
         }
@@ -129,6 +138,18 @@ impl LaneMap {
             self.pressure.notify_one();
         }
         Ok((view, loaded))
+    }
+
+    /// Makes room for what a write will bring, before it is planned: other lanes leave memory, if they can. What cannot
+    /// leave within a while is not waited for.
+    pub(super) async fn make_room(&self, bytes: usize) -> Room {
+        let room = Room::new([&self.cached_bytes, &self.rooms].map(Arc::clone), bytes);
+        let patience = Instant::now() + PATIENCE;
+        while self.excess() > 0 && Instant::now() < patience {
+            self.pressure.notify_one();
+            sleep(PAUSE).await;
+        }
+        room
     }
 
     /// Bytes that all lanes together may take.

@@ -115,6 +115,13 @@ impl Submission {
         cancellation: Cancellation,
     ) -> Result<(Arc<Lane>, Result<WriteReply, Error>), Error> {
         let mut lane = self.map.living(who).await?;
+        let permit = self.admit(&lane)?;
+        let (view, _) = self.map.view(&lane).await?;
+        let room = if write.is_large() {
+            Some(self.map.make_room(write.brings(&view.snapshot())).await)
+        } else {
+            None
+        };
         let (reply, answer) = oneshot::channel();
         let submit = Submit {
             who: who.clone(),
@@ -124,9 +131,9 @@ impl Submission {
             reply,
             dispatch: ReplyDispatch::of_current_thread(),
             planned: false,
-            permit: self.admit(&lane)?,
+            permit,
+            room,
         };
-        let (view, _) = self.map.view(&lane).await?;
         match self.actor(&lane, view).try_send(submit) {
             Ok(()) => {}
             Err(SendError::Full(_)) => return Err(Error::OverShare("this user's lane is full")),

@@ -14,6 +14,30 @@ use crate::domain::Seq;
 /// Approximate bytes of all views together.
 pub(super) type CachedBytes = Arc<AtomicUsize>;
 
+/// Room for what a large write will bring, counted before it is there.
+pub(super) struct Room {
+    /// The sum over all views, and that over all rooms.
+    sums: [CachedBytes; 2],
+    bytes: usize,
+}
+
+impl Room {
+    pub(super) fn new(sums: [CachedBytes; 2], bytes: usize) -> Self {
+        for sum in &sums {
+            sum.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Self { sums, bytes }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        for sum in &self.sums {
+            sum.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Approximate bytes of a loaded lane beside its snapshot: its entry in the map, the lane, the view, and the actor.
 const LANE: usize = 1024;
 

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
 use crate::domain::UserId;
 use crate::error::Error;
@@ -27,6 +30,8 @@ struct BudgetState {
     most: usize,
     taken: AtomicUsize,
     users: DashMap<UserId, usize>,
+    /// Whose turn it is among those that become several times their size.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Bytes taken from the budget; given back when it is dropped.
@@ -34,13 +39,15 @@ pub struct WorkPermit {
     budget: WorkBudget,
     user: UserId,
     bytes: usize,
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl WorkBudget {
     /// So many bytes for all users together.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(BudgetState { most, taken: AtomicUsize::new(0), users: DashMap::new() }))
+        let (taken, users, turn) = (AtomicUsize::new(0), DashMap::new(), Arc::default());
+        Self(Arc::new(BudgetState { most, taken, users, turn }))
     }
 
     /// Takes bytes for a user.
@@ -48,7 +55,7 @@ impl WorkBudget {
     /// # Errors
     /// As [`WorkPermit::grow_to`].
     pub fn take(&self, user: UserId, bytes: usize) -> Result<WorkPermit, Error> {
-        let mut permit = WorkPermit { budget: self.clone(), user, bytes: 0 };
+        let mut permit = WorkPermit { budget: self.clone(), user, bytes: 0, turn: None };
         permit.grow_to(bytes)?;
         Ok(permit)
     }
@@ -61,6 +68,20 @@ impl WorkBudget {
 }
 
 impl WorkPermit {
+    /// Waits for its turn among requests that need several times the size of their body, and keeps it for as long as its
+    /// bytes, even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] after `most`.
+    pub async fn wait_for_turn(&mut self, most: Duration) -> Result<(), Error> {
+        let turn = timeout(most, Arc::clone(&self.budget.0.turn).lock_owned()).await;
+        self.turn = Some(turn.map_err(|_| {
+            metrics().work_overloaded.increment(1);
+            Error::Overloaded("other imports are under way")
+        })?);
+        Ok(())
+    }
+
     /// Takes more, until it has so many bytes. It never gives back.
     ///
     /// # Errors
@@ -140,5 +161,20 @@ mod tests {
         assert_eq!(budget.taken(), 5700);
         drop((first, second, little));
         assert_eq!((budget.taken(), budget.0.users.len()), (0, 0), "nothing is left of them");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_lasts_as_long_as_its_bytes_and_is_waited_for_only_so_long() {
+        let budget = WorkBudget::new(6400);
+        let [ann, bob] = ["ann", "bob"].map(UserId::of_subject);
+        let (mut first, mut second) = (budget.take(ann, 100).unwrap(), budget.take(bob, 100).unwrap());
+        let most = Duration::from_secs(30);
+        first.wait_for_turn(most).await.unwrap();
+        assert!(matches!(second.wait_for_turn(most).await, Err(Error::Overloaded(_))));
+        let next = tokio::spawn(async move { second.wait_for_turn(most).await });
+        tokio::time::sleep(most / 2).await;
+        assert!(!next.is_finished());
+        drop(first);
+        next.await.unwrap().unwrap();
     }
 }

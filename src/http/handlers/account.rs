@@ -1,5 +1,6 @@
 //! All of a user's data at once: export, import, erasure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
@@ -7,13 +8,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
 use serde::Serialize;
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::HandlerResult;
 use crate::domain::{Command, Operation, Task, Timestamp};
-use crate::error::Error;
-use crate::http::api::Api;
 use crate::http::error::refusals::{BodyRefused, KeyRefused, Refused, ResyncRequired};
 use crate::http::error::{ApiError, Code, ErrorBody, FieldError};
 use crate::http::header_names::CONFIRM;
@@ -117,14 +115,11 @@ pub(crate) struct ImportResult {
     )
 )]
 pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
-    let api = Api::of(caller.request());
-    let body = body.read_large(caller.who(), ALLOWANCE).await?;
-    // Large ones one after the other: each may need several times the size of its body in memory.
-    let turn = (body.bytes.len() > LARGE).then(|| timeout(TURN, api.importing.lock()));
-    let _turn = match turn {
-        Some(turn) => Some(turn.await.map_err(|_| Error::Overloaded("other imports are under way"))?),
-        None => None,
-    };
+    let mut body = body.read_large(caller.who(), ALLOWANCE).await?;
+    // One after the other: each is in memory a second time while it is read, and then as tasks.
+    if let Some(permit) = body.permit.as_mut().filter(|_| body.bytes.len() > LARGE) {
+        permit.wait_for_turn(TURN).await?;
+    }
     let operations = parse_large(caller.registry().work(), caller.who(), &body, parse).await?;
     let (reply, _) = caller.submit(Work::Operations(operations), body, ApiError::of_operation).await?;
     let imported = reply.effects.iter().filter(|effect| matches!(effect, Effect::Imported)).count();
@@ -137,7 +132,7 @@ pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
 pub(crate) fn parse(body: &[u8]) -> Result<Vec<Operation>, Vec<FieldError>> {
     let lengths = 0..=MOST_TASKS;
     json_fields::read_list(body, "tasks", lengths, "must be at most 100000 tasks", |text, _, faults| {
-        Some(Command::ImportTask(Box::new(task_body::read(text, faults)?)).into())
+        Some(Command::ImportTask(Arc::new(task_body::read(text, faults)?)).into())
     })
 }
 

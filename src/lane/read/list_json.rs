@@ -71,6 +71,9 @@ pub(crate) fn end(count: usize, total: usize, next: Option<&str>) -> Vec<u8> {
     end
 }
 
+/// The longest task's JSON, about: with room for one more a full block need not grow.
+const LONGEST: usize = 16 << 10;
+
 /// Renders tasks, newest first. Each task's JSON is in memory once: as a slice of the list's body, if that is not
 /// large, or else of a block.
 pub(crate) fn render_all(tasks: Vec<Task>, subject: &str) -> (Vec<Arc<TaskEntry>>, Option<Bytes>) {
@@ -79,7 +82,7 @@ pub(crate) fn render_all(tasks: Vec<Task>, subject: &str) -> (Vec<Arc<TaskEntry>
     let mut tasks = tasks.into_iter();
     loop {
         let is_first = entries.is_empty();
-        let mut block = ListJson::new((tasks.len() * 512).min(READY));
+        let mut block = ListJson::new((tasks.len() * 512).min(READY + LONGEST));
         let mut ranges = Vec::new();
         for task in tasks.by_ref() {
             let range = block.add(|json| render(json, &task, subject));

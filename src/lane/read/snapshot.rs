@@ -11,8 +11,8 @@ use imbl::{OrdMap, OrdSet};
 
 use super::key_bytes::KeyBytes;
 use super::list_json::{ListJson, READY, render_all};
-use super::task_entry::{Age, ByAge, ById, ByVersion, TaskEntry};
-use crate::domain::{Seq, TaskId, Timestamp};
+use super::task_entry::{Age, ByAge, ById, ByVersion, ENTRY, TaskEntry};
+use crate::domain::{STORED_ROW, Seq, TaskId, Timestamp};
 use crate::store::StoredUser;
 
 /// Deletions of a user that are remembered, at most. When there are more, the older half is forgotten.
@@ -34,11 +34,9 @@ pub struct Snapshot {
     pub(super) by_version: OnceLock<OrdSet<ByVersion>>,
     /// What was deleted, by the deletion's seq.
     pub(super) deleted: OrdMap<Seq, TaskId>,
-    entries_weight: usize,
-    /// Bytes of all tasks' JSON.
+    /// Bytes of all tasks' texts, and of their JSON.
+    text_bytes: usize,
     json_bytes: usize,
-    /// Bytes that all tasks take in the store.
-    task_bytes: usize,
     keys: KeyBytes,
     /// Bytes of all tasks that were replaced or deleted since the lane was loaded.
     replaced: usize,
@@ -61,9 +59,8 @@ impl Snapshot {
             horizon,
             email,
             deleted,
-            entries_weight: entries.iter().map(|entry| entry.weight()).sum(),
+            text_bytes: entries.iter().map(|entry| entry.task.content.text_bytes()).sum(),
             json_bytes: entries.iter().map(|entry| entry.json.len()).sum(),
-            task_bytes: entries.iter().map(|entry| entry.task.stored_bytes()).sum(),
             keys: KeyBytes::of_stored(stored.key_bytes),
             by_id: entries.iter().cloned().map(ById).collect(),
             by_age: entries.into_iter().map(ByAge).collect(),
@@ -99,7 +96,7 @@ impl Snapshot {
     /// The same state, read anew in the place of `before`, as one of this timeline.
     #[must_use]
     pub(crate) fn on_timeline(self, timeline: u32, before: &Self) -> Self {
-        Self { timeline, replaced: before.replaced + before.entries_weight, ..self }
+        Self { timeline, replaced: before.replaced + before.entries_weight(), ..self }
     }
 
     /// The seq of its newest change.
@@ -179,7 +176,7 @@ impl Snapshot {
     /// Bytes that the user's data take in the store, about.
     pub(crate) fn stored_bytes(&self) -> usize {
         const DELETION: usize = 64;
-        self.task_bytes + self.deleted.len() * DELETION + self.keys.bytes()
+        self.len() * STORED_ROW + self.text_bytes + self.deleted.len() * DELETION + self.keys.bytes()
     }
 
     /// Bytes that the user's idempotency keys take in the store, about.
@@ -215,7 +212,11 @@ impl Snapshot {
     pub fn weight(&self) -> usize {
         const DELETION: usize = size_of::<(Seq, TaskId)>() * 2;
         let list = if self.json_bytes <= READY { self.json_bytes } else { 0 };
-        size_of::<Self>() + self.entries_weight + list + self.deleted.len() * DELETION
+        size_of::<Self>() + self.entries_weight() + list + self.deleted.len() * DELETION
+    }
+
+    fn entries_weight(&self) -> usize {
+        self.len() * ENTRY + self.text_bytes + self.json_bytes
     }
 
     /// Moves to the seq of the next change. Only a working copy is ever changed.
@@ -229,17 +230,18 @@ impl Snapshot {
         self.email = email;
     }
 
-    /// Sets a task's state.
-    pub(crate) fn put(&mut self, entry: Arc<TaskEntry>) {
+    /// Sets a task's state, and returns its weight.
+    pub(crate) fn put(&mut self, entry: Arc<TaskEntry>) -> usize {
         self.take(entry.task.id);
-        self.entries_weight += entry.weight();
-        self.json_bytes += entry.json.len();
-        self.task_bytes += entry.task.stored_bytes();
+        let (text, json) = (entry.task.content.text_bytes(), entry.json.len());
+        self.text_bytes += text;
+        self.json_bytes += json;
         self.by_age.insert(ByAge(Arc::clone(&entry)));
         if let Some(by_version) = self.by_version.get_mut() {
             by_version.insert(ByVersion(Arc::clone(&entry)));
         }
         self.by_id.insert(ById(entry));
+        ENTRY + text + json
     }
 
     /// Takes a task out, by the change that has this seq.
@@ -261,7 +263,7 @@ impl Snapshot {
 
     /// Forgets every task and everything that ever happened to one.
     pub(crate) fn erase(&mut self, seq: Seq) {
-        let replaced = self.replaced + self.entries_weight;
+        let replaced = self.replaced + self.entries_weight();
         *self = Self {
             timeline: self.timeline,
             epoch: self.epoch,
@@ -274,10 +276,10 @@ impl Snapshot {
 
     fn take(&mut self, id: TaskId) {
         if let Some(ById(old)) = self.by_id.remove(&id) {
-            self.entries_weight -= old.weight();
-            self.json_bytes -= old.json.len();
-            self.task_bytes -= old.task.stored_bytes();
-            self.replaced += old.weight();
+            let (text, json) = (old.task.content.text_bytes(), old.json.len());
+            self.text_bytes -= text;
+            self.json_bytes -= json;
+            self.replaced += ENTRY + text + json;
             self.by_age.remove(&old.age());
             if let Some(by_version) = self.by_version.get_mut() {
                 by_version.remove(&old.task.version);

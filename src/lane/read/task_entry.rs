@@ -7,7 +7,7 @@ use bytes::Bytes;
 use equivalent::{Comparable, Equivalent};
 
 use super::task_json::render;
-use crate::domain::{Seq, Task, TaskId, Timestamp};
+use crate::domain::{Seq, Task, TaskContent, TaskId, Timestamp};
 
 /// A task and its JSON, as every answer shows it.
 #[derive(Debug)]
@@ -91,7 +91,8 @@ impl TaskEntry {
 
     /// As [`TaskEntry::new`], of a task that others hold as well.
     pub(crate) fn of(task: &Arc<Task>, subject: &str) -> Self {
-        let mut json = Vec::with_capacity(512);
+        // About what it will be: an allocation that shrinks by less than half keeps its size.
+        let mut json = Vec::with_capacity(NAMES + subject.len() + task.content.text_bytes());
         render(&mut json, task, subject);
         json.shrink_to_fit();
         Self { task: Arc::clone(task), json: json.into() }
@@ -108,12 +109,22 @@ impl TaskEntry {
 
     /// Its approximate bytes in memory.
     pub(crate) fn weight(&self) -> usize {
-        const FIXED: usize = size_of::<TaskEntry>() + size_of::<Task>() + 4 * size_of::<usize>();
-        // Three sets of pointers, whose nodes are half empty at the worst, and their inner nodes.
-        const IN_SETS: usize = 3 * 5 * size_of::<usize>();
-        FIXED + IN_SETS + self.task.content.text_bytes() + self.json.len()
+        ENTRY + self.task.content.text_bytes() + self.json.len()
+    }
+
+    /// The weight that a task with this content will have, about: its JSON holds its texts, names and instants.
+    pub(crate) fn weight_of(content: &TaskContent) -> usize {
+        ENTRY + NAMES + 2 * content.text_bytes()
     }
 }
+
+/// Bytes of a task's JSON beside its texts: names, id, instants.
+const NAMES: usize = 320;
+
+/// An entry's bytes beside texts and JSON: itself, its task, and three sets of pointers, whose nodes are half empty at
+/// the worst, and their inner nodes.
+pub(super) const ENTRY: usize =
+    size_of::<TaskEntry>() + size_of::<Task>() + 4 * size_of::<usize>() + 3 * 5 * size_of::<usize>();
 
 /// A task in a response: its JSON, and what the headers need.
 #[derive(Clone, Debug, PartialEq, Eq)]

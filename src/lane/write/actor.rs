@@ -177,8 +177,8 @@ impl UserActor {
                 break;
             }
             let Some(submit) = self.queue.pop_front_if(|submit| !submit.write.is_large()) else { break };
-            let Some(submit) = self.take_up(submit, plan.seq(), ctx) else { continue };
-            let answer = plan.run(&submit.write, submit.who.email());
+            let Some(mut submit) = self.take_up(submit, plan.seq(), ctx) else { continue };
+            let answer = plan.run(&mut submit.write, submit.who.email());
             if plan.changes_anything() {
                 answers.push((submit, answer));
             } else {
@@ -210,11 +210,11 @@ impl UserActor {
         let Some(mut submit) = self.take_up(submit, plan.seq(), ctx) else { return };
         self.state = State::Planning;
         // The rest of the submission stays here, so that its caller is answered whatever happens there.
-        let write = std::mem::replace(&mut submit.write, Write::from(Vec::new()));
+        let mut write = std::mem::replace(&mut submit.write, Write::from(Vec::new()));
         let (work, user, email) = (self.context.work.clone(), self.who.user(), submit.who.email().cloned());
         let planning = async move {
             let planned = move || {
-                let answer = plan.run(&write, email.as_ref());
+                let answer = plan.run(&mut write, email.as_ref());
                 (plan, write, answer)
             };
             work.run(user, planned).await

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{Command, Cost, Operation, Seq};
 use crate::lane::limits::MANY_TASKS;
 use crate::lane::read::snapshot::Snapshot;
-use crate::lane::read::task_entry::ShownTask;
+use crate::lane::read::task_entry::{ShownTask, TaskEntry};
 use crate::work::WorkPermit;
 
 /// A write: what to do, wholly or not at all.
@@ -92,6 +92,13 @@ impl Work {
 }
 
 impl Write {
+    /// Bytes that the tasks which it brings will take in memory, about.
+    pub(crate) fn brings(&self, snapshot: &Snapshot) -> usize {
+        let Work::Operations(operations) = &self.work else { return 0 };
+        let new = operations.iter().filter(|operation| snapshot.get(operation.task()).is_none());
+        new.filter_map(Operation::brings).map(TaskEntry::weight_of).sum()
+    }
+
     /// Whether it is planned by itself, on the threads of heavy work.
     pub(crate) fn is_large(&self) -> bool {
         matches!(&self.work, Work::Operations(operations) if operations.len() > MANY_TASKS)

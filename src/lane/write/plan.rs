@@ -41,6 +41,8 @@ pub(crate) struct Plan {
 struct Draft {
     seq: Seq,
     count: usize,
+    /// Bytes by which the user's tasks grow in the store, or shrink.
+    growth: isize,
     changes: BTreeMap<TaskId, Change<Arc<Task>>>,
 }
 
@@ -77,7 +79,7 @@ impl Plan {
     }
 
     /// Runs one write, wholly or not at all. `email` is the address in the writer's token.
-    pub(crate) fn run(&mut self, write: &Write, email: Option<&Arc<str>>) -> Result<WriteReply, Error> {
+    pub(crate) fn run(&mut self, write: &mut Write, email: Option<&Arc<str>>) -> Result<WriteReply, Error> {
         if let Some(key) = &write.key
             && let Some(record) = self.keys.get(&key.key)
         {
@@ -90,7 +92,7 @@ impl Plan {
             let refusal = Refusal::BytesExceeded { limit: self.max_bytes };
             return Err(Error::Refused { refusal, seq: before, current: None, operation: 0 });
         }
-        let effects = match &write.work {
+        let effects = match &mut write.work {
             Work::Erase => {
                 self.erase();
                 Vec::new()
@@ -114,10 +116,11 @@ impl Plan {
 
     /// All operations, or none of them. A task that several of them change becomes an entry once, in its last state:
     /// however often it changes, it costs its own bytes once.
-    fn operate(&mut self, operations: &[Operation]) -> Result<Vec<Effect>, Error> {
-        let mut draft = Draft { seq: self.next.seq(), count: self.next.len(), changes: BTreeMap::new() };
+    fn operate(&mut self, operations: &mut [Operation]) -> Result<Vec<Effect>, Error> {
+        let (seq, count) = (self.next.seq(), self.next.len());
+        let mut draft = Draft { seq, count, growth: 0, changes: BTreeMap::new() };
         let mut kinds = Vec::with_capacity(operations.len());
-        for (index, operation) in operations.iter().enumerate() {
+        for (index, operation) in operations.iter_mut().enumerate() {
             let kind = self.operate_one(operation, &mut draft).map_err(|refusal| {
                 // The reply must not show what the operations before it would have done.
                 let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
@@ -125,42 +128,34 @@ impl Plan {
             })?;
             kinds.push(kind);
         }
-        self.check_bytes(&draft)?;
+        if draft.growth > 0 && self.next.stored_bytes() + draft.growth.unsigned_abs() > self.max_bytes {
+            let refusal = Refusal::BytesExceeded { limit: self.max_bytes };
+            return Err(Error::Refused { refusal, seq, current: None, operation: 0 });
+        }
         // Each operation costs its time, even if another one undoes it.
         self.cost = self.cost + Cost::new(operations.len(), 0);
         for (id, change) in &draft.changes {
             match change {
                 Change::Put(task) => {
-                    let entry = TaskEntry::of(task, self.who.subject());
-                    self.cost = self.cost + Cost::new(0, entry.weight());
-                    self.next.put(Arc::new(entry));
+                    let weight = self.next.put(Arc::new(TaskEntry::of(task, self.who.subject())));
+                    self.cost = self.cost + Cost::new(0, weight);
                 }
                 Change::Delete { seq, .. } => self.next.delete(*id, *seq),
             }
         }
-        if draft.seq != self.next.seq() {
+        if draft.seq != seq {
             self.next.advance(draft.seq);
         }
-        self.changes.extend(draft.changes);
+        if self.changes.is_empty() {
+            self.changes = draft.changes;
+        } else {
+            self.changes.extend(draft.changes);
+        }
         Ok(self.effects(operations, &kinds))
     }
 
-    /// Refuses what would make the user's tasks grow beyond the user's bytes.
-    fn check_bytes(&self, draft: &Draft) -> Result<(), Error> {
-        let (mut gone, mut made) = (0, 0);
-        for (id, change) in &draft.changes {
-            gone += self.next.get(*id).map_or(0, |entry| entry.task.stored_bytes());
-            made += if let Change::Put(task) = change { task.stored_bytes() } else { 0 };
-        }
-        if made > gone && self.next.stored_bytes() + made - gone > self.max_bytes {
-            let refusal = Refusal::BytesExceeded { limit: self.max_bytes };
-            return Err(Error::Refused { refusal, seq: self.next.seq(), current: None, operation: 0 });
-        }
-        Ok(())
-    }
-
     /// Decides one operation on what the ones before it have made.
-    fn operate_one(&self, operation: &Operation, draft: &mut Draft) -> Result<EffectKind, Refusal> {
+    fn operate_one(&self, operation: &mut Operation, draft: &mut Draft) -> Result<EffectKind, Refusal> {
         let id = operation.task();
         let stored = || self.next.get(id).map(|entry| &entry.task);
         let existing = match draft.changes.get(&id) {
@@ -168,6 +163,8 @@ impl Plan {
             Some(Change::Delete { .. }) => None,
             None => stored(),
         };
+        let bytes = |task: &Arc<Task>| task.stored_bytes().cast_signed();
+        let before = existing.map_or(0, bytes);
         let next = draft.seq.next();
         let at = DecisionContext { count: draft.count, limit: self.max_tasks, now: self.now, next };
         let (change, kind) = match operation.decide(existing.map(|task| &**task), at)? {
@@ -175,15 +172,16 @@ impl Plan {
                 draft.count += 1;
                 let imported = matches!(operation.command, Command::ImportTask(_));
                 let kind = if imported { EffectKind::Imported } else { EffectKind::Created };
-                (Change::Put(Arc::new(task)), kind)
+                (Change::Put(task), kind)
             }
-            Decision::Replace(task) => (Change::Put(Arc::new(task)), EffectKind::Updated),
+            Decision::Replace(task) => (Change::Put(task), EffectKind::Updated),
             Decision::Delete => {
                 draft.count -= 1;
                 (Change::Delete { id, seq: next, at: self.now }, EffectKind::Deleted)
             }
             Decision::Exists => return Ok(EffectKind::Exists),
         };
+        draft.growth += if let Change::Put(task) = &change { bytes(task) } else { 0 } - before;
         draft.seq = next;
         draft.changes.insert(id, change);
         Ok(kind)

@@ -9,6 +9,7 @@ use super::reply_dispatch::ReplyDispatch;
 use crate::domain::{Identity, Seq};
 use crate::error::Error;
 use crate::lane::permits::WritePermit;
+use crate::lane::view::Room;
 
 /// A write on its way to the actor.
 #[derive(Message)]
@@ -24,6 +25,9 @@ pub(crate) struct Submit {
     pub(crate) looked_up: Option<Seq>,
     /// Whether it was planned before: then its caller cannot cancel it any more.
     pub(crate) planned: bool,
+    /// Room for what a large write will bring.
+    #[expect(dead_code, reason = "it is only held")]
+    pub(crate) room: Option<Room>,
     /// Keeps the lane in memory, and counts against the limits on waiting writes.
     pub(crate) permit: WritePermit,
 }
