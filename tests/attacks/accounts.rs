@@ -1,12 +1,14 @@
 //! Imports and erasures.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::material::{described, imports, large};
-use crate::site::Site;
+use crate::site::{Extra, Site};
 use crate::wire::{post, request};
 
 /// Imports whose bodies never come.
@@ -40,7 +42,23 @@ pub async fn import_and_erase(site: Arc<Site>) {
         [post("/import", &token, &body), erase(&token, &subject)]
     });
     site.begin().await;
+    let bystander = tokio::spawn(erase_beside(Arc::clone(&site)));
     site.flood(2, move |connection, round| users[connection][round % 2].clone()).await;
+    bystander.await.unwrap();
+}
+
+/// Another user erases what little it has, again and again: the slowest of it is noted.
+async fn erase_beside(site: Arc<Site>) {
+    let token = Site::token("bystander");
+    let (mut wire, mut slowest) = (None, Duration::ZERO);
+    while !site.is_over() {
+        let began = Instant::now();
+        site.ask(&mut wire, &erase(&token, "bystander")).await;
+        slowest = slowest.max(began.elapsed());
+        sleep(Duration::from_millis(50)).await;
+    }
+    let name = "milliseconds for another user's erasure:";
+    site.note(Extra { name, value: slowest.as_secs_f64() * 1000.0, bound: 700.0 });
 }
 
 /// The largest bodies at once, each of another user.

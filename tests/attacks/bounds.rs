@@ -9,10 +9,10 @@ use crate::victim::Figures;
 
 /// The victim's slowest hundredth may take so many times that of the quiet phase, or so long.
 const SLOWER: u32 = 10;
-const LATENCY_FLOOR: Duration = Duration::from_millis(200);
+const LATENCY_FLOOR: Duration = Duration::from_millis(100);
 
 /// The probe's slowest answer.
-const HEALTH: Duration = Duration::from_millis(1_500);
+const HEALTH: Duration = Duration::from_secs(1);
 
 /// `CACHE_MAX_BYTES` and `WORK_MAX_BYTES` at their defaults, and what the process takes besides.
 const CACHE: u64 = 256 << 20;

@@ -40,6 +40,13 @@ pub async fn slow_heads(site: Arc<Site>) {
     drip(&site, 2_000, &get("/tasks", &token), 10).await;
 }
 
+/// Requests that take much more memory than bytes, sent without end by clients that read no answer.
+pub async fn unread(site: Arc<Site>) {
+    let request = format!("GET /health HTTP/1.1\r\nHost: x\r\n{}\r\n", "a:\r\n".repeat(90));
+    site.begin().await;
+    site.pipeline(96, &request.into(), false).await;
+}
+
 /// Connections that are opened and reset.
 pub async fn open_and_reset(site: Arc<Site>) {
     site.begin().await;

@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::material::{described, flip, large};
+use crate::material::{batch, described, flip, flip_in_batch, large};
 use crate::site::Site;
-use crate::wire::{connect, get};
+use crate::wire::{connect, get, post};
 
 /// The largest tasks, of which a list has 18 MB.
 const LARGE: usize = 1_400;
@@ -51,6 +51,28 @@ pub async fn changes_slowly(site: Arc<Site>) {
     let token = give_large_tasks(&site).await;
     site.begin().await;
     slow_readers(&site, &token, &get("/changes?since=0&limit=500", &token)).await;
+}
+
+/// Between two connections every task changes: the versions that they read share none.
+pub async fn replace_and_read_slowly(site: Arc<Site>) {
+    let token = give_large_tasks(&site).await;
+    site.begin().await;
+    let mut readers = JoinSet::new();
+    let mut wire = None;
+    for _ in 0..24 {
+        for start in (0..LARGE).step_by(500) {
+            let flips: Vec<_> = (start..LARGE.min(start + 500)).map(flip_in_batch).collect();
+            site.ask(&mut wire, &post("/batch", &token, &batch(&flips))).await;
+        }
+        if site.is_over() {
+            break;
+        }
+        let Some(mut stream) = site.slow().await else { continue };
+        site.send(&mut stream, &get("/tasks", &token)).await;
+        let _ = timeout(Duration::from_secs(1), stream.read(&mut [0])).await;
+        readers.spawn(trickle(Arc::clone(&site), stream));
+    }
+    site.hold().await;
 }
 
 async fn slow_readers(site: &Arc<Site>, token: &str, request: &Bytes) {
@@ -120,6 +142,19 @@ pub async fn search_long(site: Arc<Site>) {
     // Every character of the text begins as the pattern does.
     site.flood(16, move |_, round| {
         get(&format!("/tasks?limit=1&search={}{}", "d".repeat(190), round % 1_000), &token)
+    })
+    .await;
+}
+
+/// More users than there are threads of heavy work.
+pub async fn search_by_many(site: Arc<Site>) {
+    let users = [0, 1, 2, 3, 4, 5].map(|number| Site::token(&format!("attacker {number}")));
+    for token in &users {
+        site.give(token, 0..site.pick(8_000, 20_000), |number| described(number, 1_200)).await;
+    }
+    site.begin().await;
+    site.flood(24, move |connection, round| {
+        get(&format!("/tasks?limit=1&search={}{round}", "d".repeat(150)), &users[connection % 6])
     })
     .await;
 }

@@ -14,7 +14,7 @@ use crate::wire::get;
 pub async fn larger_than_the_cache(site: Arc<Site>) {
     let token = Site::token("attacker");
     let fields = large();
-    site.give(&token, 0..site.pick(3_000, 24_000), |_| fields.clone()).await;
+    site.give(&token, 0..site.pick(1_100, 24_000), |_| fields.clone()).await;
     let mut stream = site.slow().await.unwrap();
     site.send(&mut stream, &get("/events", &token)).await;
     let others: Vec<Bytes> =

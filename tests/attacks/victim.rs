@@ -20,6 +20,9 @@ use crate::wire::{connect, get, post, request};
 /// Tasks in the usual list.
 const USUAL: usize = 50;
 
+/// The first task of its import of 25 KB.
+const LONG: usize = 2_000_000;
+
 /// How long the victim waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -163,6 +166,9 @@ fn come_first() {
 async fn work(shared: &Shared) {
     let token = Site::token("victim");
     let tasks: Vec<String> = (0..USUAL).map(|number| create(number, &described(number, 100))).collect();
+    // An import that is read on the threads of heavy work, and changes nothing after the first time.
+    let long = imports(LONG..LONG + 12, |number| described(number, 2_000)).remove(0);
+    let long = post("/import", &token, &long);
     let mut wire = None;
     shared.ask(&mut wire, "batch", &post("/batch", &token, &batch(&tasks))).await;
     for round in 0..1_000_000 {
@@ -176,6 +182,10 @@ async fn work(shared: &Shared) {
             }
             shared.ask(&mut wire, what, &request).await;
             sleep(Duration::from_millis(1)).await;
+        }
+        // More often than once in a hundred requests, so that the p99 shows it.
+        if round % 4 == 3 {
+            shared.ask(&mut wire, "long import", &long).await;
         }
     }
 }
