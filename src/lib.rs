@@ -10,7 +10,7 @@
 //! - [`lane`]: one actor per user, the registry of them, the snapshots readers see
 //! - [`auth`]: authentication by bearer tokens
 //! - [`http`]: the routes
-//! - [`config`], [`error`], [`telemetry`]
+//! - [`config`], [`error`], [`private_file`], [`telemetry`]
 //! - [`app`]: starts all parts, and stops them in order
 //! - [`cli`]: the command line, and [`commands`]: its commands
 
@@ -23,6 +23,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod lane;
+pub mod private_file;
 pub mod store;
 pub mod telemetry;
 pub mod work;

@@ -11,6 +11,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
 
 use crate::config::{AuthConfig, Environment, Expected, Secret};
+use crate::private_file;
 
 #[derive(Serialize)]
 struct SignedClaims<'a> {
@@ -74,12 +75,8 @@ impl Signer {
 /// When the file can be neither read nor created.
 pub fn development_secret(folder: &Path) -> io::Result<Secret> {
     let path = folder.join("development-secret");
-    fs::create_dir_all(folder)?;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(&path) {
+    private_file::make_folder(folder)?;
+    match private_file::create(&path) {
         Ok(mut file) => {
             let mut bytes = [0; 32];
             aws_lc_rs::rand::fill(&mut bytes).map_err(io::Error::other)?;

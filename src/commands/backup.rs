@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::progress::{bar, show};
 use crate::app::AppError;
 use crate::config::StoreUrl;
 use crate::store::sqlite;
@@ -17,9 +16,7 @@ pub fn backup(from: &StoreUrl, file: &Path) -> Result<(), AppError> {
             "DATABASE_URL names a PostgreSQL database: back it up with its own `pg_dump --format=custom`";
         return Err(AppError::System(remedy.into()));
     };
-    let bar = bar("copying", "pages");
-    let bytes = sqlite::backup(from, file, |done, total| show(&bar, done, total))?;
-    bar.finish_and_clear();
+    let bytes = sqlite::backup(from, file)?;
     println!("{} holds the whole store as of now: {bytes} bytes.", file.display());
     Ok(())
 }

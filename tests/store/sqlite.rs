@@ -1,5 +1,8 @@
 //! What the SQLite store promises beyond the common contract.
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -105,7 +108,7 @@ fn neither_reads_nor_a_backup_in_the_midst_of_an_import_or_an_erasure_show_a_par
         assert_eq!((stored.seq.get(), stored.tasks.len()), shown);
         assert_eq!(run(recall(&*store, &user, "key")).record, None);
         let copy = folder.path().join(format!("backup of {rows}.db"));
-        sqlite::backup(&path, &copy, |_, _| ()).unwrap();
+        sqlite::backup(&path, &copy).unwrap();
         assert_eq!(committing.join().unwrap(), Outcome::Committed);
         assert!((2..40_001).contains(&count(&copy)), "the backup was not taken in the midst");
         let copied = SqliteStore::open(&copy).unwrap();
@@ -151,4 +154,91 @@ fn a_user_with_rows_that_could_not_be_removed_writes_nothing_until_they_are() {
     assert_eq!(run(load(&store, &user)), before);
     assert_eq!(run(store.commit(&[batch])), [Outcome::Committed]);
     assert_eq!(run(load(&store, &user)).unwrap().tasks.len(), 2);
+}
+
+/// Every file of a store and its backup, with what group and others may do with it.
+fn modes(folder: &Path) -> Vec<(String, u32)> {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap());
+    let mode = |file: &fs::DirEntry| fs::symlink_metadata(file.path()).unwrap().mode() & 0o077;
+    files.map(|file| (file.file_name().into_string().unwrap(), mode(&file))).collect()
+}
+
+#[test]
+fn nobody_but_the_owner_may_read_a_file_of_the_store_or_enter_its_new_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (inner, copies) = (folder.path().join("new/data"), folder.path().join("copies"));
+    let path = inner.join("tasks.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let batch = User::new().batch(0, vec![put(&task(TaskId::generate(), "kept", 1))]);
+    assert_eq!(run(commit(&store, batch)), Outcome::Committed);
+    fs::create_dir(&copies).unwrap();
+    sqlite::backup(&path, &copies.join("copy.db")).unwrap();
+    let found: Vec<_> = [&inner, &copies].into_iter().flat_map(|folder| modes(folder)).collect();
+    let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+    for name in ["tasks.db", "tasks.db-wal", "tasks.db-shm", "tasks.db.lock", "copy.db"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    assert!(found.iter().all(|(_, mode)| *mode == 0), "{found:?}");
+    assert!(modes(folder.path()).contains(&("new".to_owned(), 0)));
+    // Files of an earlier version are tightened.
+    run(store.close());
+    for name in ["tasks.db", "tasks.db.lock"] {
+        fs::set_permissions(inner.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let _store = SqliteStore::open(&path).unwrap();
+    assert!(modes(&inner).iter().all(|(_, mode)| *mode == 0), "{:?}", modes(&inner));
+}
+
+#[test]
+fn no_file_of_ours_is_written_through_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, elsewhere) = (folder.path().join("tasks.db"), folder.path().join("elsewhere"));
+    let link = |name: &str| std::os::unix::fs::symlink(&elsewhere, folder.path().join(name)).unwrap();
+    link("tasks.db.new");
+    let store = SqliteStore::open(&path).unwrap();
+    for name in ["copy.db.partial", "taken.db"] {
+        link(name);
+    }
+    sqlite::backup(&path, &folder.path().join("copy.db")).unwrap();
+    let refused = sqlite::backup(&path, &folder.path().join("taken.db")).unwrap_err().to_string();
+    assert!(refused.contains("is there already"), "{refused}");
+    run(store.close());
+    fs::remove_file(folder.path().join("tasks.db.lock")).unwrap();
+    link("tasks.db.lock");
+    let refused = SqliteStore::open(&path).err().unwrap().to_string();
+    assert!(refused.contains("tasks.db.lock: it is a link"), "{refused}");
+    assert!(!elsewhere.exists());
+}
+
+#[test]
+fn erased_texts_are_in_no_file_of_the_store_and_in_no_backup_made_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("tasks.db"), folder.path().join("copy.db"));
+    let store = SqliteStore::open(&path).unwrap();
+    let user = User::new();
+    let many = (1..=300).map(|seq| put(&task(TaskId::generate(), &format!("PLANTED {seq}"), seq))).collect();
+    let written =
+        Batch { reached: Seq::new(300), email: Some("PLANTED@example.org".into()), ..user.batch(0, many) };
+    assert_eq!(run(commit(&store, written)), Outcome::Committed);
+    let holders = || {
+        let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        files
+            .filter(|file| fs::read(file).unwrap().windows(7).any(|part| part == b"PLANTED"))
+            .collect::<Vec<_>>()
+    };
+    assert!(!holders().is_empty(), "it was written");
+    let erasing = Batch { erase: true, reached: Seq::new(301), ..user.batch(300, vec![]) };
+    assert_eq!(run(commit(&store, erasing)), Outcome::Committed);
+    sqlite::backup(&path, &copy).unwrap();
+    assert_eq!(holders(), Vec::<PathBuf>::new());
+    run(store.close());
+    assert_eq!(holders(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_folder_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = SqliteStore::open(folder.path()).err().unwrap().to_string();
+    assert!(refused.contains("it is a folder"), "{refused}");
+    assert!(!folder.path().with_extension("lock").exists());
 }

@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::commit::sweep::sweep_leftovers;
+use crate::private_file;
 use crate::store::StoreError;
 
 mod migrations {
@@ -46,11 +47,20 @@ pub(super) struct Opened {
 /// [`StoreError`] when another process has the file open, or it cannot be created, read or migrated.
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let folder = folder_of(path);
-    fs::create_dir_all(folder).map_err(|error| failed(path, "cannot make its folder", error))?;
+    private_file::make_folder(folder).map_err(|error| failed(path, "cannot make its folder", error))?;
     // Two names of one file (a link) must share one lock; a link may exist before its file does.
     let target = path.canonicalize().or_else(|_| path.read_link().map(|target| folder.join(target)));
     let path = &target.unwrap_or_else(|_| path.to_owned());
+    if path.is_dir() {
+        return Err(failed(path, "it is a folder", "name a file in it"));
+    }
     let lock = take_lock(path)?;
+    for name in ["", "-wal", "-shm", ".lock"].map(|ending| beside(path, ending)) {
+        if let Err(error) = private_file::tighten(&name) {
+            let file = name.display();
+            tracing::warn!(%error, %file, "others may read this file, and its permissions cannot be changed");
+        }
+    }
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => {
             return Err(failed(path, "the file is empty; a Tasklane database never is", RESTORE));
@@ -113,13 +123,10 @@ fn make(path: &Path) -> Result<(), StoreError> {
     }
     let new = beside(path, ".new");
     for remnant in [new.clone(), beside(&new, "-journal")] {
-        match fs::remove_file(&remnant) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(failed(path, "cannot be made", error));
-            }
-            _ => {}
-        }
+        private_file::remove(&remnant).map_err(|error| failed(path, "cannot be made", error))?;
     }
+    // SQLite gives the log the permissions of the file.
+    private_file::create(&new).map_err(|error| failed(path, "cannot be made", error))?;
     let mut connection = Connection::open(&new).map_err(|error| trouble(&new, &error))?;
     migrate(&new, &mut connection)?;
     connection.close().map_err(|(_, error)| trouble(&new, &error))?;
@@ -162,6 +169,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        // What is deleted is overwritten, so that neither the file nor a copy of it holds erased texts.
+        connection.pragma_update(None, "secure_delete", true)?;
         // With SQLite's defaults (2 MiB, 1,000 pages) a busy writer rereads pages, and copies them from the
         // log, every few commits. A negative size is in KiB.
         connection.pragma_update(None, "cache_size", -PAGE_CACHE)?;
@@ -180,8 +189,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 fn take_lock(path: &Path) -> Result<File, StoreError> {
     let name = beside(path, ".lock");
     let failed = |error: io::Error| StoreError(format!("lock file {}: {error}", name.display()));
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&name).map_err(failed)?;
+    let mut file = private_file::open_or_create(&name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).map_err(failed)?;

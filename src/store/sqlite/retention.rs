@@ -1,12 +1,30 @@
-//! Purges old tombstones and keys, a bounded number in each transaction.
+//! Purges old tombstones and keys, a bounded number in each transaction, and empties the write-ahead log.
+
+use std::time::Duration;
 
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
+use super::open::BUSY_TIMEOUT;
 use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::batch::KEY_ROW;
 
 /// Rows in one transaction: a commit waits for at most these.
 const CHUNK: u32 = 500;
+
+/// How long other users' commits may wait for a reader that keeps the log from being emptied.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Copies the write-ahead log into the file and empties it, so that it holds no text that was erased. Where a
+/// reader is in the way for longer than [`PATIENCE`], it is left to the next time.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn empty_log(connection: &mut Connection) -> Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    emptied
+}
 
 /// Purges at most [`CHUNK`] tombstones made before `before`, and moves the horizons past them. Returns how
 /// many were removed.

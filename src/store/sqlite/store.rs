@@ -96,7 +96,9 @@ impl Store for SqliteStore {
         let old_tombstones =
             || self.writer.query(move |connection| retention::tombstones(connection, tombstones));
         let old_keys = || self.writer.query(move |connection| retention::keys(connection, keys));
-        Ok(repeat(old_tombstones).await? + repeat(old_keys).await?)
+        let purged = repeat(old_tombstones).await? + repeat(old_keys).await?;
+        self.writer.query(retention::empty_log).await?;
+        Ok(purged)
     }
 
     async fn forget(&self, user: UserId, before: Seq) -> Result<u64, StoreError> {

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::group;
 use super::sweep::{SLICE, sweep_all};
 use crate::domain::{Change, Timestamp};
+use crate::store::sqlite::retention::empty_log;
 use crate::store::sqlite::task_row::insert;
 use crate::store::sqlite::worker::{Lost, Worker};
 use crate::store::{Batch, Outcome};
@@ -66,6 +67,12 @@ fn run(runtime: &Runtime, writer: &Worker, batch: &Arc<Batch>, outcome: oneshot:
         runtime.block_on(sweep_all(writer, user, batch))
     };
     let mut swept = !leaves_rows || sweep();
+    if swept
+        && batch.erase
+        && let Ok(Err(error)) = runtime.block_on(writer.run(empty_log))
+    {
+        tracing::warn!(%error, "SQLite: the write-ahead log cannot be emptied yet");
+    }
     // The caller may have stopped waiting.
     let _ = outcome.send(settled);
     while !swept {
