@@ -3,11 +3,20 @@
 const form = document.getElementById('token-form');
 const KEY = 'tasklane.token';
 
+// The key in the address that the server prints, which only this browser keeps.
+const PAGE_KEY = 'tasklane.key';
+const printed = new URLSearchParams(location.hash.slice(1)).get('key');
+if (printed) {
+  localStorage.setItem(PAGE_KEY, printed);
+  history.replaceState(null, '', location.pathname + location.search);
+}
+
 /** Returns a token once there is one; `fresh` asks for a new one, since the last was refused. */
 export async function token({ fresh }) {
   const kept = sessionStorage.getItem(KEY);
   if (kept && !fresh) return kept;
-  const answer = await fetch('/demo/token', { method: 'POST' });
+  const headers = { 'X-Page-Key': localStorage.getItem(PAGE_KEY) ?? '' };
+  const answer = await fetch('/demo/token', { method: 'POST', headers });
   const given = answer.ok ? (await answer.json()).token : await pasted();
   sessionStorage.setItem(KEY, given);
   return given;

@@ -2,10 +2,11 @@
 //! [`Service::stop`] stops them in order. Beside it, what other commands need as well.
 
 use std::fmt::Display;
+use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{io, process, thread};
+use std::{fs, io, process, thread};
 
 use actix_rt::Arbiter;
 use actix_web::dev::ServerHandle;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::auth::Verifier;
-use crate::config::{Config, ConfigError, Mode, StoreUrl};
+use crate::config::{Config, ConfigError, Environment, Mode, StoreUrl};
 use crate::http::{self, Api};
 use crate::lane::{LaneLimits, Registry};
 use crate::store::group_commit::GroupCommitter;
@@ -77,6 +78,11 @@ async fn open_store(
         StoreUrl::Postgres(url) => {
             let options = PostgresOptions::configured(url, &config.store);
             let store = PostgresStore::connect(options, runtime.handle().clone()).await.map_err(unusable)?;
+            if config.environment == Environment::Production && store.is_open_to_a_middleman() {
+                let remedy = "DATABASE_URL: nothing proves that the server is the right one, so whoever is in between \
+                              can read the password; use sslmode=verify-full, or sslmode=disable if the network is trusted";
+                tracing::warn!("{remedy}");
+            }
             let shared = config.lane.mode == Mode::Cluster;
             store.watch_for_others(shared);
             let hints = shared.then(|| store.exchange_hints());
@@ -129,6 +135,7 @@ pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppErr
 
     let verifier = Verifier::start(&config.auth, runtime.handle())
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
+    let verifier = verifier.with_users_of(Arc::clone(&store));
     let api = Api::new(lanes.clone(), Arc::new(verifier), config);
     let maintenance = runtime.spawn(maintain(Arc::clone(&store)));
     spawn_upkeep(&api, runtime);
@@ -250,6 +257,8 @@ async fn quiet(api: &Api) {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A terminal that was closed. `None` under `nohup`, which means: go on then.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -259,13 +268,31 @@ impl Signals {
     /// When the system refuses.
     pub fn listen() -> Result<Self, AppError> {
         let listen = |kind| signal(kind).map_err(failed("cannot listen for signals"));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let hangup =
+            if is_ignored(SignalKind::hangup()) { None } else { Some(listen(SignalKind::hangup())?) };
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup })
     }
 
     async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
         }
     }
+}
+
+/// Whether whoever started this process had it ignore the signal. Where the system does not tell, as on macOS: no.
+fn is_ignored(signal: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    ignored >> (signal.as_raw_value() - 1) & 1 == 1
 }

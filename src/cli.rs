@@ -11,7 +11,9 @@ use crate::config::Settings;
 
 /// A task backend for frontends. Without a command it serves.
 ///
-/// Settings come from flags, else from the environment, else from a file `.env` in this folder or one above it.
+/// Settings come from flags, else from the environment, else from a file `.env` in this folder.
+/// A secret may stand in a file of its own, which `BETTER_AUTH_SECRET_FILE`, `DATABASE_URL_FILE`, `JWKS_URL_FILE`,
+/// `COPY_FROM_FILE` or `COPY_TO_FILE` names: flags show in the list of processes.
 #[derive(Parser)]
 #[command(name = "tasklane", version, after_help = EXAMPLES)]
 pub struct Cli {

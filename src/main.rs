@@ -25,9 +25,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), AppError> {
-    config::read_dotenv()?;
+    let sources = config::read_files()?;
     let cli = Cli::parse();
-    let config = || Config::check(&cli.settings);
+    let config = || Config::check(&cli.settings).map_err(|error| sources.locate(error));
     let print = |text: &[u8]| cli::print(text).map_err(|error| AppError::System(error.to_string()));
     match cli.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => commands::serve(config()?),

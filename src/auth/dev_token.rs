@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
@@ -9,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::config::{AuthConfig, Environment, Expected, Secret};
 use crate::private_file;
@@ -29,6 +31,10 @@ struct SignedClaims<'a> {
 /// The user of the demo tokens.
 pub const DEMO_USER: &str = "demo";
 
+/// The key of the development page, new at each start: behind a proxy everybody seems to be on this machine, but only
+/// who reads what the server prints knows it.
+static PAGE_KEY: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().simple().to_string());
+
 /// Signs tokens (HS256) that this service accepts.
 #[derive(Clone, Debug)]
 pub struct Signer {
@@ -47,6 +53,11 @@ impl Signer {
     pub(crate) fn of_development(config: &AuthConfig, environment: Environment) -> Option<Self> {
         let secret = config.better_auth_secret.clone().filter(|_| environment == Environment::Development);
         secret.map(|secret| Self::new(secret, config.expected.clone()))
+    }
+
+    /// What the page must show to get a token.
+    pub(crate) fn page_key() -> &'static str {
+        &PAGE_KEY
     }
 
     /// A token for [`DEMO_USER`] that is valid for 24 hours.

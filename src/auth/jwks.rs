@@ -1,8 +1,8 @@
 //! The identity provider's public keys (JSON Web Key Set, RFC 7517): fetched, kept, renewed.
 //!
-//! If the set cannot be fetched, known keys go on working. An unknown key id fetches the set again, one request
-//! at a time and at most once in [`RETRY`]: rotated keys are found without a restart, and invented key ids do not
-//! burden the provider.
+//! If the set cannot be fetched, known keys go on working. A token of an unknown key is answered after a fetch that
+//! began after the token came: rotated keys are found without a restart, whatever key ids others invent. Invented
+//! ids do not burden the provider: there is one fetch at a time, and on average at most one in [`PAUSE`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -14,14 +14,26 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
-use super::rules::{AuthError, validation};
+use super::rules::{AuthError, ED25519, validation};
 use crate::config::Expected;
 
-/// Minimum time between two fetches caused by unknown key ids.
-const RETRY: Duration = Duration::from_secs(30);
+/// Average time between two fetches caused by unknown keys, and how many may come at once after a rest. A token of an
+/// unknown key waits at most this long for its fetch to begin.
+const PAUSE: Duration = Duration::from_secs(1);
+const BURST: u32 = 20;
+
+/// How long a key that was looked for in vain is not looked for again, and how many such keys are remembered.
+const REMEMBERED: Duration = Duration::from_secs(2);
+const MANY: usize = 4096;
+
+/// Tokens of unknown keys that may wait for a fetch at a time; further ones are told to come again.
+const WAITING: usize = 1024;
+
+/// Keys without an id that a token is tried with, at most.
+const TRIED: usize = 8;
 
 /// The time between two fetches in the background, and between two attempts while there are no keys.
 const REFRESH: Duration = Duration::from_mins(10);
@@ -46,14 +58,18 @@ const SMALL_ORDER: [&str; 7] = [
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
 
+/// The refusal of a token whose key is not known.
+pub(super) const MISSING: AuthError = AuthError::Invalid("its key is not one of the provider's");
+
 /// A key and the one algorithm it may verify. The key decides which, never the token.
 pub(super) struct VerificationKey {
-    pub(super) algorithm: Algorithm,
+    id: Option<String>,
+    algorithm: Algorithm,
     pub(super) decoding: DecodingKey,
     pub(super) validation: Validation,
 }
 
-type KeySet = HashMap<String, Arc<VerificationKey>>;
+pub(super) type KeySet = Vec<Arc<VerificationKey>>;
 
 /// The keys of one provider.
 pub(super) struct Jwks {
@@ -63,8 +79,22 @@ pub(super) struct Jwks {
     runtime: Handle,
     /// `None` while no usable key is known.
     keys: ArcSwapOption<KeySet>,
-    /// When the last fetch for an unknown key id began. Locked during every fetch.
-    asked: Mutex<Option<Instant>>,
+    /// Locked during every fetch.
+    fetches: Mutex<Fetches>,
+    waiting: Semaphore,
+}
+
+/// What is known of earlier fetches.
+#[derive(Default)]
+struct Fetches {
+    /// When the last one began.
+    began: Option<Instant>,
+    /// When all of them would be over, were each to take [`PAUSE`].
+    due: Option<Instant>,
+    /// When the last one that failed was over.
+    failed: Option<Instant>,
+    /// What was looked for in vain, and when.
+    missing: HashMap<String, Instant>,
 }
 
 impl Jwks {
@@ -76,53 +106,85 @@ impl Jwks {
     ) -> Result<Arc<Self>, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
-            // `url` was checked to be https or loopback; a redirect's target would not be.
+            // `url` was checked; a redirect's target would not be.
             .redirect(reqwest::redirect::Policy::none());
-        // Unencrypted requests must not leave this machine, so they use no proxy.
+        // Unencrypted requests must not leave this machine or its network, so they use no proxy.
         let client = if url.starts_with("https:") { client } else { client.no_proxy() };
         let client = client.build()?;
-        let (keys, asked) = (ArcSwapOption::empty(), Mutex::default());
-        let jwks = Arc::new(Self { url, expected, client, runtime, keys, asked });
+        let (keys, fetches, waiting) = (ArcSwapOption::empty(), Mutex::default(), Semaphore::new(WAITING));
+        let jwks = Arc::new(Self { url, expected, client, runtime, keys, fetches, waiting });
         jwks.runtime.spawn(refresh(Arc::downgrade(&jwks)));
         Ok(jwks)
     }
 
-    /// The key with this id. If it is unknown, the set is fetched again.
-    pub(super) async fn key(self: &Arc<Self>, id: &str) -> Result<Arc<VerificationKey>, AuthError> {
-        if let Some(key) = self.known(id) {
-            return Ok(key);
-        }
-        let (this, id) = (Arc::clone(self), id.to_owned());
+    /// The keys that may have signed a token with this key id and algorithm: those of this id, else those without
+    /// one. `None` if there are neither.
+    pub(super) fn fitting(&self, id: Option<&str>, algorithm: Algorithm) -> Option<KeySet> {
+        let keys = self.keys.load();
+        let of = |id| keys.iter().flat_map(|keys| &**keys).filter(move |key| key.id.as_deref() == id);
+        let id = id.filter(|id| of(Some(id)).next().is_some());
+        of(id).next()?;
+        Some(of(id).filter(|key| key.algorithm == algorithm).take(TRIED).cloned().collect())
+    }
+
+    /// Whether keys are known, and each has an id.
+    pub(super) fn all_have_ids(&self) -> bool {
+        self.keys.load().as_ref().is_some_and(|keys| keys.iter().all(|key| key.id.is_some()))
+    }
+
+    /// Fetches the set again, for a token of the unknown key `name`.
+    pub(super) async fn renew(self: &Arc<Self>, name: &str) -> Result<(), AuthError> {
+        let (this, name) = (Arc::clone(self), name.to_owned());
         // On the store's runtime: the client's connections must not die with an HTTP worker, nor a fetch
         // with the request that caused it.
-        let found = self.runtime.spawn(async move { this.ask_for(&id).await }).await;
-        found.unwrap_or(Err(AuthError::KeysUnavailable))
+        let renewed = self.runtime.spawn(async move { this.look_for(name).await }).await;
+        renewed.unwrap_or(Err(AuthError::KeysUnavailable))
     }
 
-    fn known(&self, id: &str) -> Option<Arc<VerificationKey>> {
-        self.keys.load().as_ref()?.get(id).cloned()
+    async fn look_for(&self, name: String) -> Result<(), AuthError> {
+        let arrived = Instant::now();
+        let _place = self.waiting.try_acquire().map_err(|_| AuthError::KeysUnavailable)?;
+        let mut fetches = self.fetches.lock().await;
+        // Another token may have caused a fetch while this one waited.
+        if self.has(&name) {
+            return Ok(());
+        }
+        if fetches.missing.get(&name).is_some_and(|then| then.elapsed() < REMEMBERED) {
+            return Err(MISSING);
+        }
+        if fetches.failed.is_some_and(|failed| failed >= arrived) {
+            return Err(AuthError::KeysUnavailable);
+        }
+        if fetches.began.is_none_or(|began| began < arrived) {
+            let due = fetches.due.map_or(arrived, |due| due.max(arrived));
+            if let Some(turn) = due.checked_sub(PAUSE * BURST) {
+                tokio::time::sleep_until(turn).await;
+            }
+            (fetches.began, fetches.due) = (Some(Instant::now()), Some(due + PAUSE));
+            if !self.fetch().await {
+                fetches.failed = Some(Instant::now());
+                return Err(AuthError::KeysUnavailable);
+            }
+        }
+        if self.keys.load().is_none() {
+            return Err(AuthError::KeysUnavailable);
+        }
+        if !self.has(&name) {
+            if fetches.missing.len() >= MANY {
+                fetches.missing.clear();
+            }
+            fetches.missing.insert(name, Instant::now());
+        }
+        Ok(())
     }
 
-    async fn ask_for(&self, id: &str) -> Result<Arc<VerificationKey>, AuthError> {
-        let mut asked = self.asked.lock().await;
-        // Another request may have fetched it while this one waited.
-        if let Some(key) = self.known(id) {
-            return Ok(key);
-        }
-        if asked.is_none_or(|last| last.elapsed() >= RETRY) {
-            *asked = Some(Instant::now());
-            self.fetch().await;
-        }
-        drop(asked);
-        match self.known(id) {
-            Some(key) => Ok(key),
-            None if self.keys.load().is_none() => Err(AuthError::KeysUnavailable),
-            None => Err(AuthError::Invalid("its key is not one of the provider's")),
-        }
+    /// Whether a key has this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.keys.load().iter().flat_map(|keys| &**keys).any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// Fetches the set and keeps its usable keys; on failure the old ones stay.
-    async fn fetch(&self) {
+    /// Fetches the set and keeps its usable keys; on failure the old ones stay. Returns whether it succeeded.
+    async fn fetch(&self) -> bool {
         match self.download().await {
             Ok(set) => {
                 let keys = usable(set, &self.expected);
@@ -133,8 +195,12 @@ impl Jwks {
                     tracing::info!(keys = keys.len(), "fetched the identity provider's keys");
                 }
                 self.keys.store((!keys.is_empty()).then(|| Arc::new(keys)));
+                true
             }
-            Err(problem) => tracing::warn!(problem, "the identity provider's keys cannot be fetched"),
+            Err(problem) => {
+                tracing::warn!(problem, "the identity provider's keys cannot be fetched");
+                false
+            }
         }
     }
 
@@ -160,8 +226,11 @@ async fn refresh(jwks: Weak<Jwks>) {
     loop {
         let pause = {
             let Some(jwks) = jwks.upgrade() else { return };
-            let _alone = jwks.asked.lock().await;
-            jwks.fetch().await;
+            let mut fetches = jwks.fetches.lock().await;
+            fetches.began = Some(Instant::now());
+            if !jwks.fetch().await {
+                fetches.failed = Some(Instant::now());
+            }
             if jwks.keys.load().is_some() { REFRESH } else { REFRESH_WITHOUT_KEYS }
         };
         tokio::time::sleep(pause).await;
@@ -175,15 +244,23 @@ struct JwksDocument {
 }
 
 fn usable(set: JwksDocument, expected: &Expected) -> KeySet {
-    let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    let keys = set.keys.into_iter().map(fully_named);
+    let keys = keys.filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     keys.filter_map(|jwk| {
-        let id = jwk.common.key_id.clone()?;
         let algorithm = algorithm(&jwk)?;
         let decoding = DecodingKey::from_jwk(&jwk).ok()?;
         let validation = validation(algorithm, expected);
-        Some((id, Arc::new(VerificationKey { algorithm, decoding, validation })))
+        Some(Arc::new(VerificationKey { id: jwk.common.key_id, algorithm, decoding, validation }))
     })
     .collect()
+}
+
+/// The same key with the algorithm's older name, which is the only one that the library knows (RFC 9864).
+fn fully_named(mut key: Value) -> Value {
+    if key["kty"] == "OKP" && key["alg"] == ED25519 {
+        key["alg"] = "EdDSA".into();
+    }
+    key
 }
 
 /// The one algorithm a key is for; `None` if it must not be used: it is symmetric, for encryption, of another
@@ -237,7 +314,7 @@ mod tests {
 
     fn accepted(key: Value) -> Vec<Algorithm> {
         let keys = usable(JwksDocument { keys: vec![key] }, &Expected::default());
-        keys.values().map(|key| key.algorithm).collect()
+        keys.iter().map(|key| key.algorithm).collect()
     }
 
     fn base64url(bytes: &[u8]) -> String {
@@ -248,11 +325,14 @@ mod tests {
     fn the_key_and_not_the_token_says_which_algorithm() {
         let x = base64url(&[9; 32]);
         assert_eq!(accepted(json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "a"})), [Algorithm::EdDSA]);
+        let fully = json!({"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "x": x});
+        assert_eq!(accepted(fully), [Algorithm::EdDSA], "RFC 9864, and no key id");
         let n = base64url(&[0xc5; 256]);
         let rsa = |alg: &str| json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": "a", "alg": alg});
         assert_eq!(accepted(rsa("RS256")), [Algorithm::RS256]);
         assert_eq!(accepted(rsa("PS256")), [Algorithm::PS256]);
         assert_eq!(accepted(rsa("HS256")), []);
+        assert_eq!(accepted(rsa("Ed25519")), []);
         let ec = json!({"kty": "EC", "crv": "P-256", "x": x, "y": x, "kid": "a"});
         assert_eq!(accepted(ec), [Algorithm::ES256]);
     }

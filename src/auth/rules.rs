@@ -12,6 +12,13 @@ const LONGEST_SUBJECT: usize = 128;
 /// Seconds by which the issuer's clock may differ from ours.
 pub(super) const LEEWAY: u64 = 30;
 
+/// Seconds by which a token's time of issue may be ahead of our clock: it decides nothing, and a token from further
+/// ahead shows that one of the two clocks is wrong.
+pub(super) const IAT_LEEWAY: u64 = 300;
+
+/// The name of `EdDSA` with the curve Ed25519 by RFC 9864.
+pub(super) const ED25519: &str = "Ed25519";
+
 /// Why a token was refused. Clients learn the variant, the log learns the reason as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rules::{LEEWAY, now};
-use crate::domain::Identity;
+use crate::domain::{Identity, UserId};
 
 /// A verified token: its subject and when it expires.
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub struct Session {
 
 impl Session {
     /// The session of a ticket that was verified; `exp` is that of the token it was issued for, in seconds.
-    pub(crate) fn of_ticket(subject: &str, exp: i64) -> Self {
-        Self { identity: Arc::new(Identity::new(subject, None)), exp, verified: now() }
+    pub(crate) fn of_ticket(user: UserId, subject: &str, exp: i64) -> Self {
+        Self { identity: Arc::new(Identity::new(subject, None).with_user(user)), exp, verified: now() }
     }
 
     /// Its token's `exp`, in seconds since the epoch.

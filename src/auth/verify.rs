@@ -6,17 +6,18 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::jwks::Jwks;
-use super::rules::{AuthError, LEEWAY, is_subject, now, validation};
+use super::jwks::{Jwks, MISSING, VerificationKey};
+use super::rules::{AuthError, ED25519, IAT_LEEWAY, is_subject, now, validation};
 use super::session::Session;
 use super::token_cache::TokenCache;
 use crate::config::AuthConfig;
-use crate::domain::Identity;
+use crate::domain::{Identity, Seq, UserId};
+use crate::store::Store;
 
 /// Maximum size of a token in bytes.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -43,6 +44,8 @@ pub struct Verifier {
     hs256: Option<(DecodingKey, Validation)>,
     jwks: Option<Arc<Jwks>>,
     cache: TokenCache,
+    /// Knows which users there are; `None` where only tokens are checked.
+    store: Option<Arc<dyn Store>>,
 }
 
 impl Verifier {
@@ -52,13 +55,19 @@ impl Verifier {
     /// # Errors
     /// When the machine's root certificates cannot be read.
     pub fn start(config: &AuthConfig, runtime: &Handle) -> Result<Self, reqwest::Error> {
-        let AuthConfig { better_auth_secret, jwks_url, expected } = config;
+        let AuthConfig { better_auth_secret, jwks_url, expected, .. } = config;
         let hs256 = better_auth_secret.as_ref().map(|secret| {
             let key = DecodingKey::from_secret(secret.expose().as_bytes());
             (key, validation(Algorithm::HS256, expected))
         });
         let jwks = jwks_url.clone().map(|url| Jwks::start(url, expected.clone(), runtime.clone()));
-        Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default() })
+        Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default(), store: None })
+    }
+
+    /// The same, with the store that knows which subjects stand for themselves: see [`UserId::derived`].
+    #[must_use]
+    pub fn with_users_of(self, store: Arc<dyn Store>) -> Self {
+        Self { store: Some(store), ..self }
     }
 
     /// The session of a token that was verified before and has not expired. Does not wait.
@@ -80,20 +89,16 @@ impl Verifier {
             (Header { alg: Algorithm::HS256, .. }, None, _) => {
                 Err(AuthError::Invalid("HS256 is not configured"))
             }
-            (Header { alg, kid: Some(id), .. }, _, Some(jwks)) => {
-                let key = jwks.key(id).await?;
-                if key.algorithm == *alg {
-                    read(token, &key.decoding, &key.validation)
-                } else {
-                    Err(AuthError::Invalid("its algorithm is not its key's"))
-                }
-            }
-            (_, _, Some(_)) => Err(AuthError::Invalid("it names no key")),
+            (header, _, Some(jwks)) => read_by(token, header, jwks).await,
             _ => Err(AuthError::Invalid("its algorithm is not accepted")),
         };
         let (claims, expired) = claims?;
         check_origin(&claims)?;
-        let identity = Arc::new(identity(&claims)?);
+        let identity = identity(&claims)?;
+        let identity = match UserId::derived(identity.subject()) {
+            Some(derived) if !expired => Arc::new(self.settle(identity, derived).await?),
+            _ => Arc::new(identity),
+        };
         if expired {
             return Err(AuthError::Expired);
         }
@@ -104,9 +109,69 @@ impl Verifier {
     }
 }
 
+impl Verifier {
+    /// The identity of a subject that may be another user's id: itself if it has stood for itself before.
+    async fn settle(&self, identity: Identity, derived: UserId) -> Result<Identity, AuthError> {
+        let Some(store) = &self.store else { return Ok(identity) };
+        // Nothing has changed since the last seq, so this brings no task.
+        let known = |user| store.since(user, Seq::new(i64::MAX));
+        let failed = |error| {
+            tracing::warn!(%error, "a token's user cannot be looked up");
+            AuthError::KeysUnavailable
+        };
+        if known(derived).await.map_err(failed)?.is_some() {
+            return Ok(identity.with_user(derived));
+        }
+        let before = known(identity.user()).await.map_err(failed)?;
+        if before.is_some_and(|user| *user.subject == **identity.subject()) {
+            return Ok(identity);
+        }
+        Ok(identity.with_user(derived))
+    }
+}
+
+/// Checks a token by one of the provider's keys; they are fetched again if none of them fits.
+async fn read_by(token: &str, header: &Header, jwks: &Arc<Jwks>) -> Result<(TokenClaims, bool), AuthError> {
+    let id = header.kid.as_deref();
+    if id.is_none() && jwks.all_have_ids() {
+        return Err(AuthError::Invalid("it names no key"));
+    }
+    if let Some(keys) = jwks.fitting(id, header.alg) {
+        let is_named = id.is_some_and(|id| jwks.has(id));
+        match read_by_any(token, &keys) {
+            // Only the signature, or that there is none of its kind, shows that a key without an id is another one.
+            Err(WRONG_SIGNATURE) if !is_named => {}
+            Err(_) if !is_named && keys.is_empty() => {}
+            read => return read,
+        }
+    }
+    let signature = token.rsplit('.').next().unwrap_or_default();
+    jwks.renew(id.unwrap_or(signature)).await?;
+    let keys = jwks.fitting(id, header.alg).ok_or(MISSING)?;
+    read_by_any(token, &keys)
+}
+
+/// Checks a token by the first of these keys that signed it.
+fn read_by_any(token: &str, keys: &[Arc<VerificationKey>]) -> Result<(TokenClaims, bool), AuthError> {
+    let mut outcome = Err(AuthError::Invalid("its algorithm is not its key's"));
+    for key in keys {
+        outcome = read(token, &key.decoding, &key.validation);
+        if !matches!(outcome, Err(WRONG_SIGNATURE)) {
+            break;
+        }
+    }
+    outcome
+}
+
+/// The refusal of a token that another key has signed.
+const WRONG_SIGNATURE: AuthError = AuthError::Invalid("its signature is wrong");
+
 /// Checks the signature and the claims the library knows; returns whether the token has expired.
 /// Only a token that is valid in every other respect is reported as expired.
 fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(TokenClaims, bool), AuthError> {
+    if is_fully_named(token) {
+        return read_fully_named(token, key, validation);
+    }
     match decode::<TokenClaims>(token, key, validation) {
         Ok(data) => Ok((data.claims, false)),
         Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
@@ -118,13 +183,39 @@ fn read(token: &str, key: &DecodingKey, validation: &Validation) -> Result<(Toke
     }
 }
 
+/// Whether the header's algorithm is `Ed25519`: the library knows that by its older name only.
+fn is_fully_named(token: &str) -> bool {
+    header_of(token).is_some_and(|header| header["alg"] == ED25519)
+}
+
+/// The same for such a token. Once its signature is verified, the library checks its claims in a token of our own.
+fn read_fully_named(
+    token: &str,
+    key: &DecodingKey,
+    validation: &Validation,
+) -> Result<(TokenClaims, bool), AuthError> {
+    let (message, signature) = token.rsplit_once('.').unwrap_or_default();
+    match crypto::verify(signature, message.as_bytes(), key, Algorithm::EdDSA) {
+        Ok(true) => {}
+        _ => return Err(WRONG_SIGNATURE),
+    }
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| AuthError::KeysUnavailable)?;
+    let (_, payload) = message.split_once('.').unwrap_or_default();
+    let message = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#));
+    let signature = crypto::sign(message.as_bytes(), &EncodingKey::from_secret(&secret), Algorithm::HS256);
+    let signature = signature.map_err(|error| refusal(&error))?;
+    let validation = Validation { algorithms: vec![Algorithm::HS256], ..validation.clone() };
+    read(&format!("{message}.{signature}"), &DecodingKey::from_secret(&secret), &validation)
+}
+
 /// Checks what the library does not: a token must not come from the future, and its issuer must be a string.
 fn check_origin(claims: &TokenClaims) -> Result<(), AuthError> {
     if claims.iss.as_ref().is_some_and(|iss| !iss.is_string()) {
         return Err(AuthError::Invalid("its issuer is not a string"));
     }
     #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^52")]
-    let latest = now().saturating_add_unsigned(LEEWAY) as f64;
+    let latest = now().saturating_add_unsigned(IAT_LEEWAY) as f64;
     match claims.iat.as_ref().map(Value::as_f64) {
         Some(None) => Err(AuthError::Invalid("its time of issue is not a number")),
         Some(Some(iat)) if iat > latest => Err(AuthError::Invalid("it was issued in the future")),
@@ -137,7 +228,8 @@ fn check_header(token: &str) -> Result<Header, AuthError> {
     if token.len() > LONGEST_TOKEN {
         return Err(AuthError::Invalid("it is longer than 8 KB"));
     }
-    let header = decode_header(token).map_err(|_| AuthError::Invalid("its header cannot be read"))?;
+    let header = decode_header(token).ok().or_else(|| older_named(token));
+    let header = header.ok_or(AuthError::Invalid("its header cannot be read"))?;
     if header.typ.as_deref().is_some_and(|typ| !is_bearer_type(typ)) {
         return Err(AuthError::Invalid("its type is not that of a bearer token"));
     }
@@ -154,17 +246,27 @@ fn is_bearer_type(typ: &str) -> bool {
     TYPES.contains(&typ.strip_prefix("application/").unwrap_or(&typ))
 }
 
+/// The header, its fields as they are.
+fn header_of(token: &str) -> Option<Value> {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
+    serde_json::from_slice(&header).ok()
+}
+
+/// The header of a token whose algorithm is `Ed25519`, with its older name.
+fn older_named(token: &str) -> Option<Header> {
+    let mut header = header_of(token).filter(|header| header["alg"] == ED25519)?;
+    header["alg"] = "EdDSA".into();
+    serde_json::from_value(header).ok()
+}
+
 /// Whether the header has a `crit`, even if it is `null`, which the library ignores.
 fn has_crit(token: &str) -> bool {
-    let header = token.split('.').next().unwrap_or_default();
-    let header = URL_SAFE_NO_PAD.decode(header).ok();
-    let header = header.and_then(|header| serde_json::from_slice::<Value>(&header).ok());
-    header.is_none_or(|header| header.get("crit").is_some())
+    header_of(token).is_none_or(|header| header.get("crit").is_some())
 }
 
 fn refusal(error: &jsonwebtoken::errors::Error) -> AuthError {
     AuthError::Invalid(match error.kind() {
-        ErrorKind::InvalidSignature => "its signature is wrong",
+        ErrorKind::InvalidSignature => return WRONG_SIGNATURE,
         ErrorKind::InvalidAlgorithm => "its algorithm is not the key's",
         ErrorKind::InvalidIssuer => "its issuer is not the expected one",
         ErrorKind::InvalidAudience => "it is meant for another audience",

@@ -6,6 +6,7 @@ use crate::config::StoreUrl;
 /// The greeting: an address, the store, a ready token and curl lines that work as they are.
 pub(super) fn greeting(address: &str, store: &StoreUrl, signer: &Signer) -> String {
     let token = signer.issue_demo();
+    let key = Signer::page_key();
     let version = env!("CARGO_PKG_VERSION");
     let listening = address;
     // A browser cannot open the address that stands for all of this machine.
@@ -13,7 +14,7 @@ pub(super) fn greeting(address: &str, store: &StoreUrl, signer: &Signer) -> Stri
     format!(
         r#"tasklane {version} is listening on {listening}
 
-  page     {address}/
+  page     {address}/#key={key}
   docs     {address}/docs
   store    {store:?}
   stop     Ctrl-C

@@ -56,6 +56,11 @@ fn serve_with_logs(mut config: Config) -> Result<(), AppError> {
 async fn run(config: &Config, runtime: &Runtime) -> Result<(), AppError> {
     let signals = Signals::listen()?;
     let mut service = app::build(config, runtime).await?;
+    for flag in &config.exposed {
+        let why =
+            "everybody on this machine can read it in the list of processes: use the variable, or NAME_FILE";
+        tracing::warn!(flag, "{why}");
+    }
     if let Some(signer) = Signer::of_development(&config.auth, config.environment) {
         let greeting = greeting(&service.address, &config.store.database_url, &signer);
         // It may be read by nobody, or the reader may have gone: neither is the service's trouble.

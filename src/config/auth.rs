@@ -1,13 +1,13 @@
 //! What tokens are signed with, and which claims they must have.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use clap::Args;
 use url::{Host, Url};
 
-use super::check::ConfigError;
+use super::check::{ConfigError, either, is_resolvable};
 use super::environment::Environment;
-use super::secret::Secret;
 
 /// What tokens are signed with, and which claims they must have.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,9 +17,14 @@ pub struct AuthConfig {
     #[arg(long, env, display_order = 4, hide_env_values = true, value_name = "SECRET")]
     #[arg(value_parser = secret)]
     pub better_auth_secret: Option<Secret>,
-    /// Where the identity provider publishes its public keys (https; http on loopback only)
-    #[arg(long, env, display_order = 5, value_name = "URL", value_parser = jwks_url)]
+    /// Where the identity provider publishes its public keys (https, or http on loopback)
+    #[arg(long, env, display_order = 5, hide_env_values = true, value_name = "URL", value_parser = jwks_url)]
     pub jwks_url: Option<String>,
+    /// `true` to fetch them by http from another machine, too
+    // Whoever can change what passes between the two can then sign tokens for every user.
+    #[arg(long, env, value_name = "BOOL", action = clap::ArgAction::Set)]
+    #[arg(default_value = "false", value_parser = either(("true", true), ("false", false)))]
+    pub jwks_allow_http: bool,
     /// The claims that tokens must have.
     #[command(flatten)]
     pub expected: Expected,
@@ -36,8 +41,37 @@ pub struct Expected {
     pub jwt_audience: Option<String>,
 }
 
+/// A secret. It prints as three dots.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
+}
+
 impl AuthConfig {
     pub(super) fn check(&self, environment: Environment) -> Result<(), ConfigError> {
+        let is_safe = |url: &Url| url.scheme() == "https" || self.jwks_allow_http || is_on_loopback(url);
+        if self.jwks_url.as_ref().and_then(|url| Url::parse(url).ok()).is_some_and(|url| !is_safe(&url)) {
+            let why = "is http and leads to another machine: whoever is in between could sign tokens for every user; \
+                       use https, or set JWKS_ALLOW_HTTP=true if all of the network between the two is trusted";
+            return Err(ConfigError(why.to_owned()).of("JWKS_URL"));
+        }
         let Expected { jwt_issuer, jwt_audience } = &self.expected;
         let missing = [("JWT_ISSUER", jwt_issuer), ("JWT_AUDIENCE", jwt_audience)];
         let missing = missing.into_iter().find(|(_, value)| value.is_none());
@@ -63,6 +97,9 @@ fn secret(text: &str) -> Result<Secret, ConfigError> {
     if text.len() < 32 {
         return Err(no_secret("is shorter than 32 bytes"));
     }
+    if text.trim() != text {
+        return Err(no_secret("begins or ends with a blank"));
+    }
     Ok(Secret::new(text.to_owned()))
 }
 
@@ -83,10 +120,14 @@ fn is_well_known(secret: &str) -> bool {
             .any(|word| lower.contains(word))
 }
 
-/// The keys decide whose tokens are accepted, so they must come over https or from this machine.
+/// The keys decide whose tokens are accepted; see [`AuthConfig::check`] for what is trusted.
 fn jwks_url(text: &str) -> Result<String, ConfigError> {
-    let trusted = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_on_loopback(url));
-    let url = Url::parse(text).ok().filter(trusted);
+    let usable = |url: &Url| matches!(url.scheme(), "https" | "http") && url.port() != Some(0);
+    // A browser's lenience, which repairs what nobody meant, is not wanted.
+    let plain =
+        text.split_once("://").filter(|(_, rest)| !rest.starts_with('/') && !rest.contains([' ', '\\']));
+    let url = plain.and_then(|_| Url::parse(text).ok()).filter(usable);
+    let url = url.filter(|url| url.host().is_some_and(|host| is_resolvable(&host)));
     let allowed = "an https URL (or http on loopback), such as https://app.example.org/api/auth/jwks";
     url.map(String::from).ok_or_else(|| ConfigError(format!("must be {allowed}")))
 }

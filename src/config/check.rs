@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 use clap::{Args, Command};
+use url::Host;
 
 /// What is wrong with the settings: one line that names the variable, the value's form and what is
 /// allowed. It never holds a secret.
@@ -24,6 +25,12 @@ impl ConfigError {
 /// A value that is not allowed. The setting's name is added by [`ConfigError::of`].
 pub(super) fn wrong(value: &str, allowed: &str) -> ConfigError {
     ConfigError(format!("is `{}`, but must be {allowed}", value.escape_debug()))
+}
+
+/// Whether a host, parsed from a URL, is an address or a name that a resolver can know: `$HOST` is neither.
+pub(super) fn is_resolvable<S: AsRef<str>>(host: &Host<S>) -> bool {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    !matches!(host, Host::Domain(name) if !name.as_ref().chars().all(of_name))
 }
 
 /// A component's settings where none is given.
@@ -66,8 +73,10 @@ where
     T: FromStr + PartialOrd + fmt::Display + Clone + Send + Sync + 'static,
 {
     move |text: &str| {
-        text.parse()
-            .ok()
+        // Rust would accept `+5`.
+        let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits
+            .and_then(|digits| digits.parse().ok())
             .filter(|number| range.contains(number))
             .ok_or_else(|| wrong(text, &format!("a whole number from {} to {}", range.start(), range.end())))
     }

@@ -1,11 +1,13 @@
 //! How requests are served, and how many of them one caller may send.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use url::{Host, Url};
 
-use super::check::{ConfigError, number, seconds, wrong};
+use super::check::{ConfigError, is_resolvable, number, seconds, wrong};
 use super::network::Network;
 use super::rate::Rate;
 
@@ -16,14 +18,15 @@ use super::rate::Rate;
 #[derive(Args, Clone, Debug)]
 pub struct HttpConfig {
     /// Address to listen on
-    #[arg(long, env, display_order = 1, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, env, display_order = 1, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = host)]
     pub host: String,
     /// Port to listen on; 0 lets the system choose
     #[arg(long, env, display_order = 2, default_value_t = 8000, value_parser = number(0..=65535_u16))]
     pub port: u16,
-    /// Origins whose pages may call the API, comma-separated
+    /// Origins whose pages may call the API, comma-separated, or `none`; production's default is `none`
     #[arg(long, env, display_order = 8, value_name = "ORIGINS")]
     #[arg(default_value = "http://localhost:3000", value_parser = origins)]
+    #[arg(default_value_if("environment", "production", "none"))]
     pub allowed_origins: std::vec::Vec<String>,
     /// Maximum size of a request's body
     #[arg(long, env, value_name = "BYTES")]
@@ -65,6 +68,11 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
+    /// Whether browsers reach this process by https without a proxy.
+    pub(crate) const fn is_https(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => Err(ConfigError("TLS_KEY is not set, but must be with TLS_CERT".into())),
@@ -74,17 +82,129 @@ impl HttpConfig {
     }
 }
 
+/// An address, or a name of this machine, without the brackets that a URL needs.
+fn host(text: &str) -> Result<String, ConfigError> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let (address, zone) = bare.split_once('%').unwrap_or((bare, "0"));
+    let is_zoned =
+        address.parse::<Ipv6Addr>().is_ok() && zone.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_zoned || bare.parse::<IpAddr>().is_ok() {
+        return Ok(bare.to_owned());
+    }
+    // Without a colon it is no port, and no part of a URL.
+    let name = Some(text).filter(|text| !text.contains([':', '/', '@', '?', '#', '%', '\\']));
+    match name.and_then(|name| Host::parse(name).ok()) {
+        Some(Host::Domain(name)) if is_resolvable(&Host::Domain(&name)) => Ok(name),
+        _ => Err(wrong(text, "an IP address or a name of this machine, such as 127.0.0.1, ::1 or localhost")),
+    }
+}
+
+/// Origins in the form in which browsers send them: lower case, international names in Punycode, no default port.
 fn origins(text: &str) -> Result<Vec<String>, ConfigError> {
-    let allowed = "a comma-separated list of origins such as https://app.example.org \
+    let allowed = "`none`, or a comma-separated list of origins such as https://app.example.org \
                    (scheme, host and port only; `*` is not allowed, since answers carry credentials)";
-    let is_origin = |origin: &str| {
-        let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        rest.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']))
-    };
-    let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
-    let origins = origins.map(|origin| origin.trim_end_matches('/').to_ascii_lowercase());
-    let check = |origin: String| {
-        if is_origin(&origin) { Ok(origin) } else { Err(wrong(&origin, allowed)) }
-    };
-    origins.map(check).collect()
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let mut origins = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let origin = origin(part).ok_or_else(|| wrong(part, allowed))?;
+        if !origins.contains(&origin) {
+            origins.push(origin);
+        }
+    }
+    Ok(origins)
+}
+
+fn origin(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("://")?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    // A URL's parser would repair some of these, and drop others.
+    if rest.is_empty() || rest.contains(['/', '\\', '?', '#', '@', '*', '%', ' ']) {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    let is_origin = matches!(url.scheme(), "http" | "https") && url.port() != Some(0) && !rest.ends_with(':');
+    let is_origin = is_origin && url.host().is_some_and(|host| is_resolvable(&host));
+    is_origin.then(|| url.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_as_a_browser_sends_it_or_it_is_refused() {
+        for (text, sent) in [
+            ("https://münchen.example", "https://xn--mnchen-3ya.example"),
+            ("HTTPS://App.Example:443/", "https://app.example"),
+            ("http://a.example:80", "http://a.example"),
+            ("http://a.example:443", "http://a.example:443"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("http://[0:0:0:0:0:0:0:1]", "http://[::1]"),
+            ("https://a.example:65535", "https://a.example:65535"),
+            ("http://localhost:3000", "http://localhost:3000"),
+        ] {
+            assert_eq!(origins(text), Ok(vec![sent.to_owned()]), "{text}");
+        }
+        assert_eq!(origins("none"), Ok(vec![]));
+        assert_eq!(origins("https://a.example, https://A.example/").map(|all| all.len()), Ok(1));
+        for text in [
+            "*",
+            "null",
+            "localhost:3000",
+            "https://",
+            "https:///a",
+            "https:a.example",
+            "https://a.example//",
+            "https://a.example/x",
+            "https://a.example?x",
+            "https://a.example#x",
+            "https://u:p@a.example",
+            "https://a.example:0",
+            "https://a.example:65536",
+            "https://a.example:",
+            "https://a b",
+            "https://a%20b",
+            "https://*.example",
+            "ftp://a.example",
+            "https://a.example,",
+            ",",
+            "https://[::1",
+            "https://a\\b",
+            "https://xn--a",
+            "https://$HOST",
+            "'https://a.example'",
+            "$ORIGIN",
+            "https://a.example https://b.example",
+        ] {
+            assert!(origins(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_an_address_or_a_name() {
+        for (text, bound) in [
+            ("[::1]", "::1"),
+            ("::1", "::1"),
+            ("0.0.0.0", "0.0.0.0"),
+            ("LocalHost", "localhost"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+        ] {
+            assert_eq!(host(text), Ok(bound.to_owned()));
+        }
+        for text in [
+            "127.0.0.1:8000",
+            "http://localhost",
+            "[::1]:80",
+            "a b",
+            "300.1.1.1",
+            "*",
+            "a/b",
+            "$HOST",
+            "[localhost]",
+        ] {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
 }

@@ -22,17 +22,22 @@ impl Network {
 
     /// Reads a comma-separated list.
     pub(crate) fn parse_list(text: &str) -> Result<Vec<Self>, ConfigError> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let allowed = "a comma-separated list of IP addresses and networks such as 10.0.0.0/8";
-        parts.map(|part| Self::parse(part).ok_or_else(|| wrong(part, allowed))).collect()
+        text.split(',')
+            .map(str::trim)
+            .map(|part| Self::parse(part).ok_or_else(|| wrong(part, allowed)))
+            .collect()
     }
 
     fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(head, tail)| (head, Some(tail)));
         let address: IpAddr = address.parse().ok()?;
         let width = if address.is_ipv4() { 32 } else { 128 };
-        let prefix =
-            prefix.map_or(Some(width), |digits| digits.parse().ok().filter(|bits| *bits <= width))?;
+        let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix = match prefix {
+            Some(digits) => digits.parse().ok().filter(|bits| *bits <= width && is_number(digits))?,
+            None => width,
+        };
         Some(Self { first: bits(address), free_bits: width - prefix })
     }
 }
@@ -68,8 +73,18 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        assert_eq!(Network::parse_list(" , "), Ok(Vec::new()));
-        for text in ["proxy", "10.0.0.0/33", "::1/129", "10.0.0.0/", "10.0.0/8", "10.0.0.0/-1", "1.2.3.4,x"] {
+        for text in [
+            "proxy",
+            "10.0.0.0/33",
+            "::1/129",
+            "10.0.0.0/",
+            "10.0.0/8",
+            "10.0.0.0/-1",
+            "1.2.3.4,x",
+            " , ",
+            "1.2.3.4,",
+            "10.0.0.0/+8",
+        ] {
             assert!(Network::parse_list(text).is_err(), "{text}");
         }
     }

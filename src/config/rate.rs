@@ -22,7 +22,10 @@ impl Rate {
         if text == "off" {
             return Ok(None);
         }
-        let number = |text: &str| text.parse().ok().filter(|number: &NonZeroU32| number.get() <= MOST);
+        let number = |text: &str| {
+            let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+            digits.parse().ok().filter(|number: &NonZeroU32| number.get() <= MOST)
+        };
         let (per_second, burst) = text.split_once(':').unwrap_or((text, text));
         match (number(per_second), number(burst)) {
             (Some(per_second), Some(burst)) => Ok(Some(Self { per_second, burst })),
@@ -52,7 +55,9 @@ mod tests {
         assert_eq!(read("20"), Ok(Some(Rate::new(20, 20))));
         assert_eq!(read("20:100"), Ok(Some(Rate::new(20, 100))));
         assert_eq!(read("off"), Ok(None));
-        for text in ["0", "-1", "1.5", "1:", ":1", "1:0", "1:2:3", "many", "10000000", "none", "1 : 2"] {
+        for text in
+            ["0", "-1", "1.5", "1:", ":1", "1:0", "1:2:3", "many", "10000000", "none", "1 : 2", "+5", "5:+5"]
+        {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -3,10 +3,12 @@
 use std::error::Error;
 
 use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use super::auth::AuthConfig;
 use super::check::{ConfigError, either, variable};
+use super::dotenv::{self, Sources};
 use super::environment::Environment;
 use super::http::HttpConfig;
 use super::lane::LaneConfig;
@@ -37,6 +39,9 @@ pub struct Config {
     /// Logs and metrics.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
+    /// The flags that show a secret to everybody on the machine.
+    #[arg(skip)]
+    pub exposed: Vec<String>,
 }
 
 impl Config {
@@ -44,7 +49,8 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names a wrong variable, its value, and what is allowed.
-    pub fn check(Settings(given): &Settings) -> Result<Self, ConfigError> {
+    pub fn check(Settings { given, exposed }: &Settings) -> Result<Self, ConfigError> {
+        given.iter().try_for_each(|setting| check_text(setting))?;
         let command = Self::augment_args(Command::new("settings").no_binary_name(true));
         let command = command.mut_args(|arg| arg.env(None::<&str>));
         let read = command.try_get_matches_from(given).and_then(|found| Self::from_arg_matches(&found));
@@ -63,6 +69,7 @@ impl Config {
         config.lane.check(&config.store.database_url)?;
         config.http.check()?;
         config.store.allow_unsafe_store |= config.environment == Environment::Development;
+        config.exposed.clone_from(exposed);
         Ok(config)
     }
 
@@ -76,18 +83,48 @@ impl Config {
     }
 }
 
-/// The settings as given, each in the form `--port=8000`. They are not checked yet, since some commands need none.
+/// Refuses what no value of any setting holds; `setting` has the form `--port=8000`.
+fn check_text(setting: &str) -> Result<(), ConfigError> {
+    let (flag, value) = setting.split_once('=').unwrap_or((setting, ""));
+    let is_quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    let what = if value.contains(char::is_control) {
+        "holds a control character, such as a line's end or a tab: remove it"
+    } else if ['"', '\'', '`'].into_iter().any(is_quoted) {
+        "is in quotes, which are for shells and .env files; here they would belong to the value: remove them"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError(what.to_owned()).of(&variable(flag.trim_start_matches('-'))))
+}
+
+/// The settings as given. They are not checked yet, since some commands need none.
 /// Flags win over the environment, the environment over `.env`.
 #[derive(Clone, Default)]
-pub struct Settings(Vec<String>);
+pub struct Settings {
+    /// Each in the form `--port=8000`.
+    given: Vec<String>,
+    /// The flags that hold a secret.
+    exposed: Vec<String>,
+}
 
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = Config::definitions().into_iter().filter_map(|setting| {
-            let text = matches.get_one::<String>(setting.get_id().as_str())?.trim();
-            (!text.is_empty()).then(|| format!("--{}={text}", setting.get_long().unwrap_or_default()))
-        });
-        Ok(Self(given.collect()))
+        let mut settings = Self::default();
+        for setting in Config::definitions() {
+            let (id, flag) = (setting.get_id().as_str(), setting.get_long().unwrap_or_default());
+            let Some(text) = matches.get_one::<String>(id).filter(|text| !text.trim().is_empty()) else {
+                continue;
+            };
+            // A secret with blanks around it is another secret elsewhere: it is refused.
+            let is_secret = id == "better_auth_secret";
+            let by_flag = matches.value_source(id) == Some(ValueSource::CommandLine);
+            if by_flag && (is_secret || setting.is_hide_env_values_set() && has_password(text)) {
+                settings.exposed.push(format!("--{flag}"));
+            }
+            let text = if is_secret { text } else { text.trim() };
+            settings.given.push(format!("--{flag}={text}"));
+        }
+        Ok(settings)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -110,137 +147,21 @@ impl Args for Settings {
     }
 }
 
-/// Reads `.env` in this folder or one above it, and sets those of its variables that are not set yet.
+/// Whether a URL holds a password.
+fn has_password(url: &str) -> bool {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+}
+
+/// Reads `.env` in this folder, and the files that hold secrets: see [`dotenv::read_files`].
 ///
 /// # Errors
-/// When the file exists and cannot be read.
-pub fn read_dotenv() -> Result<(), ConfigError> {
-    match dotenvy::dotenv() {
-        Ok(_) => Ok(()),
-        Err(error) if error.not_found() => Ok(()),
-        // The line that cannot be read may be the one with the secret.
-        Err(dotenvy::Error::LineParse(_, index)) => {
-            Err(ConfigError(format!(".env has a line that cannot be read, at character {index}")))
-        }
-        Err(error) => Err(ConfigError(format!(".env cannot be read: {error}"))),
-    }
+/// When one of them cannot be read.
+pub fn read_files() -> Result<Sources, ConfigError> {
+    let settings = Config::definitions().into_iter().filter(Arg::is_hide_env_values_set);
+    let settings = settings.filter_map(|setting| Some(variable(setting.get_long()?)));
+    dotenv::read_files(&settings.chain(["COPY_FROM", "COPY_TO"].map(str::to_owned)).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::super::store::StoreUrl;
-    use super::super::telemetry::LogRequests::{All, Problems};
-    use super::*;
-
-    fn check(given: &[&str]) -> Result<Config, ConfigError> {
-        Config::check(&Settings(given.iter().map(ToString::to_string).collect()))
-    }
-
-    #[test]
-    fn nothing_given_is_a_developers_machine() {
-        let config = check(&[]).unwrap();
-        assert_eq!((config.http.host.as_str(), config.http.port), ("127.0.0.1", 8000));
-        assert_eq!(config.store.database_url, StoreUrl::Sqlite("data/tasklane.db".into()));
-        assert_eq!(config.environment, Environment::Development);
-        assert_eq!(config.auth.better_auth_secret, None);
-    }
-
-    #[test]
-    fn a_variable_set_to_nothing_counts_as_not_set() {
-        let command = Settings::augment_args(Command::new("x"));
-        let matches = command.get_matches_from(["x", "--port=", "--better-auth-secret= "]);
-        let settings = Settings::from_arg_matches(&matches).unwrap();
-        assert_eq!(Config::check(&settings).unwrap().http.port, 8000);
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_what_is_allowed_and_a_secret_never_shown() {
-        let cases = [
-            ("--port=70000", "0 to 65535"),
-            ("--db-pool-size=many", "2 to 1000"),
-            ("--environment=prod", "`production`"),
-            ("--log-requests=none", "`all`"),
-            ("--database-url=mysql://u:hunter2@h/d", "`sqlite://<path>`"),
-            ("--better-auth-secret=hunter2", "32 bytes"),
-            ("--allowed-origins=*", "https://app.example.org"),
-            ("--metrics-listen=9000", "127.0.0.1:9000"),
-        ];
-        for (given, allowed) in cases {
-            let (flag, _) = given.split_once('=').unwrap();
-            let name = flag[2..].replace('-', "_").to_uppercase();
-            let error = check(&[given]).unwrap_err().to_string();
-            assert!(error.starts_with(&name) && error.contains(allowed), "{error}");
-            assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
-        }
-    }
-
-    #[test]
-    fn production_starts_only_with_a_secret_nobody_can_guess() {
-        let production = |secret: Option<&str>| {
-            let secret = secret.map(|secret| format!("--better-auth-secret={secret}"));
-            check(&["--environment=production"].into_iter().chain(secret.as_deref()).collect::<Vec<_>>())
-        };
-        assert!(production(None).is_err());
-        assert!(production(Some(&"a".repeat(64))).is_err());
-        assert!(production(Some("better-auth-secret-12345678901234567890")).is_err());
-        assert!(production(Some("Zk3mQ9vLx7Rt2Yw8Bn4Hc6Jd1Fg5Ps0a")).is_ok());
-    }
-
-    #[test]
-    fn production_logs_less_and_trusts_no_store_unless_told_to() {
-        let of =
-            |given: &[&str]| check(given).map(|c| (c.telemetry.log_requests, c.store.allow_unsafe_store));
-        let (production, secret) =
-            ("--environment=production", "--better-auth-secret=Zk3mQ9vLx7Rt2Yw8Bn4Hc6Jd1Fg5Ps0a");
-        assert_eq!(of(&[]), Ok((All, true)));
-        assert_eq!(of(&["--allow-unsafe-store=false", "--log-requests=problems"]), Ok((Problems, true)));
-        assert_eq!(of(&[production, secret]), Ok((Problems, false)));
-        assert_eq!(
-            of(&[production, secret, "--allow-unsafe-store=true", "--log-requests=all"]),
-            Ok((All, true))
-        );
-    }
-
-    #[test]
-    fn documents_name_every_setting_and_its_default_and_no_other() {
-        let read = |file| fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        let settings = Config::definitions();
-        let names: Vec<_> = settings.iter().map(|arg| variable(arg.get_long().unwrap())).collect();
-        let readme = read("README.md");
-        let table = readme.lines().filter(|line| line.starts_with("| `")).collect::<Vec<_>>().join("\n");
-        let example = read(".env.example");
-        let example = example.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
-        let example: Vec<_> =
-            example.filter(|(name, _)| name.chars().all(|c| c == '_' || c.is_ascii_uppercase())).collect();
-        for (setting, name) in settings.iter().zip(&names) {
-            assert_eq!(setting.get_env().unwrap(), name.as_str());
-            assert_eq!(setting.get_long().unwrap(), name.to_lowercase().replace('_', "-"));
-            assert!(table.contains(&format!("`{name}`")), "README.md does not name {name}");
-            let (_, value) = example
-                .iter()
-                .find(|(found, _)| found == name)
-                .unwrap_or_else(|| panic!(".env.example has no {name}"));
-            // Where production has a default of its own, that one is shown.
-            if let [default] = setting.get_default_values()
-                && name != "LOG_REQUESTS"
-            {
-                assert_eq!(default, *value, ".env.example has another default of {name}");
-            }
-        }
-        for (file, text) in [("deploy/env", read("deploy/env")), (".env.example", read(".env.example"))] {
-            for line in text.lines().filter_map(|line| line.strip_prefix('#')) {
-                let Some((name, _)) = line.split_once('=').filter(|(name, _)| !name.contains([' ', '`']))
-                else {
-                    continue;
-                };
-                let others = name.starts_with("OTEL_") || name == "POSTGRES_PASSWORD";
-                assert!(
-                    others || names.iter().any(|known| known == name),
-                    "{file} names {name}, which is no setting"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -42,19 +42,39 @@ impl StoreUrl {
     /// # Errors
     /// [`ConfigError`] says which form it must have. It holds no part of the URL.
     pub fn parse(url: &str) -> Result<Self, ConfigError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgres(url.to_owned()));
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        match scheme.to_ascii_lowercase().as_str() {
+            "postgres" | "postgresql" => Ok(Self::Postgres(format!("postgres://{rest}"))),
+            "sqlite" => sqlite(rest).map(Self::Sqlite),
+            _ => {
+                // The value may hold a password, so the message only describes its form.
+                let form = url.split_once(':').map_or("without a scheme", |_| "of another scheme");
+                Err(ConfigError(format!(
+                    "is {form}, but must be `sqlite://<path>` or \
+                     `postgres://<user>:<password>@<host>:<port>/<database>`"
+                )))
+            }
         }
-        let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty());
-        // The value may hold a password, so the message only describes its form.
-        path.map(|path| Self::Sqlite(path.into())).ok_or_else(|| {
-            let form = url.split_once(':').map_or("without a scheme", |_| "of another scheme");
-            ConfigError(format!(
-                "is {form}, but must be `sqlite://<path>` or \
-                 `postgres://<user>:<password>@<host>:<port>/<database>`"
-            ))
-        })
     }
+}
+
+/// The path in a SQLite URL. What other programs read in it, and this one does not, is refused.
+fn sqlite(text: &str) -> Result<PathBuf, ConfigError> {
+    let (path, parameters) = text.split_once('?').unwrap_or((text, ""));
+    let what = if path.is_empty() {
+        "names no file"
+    } else if !matches!(parameters, "" | "mode=rwc") {
+        "has parameters, of which only `mode=rwc` is known, which is what happens anyway"
+    } else if path.starts_with(":memory:") {
+        "is in memory, where nothing would last"
+    } else if path.ends_with(['/', '\\']) || path == "." || path.ends_with("/.") || path.ends_with("..") {
+        "names a folder"
+    } else if path.starts_with('~') || path.contains(['$', '%', '#', '"', '\'']) {
+        "holds one of ~ $ % # and quotes, which mean nothing here"
+    } else {
+        return Ok(path.into());
+    };
+    Err(ConfigError(format!("{what}, but must be `sqlite://<path>`, such as sqlite://data/tasklane.db")))
 }
 
 impl fmt::Debug for StoreUrl {
@@ -62,6 +82,42 @@ impl fmt::Debug for StoreUrl {
         match self {
             Self::Sqlite(path) => write!(f, "SQLite in {}", path.display()),
             Self::Postgres(_) => f.write_str("PostgreSQL"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_url_is_a_path_and_nothing_else() {
+        for (url, path) in [
+            ("sqlite://tasks.db", "tasks.db"),
+            ("sqlite://x.db?mode=rwc", "x.db"),
+            ("SQLite:///var/lib/x.db", "/var/lib/x.db"),
+            ("sqlite://a b/ü.db", "a b/ü.db"),
+        ] {
+            assert_eq!(StoreUrl::parse(url), Ok(StoreUrl::Sqlite(path.into())), "{url}");
+        }
+        for url in [
+            "sqlite://",
+            "sqlite:x.db",
+            "sqlite://:memory:",
+            "sqlite://x.db?mode=ro",
+            "sqlite://x.db?cache=shared",
+            "sqlite://data/",
+            "sqlite://.",
+            "sqlite://..",
+            "sqlite://~/x.db",
+            "sqlite://$HOME/x.db",
+            "sqlite://a%20b.db",
+            "sqlite://x.db#y",
+            "file:x.db",
+            "x.db",
+        ] {
+            let refused = StoreUrl::parse(url).unwrap_err().to_string();
+            assert!(refused.contains("`sqlite://<path>`"), "{url}: {refused}");
         }
     }
 }

@@ -18,13 +18,28 @@ impl UserId {
     /// canonical form (36 characters, lower case), else the UUIDv5 of its bytes.
     ///
     /// Only the canonical form stands for itself, so that two different subjects (say, one UUID in
-    /// upper and in lower case) are never the same user.
+    /// upper and in lower case) are never the same user. See [`UserId::derived`] for the one exception.
     #[must_use]
     pub fn of_subject(subject: &str) -> Self {
         match Uuid::try_parse(subject) {
             Ok(id) if id.as_hyphenated().encode_lower(&mut [0; 36]) == subject => Self(id),
-            _ => Self(Uuid::new_v5(&SUBJECT_NAMESPACE, subject.as_bytes())),
+            _ => Self::hashed(subject),
         }
+    }
+
+    /// The id of a subject that is itself a UUIDv5; `None` for every other one.
+    ///
+    /// Such a subject may be the id of another user, made from that one's subject. So it stands for itself only if it
+    /// has done so before: if the store has a user of this very subject under it. Else this id is its user's.
+    #[must_use]
+    pub fn derived(subject: &str) -> Option<Self> {
+        let id = Self::of_subject(subject);
+        let is_v5 = id.0.get_version_num() == 5 && id != Self::hashed(subject);
+        is_v5.then(|| Self::hashed(subject))
+    }
+
+    fn hashed(subject: &str) -> Self {
+        Self(Uuid::new_v5(&SUBJECT_NAMESPACE, subject.as_bytes()))
     }
 }
 
@@ -128,6 +143,12 @@ impl Identity {
         Self { user: UserId::of_subject(subject), subject: subject.into(), email: email.map(Into::into) }
     }
 
+    /// The same bearer, as another user.
+    #[must_use]
+    pub fn with_user(self, user: UserId) -> Self {
+        Self { user, ..self }
+    }
+
     /// The user's key.
     #[must_use]
     pub const fn user(&self) -> UserId {
@@ -167,6 +188,17 @@ mod tests {
             assert!(!seen.contains(&id), "{other} shares a user with another subject");
             assert_eq!(id, UserId::of_subject(other), "the same subject is the same user");
             seen.push(id);
+        }
+    }
+
+    #[test]
+    fn only_a_subject_that_is_a_uuid_of_version_5_has_a_second_id() {
+        let anns = UserId::of_subject("ann").to_string();
+        assert_eq!(UserId::of_subject(&anns).to_string(), anns, "the id of the user ann");
+        let own = UserId::derived(&anns).unwrap();
+        assert!(own.to_string() != anns && own == UserId::derived(&anns).unwrap());
+        for subject in ["ann", "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77", &anns.to_uppercase(), ""] {
+            assert_eq!(UserId::derived(subject), None, "{subject}");
         }
     }
 }

@@ -15,6 +15,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::auth::Session;
 use crate::config::Secret;
@@ -36,10 +37,10 @@ const MAX_PER_USER: u32 = 100;
 const TOO_MANY: Error = Error::Overloaded("too many tickets lately");
 
 /// Makes the key differ from every other use of the secret, and from the key of later forms of tickets.
-const LABEL: &[u8] = b"tasklane event stream ticket 1";
+const LABEL: &[u8] = b"tasklane event stream ticket 2";
 
-/// Bytes before the subject: the number, the ticket's end in milliseconds, its token's end in seconds.
-const HEAD: usize = 16 + 8 + 8;
+/// Bytes before the subject: the number, the ticket's end in milliseconds, its token's end in seconds, the user.
+const HEAD: usize = 16 + 8 + 8 + 16;
 const SIGNATURE: usize = 32;
 
 /// Identifies a ticket.
@@ -86,6 +87,7 @@ impl Tickets {
         let mut ticket = number.to_vec();
         ticket.extend_from_slice(&(now + milliseconds(LIFETIME)).to_be_bytes());
         ticket.extend_from_slice(&session.exp().to_be_bytes());
+        ticket.extend_from_slice(session.identity().user().as_uuid().as_bytes());
         ticket.extend_from_slice(session.identity().subject().as_bytes());
         let signature = hmac::sign(&self.key, &ticket);
         ticket.extend_from_slice(signature.as_ref());
@@ -112,9 +114,10 @@ impl Tickets {
         hmac::verify(&self.key, content, signature).ok()?;
         let (head, subject) = content.split_first_chunk::<HEAD>()?;
         let (number, times) = head.split_first_chunk::<16>()?;
-        let (end, exp) = times.split_first_chunk::<8>()?;
-        let session =
-            Session::of_ticket(str::from_utf8(subject).ok()?, i64::from_be_bytes(exp.try_into().ok()?));
+        let (end, rest) = times.split_first_chunk::<8>()?;
+        let (exp, user) = rest.split_first_chunk::<8>()?;
+        let user = UserId::from_uuid(Uuid::from_slice(user).ok()?);
+        let session = Session::of_ticket(user, str::from_utf8(subject).ok()?, i64::from_be_bytes(*exp));
         Some((*number, i64::from_be_bytes(*end), session))
     }
 }
@@ -170,7 +173,7 @@ mod tests {
     }
 
     fn session(subject: &str) -> Session {
-        Session::of_ticket(subject, 1_800_000_000)
+        Session::of_ticket(UserId::of_subject(subject), subject, 1_800_000_000)
     }
 
     fn takes(tickets: &Tickets, ticket: &str, at: i64) -> bool {

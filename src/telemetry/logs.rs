@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use std::{panic, thread};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FilterFn;
 
 use super::log_queue::LogQueue;
 use super::metrics::metrics;
@@ -32,7 +34,8 @@ static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 /// # Errors
 /// When logs were set up before, which then stay as they are, or the thread cannot be started.
 pub fn init_logs(environment: Environment) -> Result<(), Box<dyn Error>> {
-    use tracing_subscriber::util::SubscriberInitExt;
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
 
     let given = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
     let (filter, wrong) = match given.map(EnvFilter::try_new).transpose() {
@@ -46,10 +49,12 @@ pub fn init_logs(environment: Environment) -> Result<(), Box<dyn Error>> {
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue.clone()).with_target(false);
     match environment {
-        Environment::Development => lines.compact().with_ansi(colours()).finish().try_init()?,
+        Environment::Development => {
+            lines.compact().with_ansi(colours()).finish().with(FilterFn::new(is_fit_to_log)).try_init()?;
+        }
         Environment::Production => {
             let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-            json.finish().try_init()?;
+            json.finish().with(FilterFn::new(is_fit_to_log)).try_init()?;
         }
     }
     let _ = QUEUE.set(queue);
@@ -72,6 +77,13 @@ pub fn init_logs(environment: Environment) -> Result<(), Box<dyn Error>> {
         tracing::warn!(%error, "RUST_LOG is not a filter; the default is used");
     }
     Ok(())
+}
+
+/// Whether a line may be logged, whatever `RUST_LOG` says. Debug lines of libraries quote what passes through them: a
+/// statement's parameters (titles, e-mail addresses), a request's headers (tokens).
+fn is_fit_to_log(line: &Metadata<'_>) -> bool {
+    let is_ours = line.target() == "tasklane" || line.target().starts_with("tasklane::");
+    is_ours || *line.level() <= Level::INFO
 }
 
 /// Waits until the lines so far are written, at most for a second: a reader that does not read holds up no stop.

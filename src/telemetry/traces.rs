@@ -74,6 +74,8 @@ pub fn start_traces(runtime: Handle) -> Result<(), String> {
     let set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let disabled = env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
     let Some(named) = ENDPOINTS.iter().find(|name| set(name)).filter(|_| !disabled) else { return Ok(()) };
+    let given = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    check_sampler(given("OTEL_TRACES_SAMPLER").as_deref(), given("OTEL_TRACES_SAMPLER_ARG").as_deref())?;
     let http = reqwest::Client::builder().timeout(DEADLINE).build().map_err(|error| error.to_string())?;
     let exporter = SpanExporter::builder().with_http().with_http_client(Sender { http, runtime });
     // The value may hold a password.
@@ -85,6 +87,27 @@ pub fn start_traces(runtime: Handle) -> Result<(), String> {
     let _ = TRACES.set(Traces { provider, tracer });
     tracing::info!(setting = named, "exporting traces");
     Ok(())
+}
+
+/// Refuses what the library would replace by its default.
+fn check_sampler(name: Option<&str>, ratio: Option<&str>) -> Result<(), String> {
+    let whole = ["always_on", "always_off", "parentbased_always_on", "parentbased_always_off"];
+    let by_ratio = ["traceidratio", "parentbased_traceidratio"];
+    if let Some(name) = name.filter(|name| !whole.contains(name) && !by_ratio.contains(name)) {
+        let allowed = [&whole[..], &by_ratio].concat().join(", ");
+        return Err(format!(
+            "OTEL_TRACES_SAMPLER is `{}`, but must be one of {allowed}",
+            name.escape_debug()
+        ));
+    }
+    let is_ratio = |text: &str| text.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio));
+    match ratio.filter(|text| !is_ratio(text)) {
+        Some(ratio) => Err(format!(
+            "OTEL_TRACES_SAMPLER_ARG is `{}`, but must be a number from 0 to 1, such as 0.01",
+            ratio.escape_debug()
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Exports the spans that are left. Blocks for at most [`DEADLINE`].
@@ -182,5 +205,22 @@ impl HttpClient for Sender {
             Ok(response.body(answer.bytes().await?)?)
         });
         sent.await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sampler_that_is_none_is_refused() {
+        for (name, ratio) in [(None, None), (Some("always_off"), None), (Some("traceidratio"), Some("0.5"))] {
+            assert_eq!(check_sampler(name, ratio), Ok(()));
+        }
+        for (name, ratio) in
+            [(Some("always"), None), (Some("Always_On"), None), (None, Some("50%")), (None, Some("2"))]
+        {
+            assert!(check_sampler(name, ratio).unwrap_err().starts_with("OTEL_TRACES_SAMPLER"));
+        }
     }
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-/** Starts the binary in an empty folder: its address, and the token it prints. */
+/** Starts the binary in an empty folder: its address, the page's with its key, and the token it prints. */
 export async function startServer(settings = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tasklane-'));
   const env = { PATH: process.env.PATH, PORT: '0', ...settings };
@@ -26,7 +26,8 @@ export async function startServer(settings = {}) {
       said += part;
       const address = said.match(/is listening on (http:\S+)/)?.[1];
       const token = said.match(/TOKEN=(\S+)\n/)?.[1];
-      if (address && token) resolve({ address, token });
+      const page = said.match(/ page +(http:\S+)/)?.[1];
+      if (address && token) resolve({ address, page, token });
     };
     child.stdout.setEncoding('utf8').on('data', read);
     child.stderr.setEncoding('utf8').on('data', (part) => (said += part));

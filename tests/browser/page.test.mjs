@@ -35,7 +35,7 @@ const stored = async () => (await (await call('/tasks')).json()).tasks;
 async function open({ in: place = context } = {}) {
   const page = await place.newPage();
   watch(page, server, faults);
-  await page.goto(server.address);
+  await page.goto(server.page);
   await state(page, 'live');
   return page;
 }

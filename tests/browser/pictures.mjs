@@ -14,7 +14,7 @@ const browser = await startBrowser();
 async function open(path, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
-  await page.goto(server.address + path);
+  await page.goto(path === '/' ? server.page : server.address + path);
   if (path === '/') await page.waitForSelector('#status[data-state=live]');
   return page;
 }

@@ -3,7 +3,8 @@
 //! The token gives access to the demo user's tasks, so it is issued on this machine only: to a peer on
 //! loopback that names this server by a loopback name. A page of another origin in the same browser is
 //! recognised by `Origin` and `Sec-Fetch-Site`, and a foreign name that resolves to this machine (DNS
-//! rebinding) by `Host`.
+//! rebinding) by `Host`. A proxy that adds no header is recognised by nothing: so the page also shows the key in
+//! the address that the server prints.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -11,10 +12,12 @@ use actix_web::http::header::{
 };
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde_json::json;
 use url::Url;
 
 use super::pages::{file, not_found, page_with_policy};
+use crate::auth::Signer;
 use crate::config::is_on_loopback;
 use crate::http::api::Api;
 use crate::http::error::ApiError;
@@ -31,6 +34,8 @@ const PROXY_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-real-ip"),
 ];
+
+const PAGE_KEY: HeaderName = HeaderName::from_static("x-page-key");
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -72,9 +77,16 @@ pub(crate) async fn get_demo_file(name: web::Path<String>) -> Result<HttpRespons
 /// Issues a token for the page.
 pub(crate) async fn create_demo_token(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let signer = Api::of(&request).demo.as_ref().filter(|_| is_local && is_own_page(request.headers()));
+    let is_own = is_local && is_own_page(request.headers()) && has_key(request.headers());
+    let signer = Api::of(&request).demo.as_ref().filter(|_| is_own);
     let signer = signer.ok_or_else(not_found)?;
     Ok(HttpResponse::build(StatusCode::CREATED).json(json!({"token": signer.issue_demo()})))
+}
+
+/// Whether a request shows the key in the address that the server prints.
+fn has_key(headers: &HeaderMap) -> bool {
+    let shown = headers.get(PAGE_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    verify_slices_are_equal(shown, Signer::page_key().as_bytes()).is_ok()
 }
 
 /// Whether a request from loopback was made by the page itself, or by a program other than a browser.

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 
 use crate::http::header_names::{REQUEST_ID, SERVER_TIMING, TIMING_ALLOW_ORIGIN};
 use crate::lane::Timing;
 
-/// Adds the headers of every response.
-pub(crate) fn add_common_headers(headers: &mut HeaderMap, id: &HeaderValue) {
+/// Adds the headers of every response; `https`: whether this process itself serves https.
+pub(crate) fn add_common_headers(headers: &mut HeaderMap, id: &HeaderValue, https: bool) {
+    if https {
+        // A year, as browsers recommend: none of them will try http again.
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(CACHE_CONTROL) {

@@ -289,7 +289,7 @@ impl RequestRecord {
         {
             headers.insert(SEQ, snapshot.seq().get().into());
         }
-        add_common_headers(headers, &self.id);
+        add_common_headers(headers, &self.id, api.config.is_https());
         if self.method != Method::GET
             && let Some(timing) = request.extensions().get::<Timing>()
         {
@@ -332,7 +332,7 @@ impl RequestRecord {
         let shown = shown(Some(error), status, &mut other);
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         shown.set_headers(response.headers_mut());
-        add_common_headers(response.headers_mut(), &self.id);
+        add_common_headers(response.headers_mut(), &self.id, self.worker.api.config.is_https());
         let body = shown.body(status, self.id.to_str().unwrap_or_default());
         self.record(&RequestOutcome {
             route: &Route::UNKNOWN,

@@ -4,13 +4,14 @@ use std::error::Error;
 use std::iter::successors;
 use std::time::Duration;
 
-use refinery::Migration;
+use refinery::{Migration, Runner};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connection::connect::Connector;
 use super::connection::error::{Kind, PostgresError};
+use super::connection::pooler::refuse_shared_sessions;
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -50,6 +51,8 @@ pub(super) async fn migrate(
 
 async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), PostgresError> {
     let mut client = connector.open().await?;
+    // First, since whatever follows may fail behind such a pooler.
+    refuse_shared_sessions(connector, &client).await?;
     inspect(&client, allow_unsafe).await?;
     // refinery takes no lock. This one is released with the connection, however that ends. A migration may
     // take longer than a request's statement.
@@ -72,9 +75,21 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), P
     {
         tracing::warn!(applied = applied.version(), known = newest, "a later version has changed the tables");
     }
-    runner.run_async(&mut *client).await.map_err(|error| of_migration(&error))?;
+    // refinery creates its table if it is missing, for which a role must have the right to create one.
+    if !is_migrated(&runner, &mut client).await {
+        runner.run_async(&mut *client).await.map_err(|error| of_migration(&error))?;
+    }
     client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
     Ok(())
+}
+
+/// Whether every migration of this version is applied as it stands here.
+async fn is_migrated(runner: &Runner, client: &mut Client) -> bool {
+    let applied = runner.get_applied_migrations_async(client).await.unwrap_or_default();
+    let is_applied = |one: &Migration| {
+        applied.iter().any(|other| (other.version(), other.checksum()) == (one.version(), one.checksum()))
+    };
+    runner.get_migrations().iter().all(is_applied)
 }
 
 /// Settings that must be on for commits to survive a crash of the server's machine. So must

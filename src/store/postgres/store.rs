@@ -77,6 +77,12 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// Whether a server is on another machine, and nothing proves that it is the right one.
+    #[must_use]
+    pub fn is_open_to_a_middleman(&self) -> bool {
+        self.inner.connector.is_open_to_a_middleman()
+    }
+
     /// Starts to send hints of commits to other processes on this database, and returns the hints received.
     /// It uses two connections in addition to the pool's.
     pub(crate) fn exchange_hints(&self) -> mpsc::Receiver<Hint> {

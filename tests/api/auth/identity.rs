@@ -6,7 +6,10 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Server, Store, User, on_both_stores, send, tokens};
+use tasklane::domain::UserId;
+
+use crate::support::command::run;
+use crate::support::{Events, Kind, Server, Store, User, on_both_stores, send, tokens};
 
 on_both_stores!(
     a_call_without_a_token_gives_401_on_every_route,
@@ -17,6 +20,8 @@ on_both_stores!(
     the_user_is_sub_else_user_id_else_id,
     the_auth_check_names_the_tokens_user,
     the_refusal_of_a_token_has_the_form_the_client_accepts,
+    a_subject_that_is_the_id_of_another_user_locks_nobody_out,
+    a_user_whose_subject_is_a_uuid_of_version_5_keeps_everything,
 );
 
 /// Every call under `/api`, as method and path below `/api/{user_id}`.
@@ -207,4 +212,59 @@ fn part(value: &Value) -> String {
         }
     }
     text
+}
+
+/// The id that the store has for a subject that is no UUID.
+fn id_of(subject: &str) -> String {
+    UserId::of_subject(subject).to_string()
+}
+
+async fn a_subject_that_is_the_id_of_another_user_locks_nobody_out(store: Store) {
+    let server = Server::start(&store);
+    for (first, second) in [("ann", id_of("ann")), (&id_of("bob"), "bob".to_owned())] {
+        let (first, second) = (server.user(first), server.user(&second));
+        first.create("of the first").await;
+        second.create("of the second").await;
+        for user in [&first, &second] {
+            let tasks = user.list().await;
+            assert_eq!(tasks.len(), 1, "{}: {tasks:?}", user.subject);
+            assert_eq!(tasks[0]["user_id"], user.subject.as_str());
+        }
+        // A ticket names the user, not the subject alone.
+        let ticket = second.call(Method::POST, "/events/ticket", None).await.expect(201).json();
+        let ticket = ticket["ticket"].as_str().unwrap();
+        let path = format!("/api/me/events?ticket={ticket}&since=0");
+        let mut events = Events::open(server.request(Method::GET, &path)).await.unwrap();
+        let told = events.next().await.into_iter().chain(events.next().await);
+        assert!(told.into_iter().any(|event| event.data.to_string().contains("of the second")));
+    }
+    server.stop();
+    let looked = run(store.dir(), &["check"], &[("DATABASE_URL", store.url())]);
+    assert_eq!(looked.code, 0, "{looked:?}");
+}
+
+async fn a_user_whose_subject_is_a_uuid_of_version_5_keeps_everything(store: Store) {
+    // As an earlier version has stored it: the subject is the key.
+    let subject = id_of("somebody");
+    let server = Server::start(&store);
+    server.user("cy").create("of before").await;
+    server.stop();
+    let (cy, key) = (id_of("cy").replace('-', ""), subject.replace('-', ""));
+    let quoted = |id: &str| match store.kind() {
+        Kind::Sqlite => format!("x'{id}'"),
+        Kind::Postgres => format!("'{id}'"),
+    };
+    let (cy, key) = (quoted(&cy), quoted(&key));
+    let columns = "seq, last_batch, created_at";
+    store
+        .damage(&[
+            &format!("INSERT INTO users (id, subject, {columns}) SELECT {key}, '{subject}', {columns} FROM users WHERE id = {cy}"),
+            &format!("UPDATE tasks SET user_id = {key} WHERE user_id = {cy}"),
+        ])
+        .await;
+    let server = Server::start(&store);
+    let user = server.user(&subject);
+    user.create("of today").await;
+    assert_eq!(user.list().await.len(), 2);
+    assert_eq!(user.seq().await, 2);
 }

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 
 use reqwest::Method;
 
+use crate::support::command::{Line, PATIENCE};
 use crate::support::{Answer, Server, Store, User, on_both_stores, send};
 
 on_both_stores!(
@@ -36,8 +37,14 @@ async fn the_page_loads_nothing_from_elsewhere_and_may_run_nothing_inline(store:
     server.get("/demo/..%2FCargo.toml").await.expect_error(404, "NOT_FOUND");
 }
 
+/// The key in the address that the server prints.
+fn key(server: &Server) -> String {
+    let printed = |line: &Line| Some(line.text().split_once("/#key=")?.1.to_owned());
+    server.output().wait_for(PATIENCE, printed).expect("no address with a key")
+}
+
 async fn ask(server: &Server, headers: &[(&str, &str)]) -> Answer {
-    let request = server.request(Method::POST, "/demo/token");
+    let request = server.request(Method::POST, "/demo/token").header("X-Page-Key", key(server));
     send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
 }
 
@@ -49,6 +56,12 @@ async fn its_token_works_as_any_other(store: Store) {
     let user = User::new(&server, "demo", token);
     user.create("by the page").await;
     assert_eq!(user.list().await.len(), 1);
+    // A proxy that adds no header looks like this machine; who comes through it does not know the key.
+    for wrong in [None, Some(""), Some("key"), Some(&*key(&server).to_uppercase())] {
+        let request = server.request(Method::POST, "/demo/token");
+        let request = wrong.into_iter().fold(request, |request, key| request.header("X-Page-Key", key));
+        send(request).await.expect_error(404, "NOT_FOUND");
+    }
     // A link or an image cannot request one.
     server.get("/demo/token").await.expect_error(405, "METHOD_NOT_ALLOWED");
 }
@@ -78,7 +91,8 @@ async fn its_token_is_given_to_this_machine_only(store: Store) {
         && !other.is_loopback()
     {
         let url = format!("http://{other}:{port}/demo/token");
-        send(server.http().post(url).header("host", &here)).await.expect_error(404, "NOT_FOUND");
+        let request = server.http().post(url).header("host", &here).header("X-Page-Key", key(&server));
+        send(request).await.expect_error(404, "NOT_FOUND");
     }
 }
 
@@ -87,5 +101,5 @@ async fn production_has_neither_page_nor_token(store: Store) {
     for path in ["/", "/demo/app.js", "/demo/token"] {
         server.get(path).await.expect_error(404, "NOT_FOUND");
     }
-    ask(&server, &[]).await.expect_error(404, "NOT_FOUND");
+    send(server.request(Method::POST, "/demo/token")).await.expect_error(404, "NOT_FOUND");
 }

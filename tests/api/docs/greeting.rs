@@ -64,7 +64,10 @@ async fn the_greetings_token_works(store: Store) {
 async fn the_services_own_tokens_have_the_expected_issuer_and_audience(store: Store) {
     let expected = [("JWT_ISSUER", "https://app.example.org"), ("JWT_AUDIENCE", "tasks")];
     let server = Server::with(&store, &expected);
-    let of_page = send(server.request(Method::POST, "/demo/token")).await.expect(201).json();
+    let text = greeting(&server).join("\n");
+    let key = text.split("/#key=").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let of_page = server.request(Method::POST, "/demo/token").header("X-Page-Key", key);
+    let of_page = send(of_page).await.expect(201).json();
     let settings = [&expected[..], &[("BETTER_AUTH_SECRET", tokens::SECRET)]].concat();
     let of_command = run(store.dir(), &["token", "--user", "demo"], &settings);
     assert_eq!(of_command.code, 0, "{of_command:?}");

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::{Server, Store, User, id, on_both_stores};
+use crate::support::{Kind, Server, Store, User, id, on_both_stores};
 
 on_both_stores!(
     sigterm_under_load_loses_nothing_that_was_answered,
     sigint_stops_gracefully_too,
+    a_closed_terminal_stops_gracefully_too,
     kill_9_under_load_loses_nothing_that_was_answered,
     a_restart_gives_the_very_same_bytes,
     a_stop_answers_the_request_in_flight,
@@ -127,6 +128,24 @@ async fn sigterm_under_load_loses_nothing_that_was_answered(store: Store) {
         assert_eq!(status.code(), Some(0), "{:#?}", server.output().stderr());
     })
     .await;
+}
+
+async fn a_closed_terminal_stops_gracefully_too(store: Store) {
+    under_load(store, async |server| {
+        server.signal("HUP");
+        let status = server.wait();
+        assert_eq!(status.code(), Some(0), "{:#?}", server.output().stderr());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_nohup_a_closed_terminal_changes_nothing() {
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::under(&["nohup"], &store, &[]);
+    server.signal("HUP");
+    server.user("ann").create("afterwards").await;
+    server.stop();
 }
 
 async fn sigint_stops_gracefully_too(store: Store) {

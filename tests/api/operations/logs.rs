@@ -5,6 +5,8 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
+use crate::support::issuer::Issuer;
+use crate::support::keys::{Key, claims};
 use crate::support::{Server, Store, User, id, on_both_stores, send, tokens};
 
 on_both_stores!(
@@ -15,6 +17,7 @@ on_both_stores!(
     a_refused_token_is_always_logged_with_its_reason,
     an_attempt_on_another_user_is_always_logged,
     no_log_line_holds_a_token_a_title_or_a_query,
+    not_even_at_the_deepest_level,
 );
 
 /// A subject that is a UUID, and so the user's id in the store, too.
@@ -164,5 +167,39 @@ async fn no_log_line_holds_a_token_a_title_or_a_query(store: Store) {
             }
         }
         server.stop();
+    }
+}
+
+/// Libraries' own lines quote what passes through them: statements with their parameters, requests with their headers.
+async fn not_even_at_the_deepest_level(store: Store) {
+    for level in
+        ["debug", "trace", "tokio_postgres=trace,rusqlite=trace,actix_http=trace,hyper=trace,tasklane=trace"]
+    {
+        let key = Key::ed();
+        let issuer = Issuer::start(&[key.jwk("private-kid")]);
+        let url = issuer.url().replace("http://", "http://private-name:private-word@");
+        let settings = [&Issuer::settings(&url)[..], &[("RUST_LOG", level), PRODUCTION]].concat();
+        let server = Server::with(&store, &settings);
+        let mut theirs = claims("private-subject");
+        theirs["email"] = json!("private@example.com");
+        let ann = User::new(&server, "private-subject", key.token("private-kid", &theirs));
+        let body = json!({"title": "private title", "description": "private text", "tags": ["private tag"]});
+        let keyed = ann.request(Method::POST, "/tasks").header("Idempotency-Key", "private key").json(&body);
+        let task = send(keyed).await.expect(201).json();
+        ann.put(id(&task), &json!({"title": "private title, changed"})).await.expect(200);
+        ann.get("/tasks?q=private").await;
+        ann.delete(id(&task)).await.expect(204);
+        ann.erase().await;
+        send(server.request(Method::GET, "/api/me/tasks").bearer_auth("private-token")).await.expect(401);
+        server.terminate();
+        let output = std::sync::Arc::clone(server.output());
+        let _ = { server }.wait();
+        let lines = output.lines();
+        assert!(!lines.is_empty());
+        let [claims, signature] = [1, 2].map(|part| ann.token.split('.').nth(part).unwrap());
+        for private in ["private", claims, signature, tokens::SECRET] {
+            let found = lines.iter().find(|line| line.text().contains(private));
+            assert!(found.is_none(), "{private} is in {found:?}");
+        }
     }
 }

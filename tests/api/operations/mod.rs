@@ -9,6 +9,8 @@
 //! - `cors`: calls from other origins
 //! - `tls`: HTTPS without a proxy
 //! - `configuration`: settings, right and wrong
+//! - `env_file`: `.env`, and secrets in files
+//! - `role_and_pooler`: what stands between the service and PostgreSQL's tables
 //! - `commands`: the command line
 //! - `backup_and_check`: `tasklane backup` and `tasklane check`
 //! - `copy`: `tasklane copy`
@@ -18,10 +20,12 @@ mod commands;
 mod configuration;
 mod copy;
 mod cors;
+mod env_file;
 mod health;
 mod log_trouble;
 mod logs;
 mod metrics;
+mod role_and_pooler;
 mod server_timing;
 mod tls;
 #[cfg(feature = "otlp")]

@@ -47,8 +47,11 @@ async fn https_is_served_to_those_who_trust_the_certificate() {
     for _ in 0..3 {
         let answer = trusting.get(&url).bearer_auth(tokens::of("ann")).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_11));
+        assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
     }
-    assert_eq!(trusting.get(&url).send().await.unwrap().status(), 401);
+    let refused = trusting.get(&url).send().await.unwrap();
+    assert_eq!(refused.status(), 401);
+    assert!(refused.headers().contains_key("strict-transport-security"));
     let stranger = Client::builder().no_proxy().build().unwrap();
     assert!(
         stranger.get(&url).send().await.is_err(),

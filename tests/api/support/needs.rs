@@ -17,6 +17,8 @@ pub enum Need {
     Curl,
     /// strace, to trace and kill a process at its system calls.
     Strace,
+    /// PgBouncer, a pooler between the service and PostgreSQL.
+    Pgbouncer,
     /// eatmydata, to turn syncs into no-ops.
     Eatmydata,
     /// libfaketime, to set a process's clock.
@@ -31,6 +33,7 @@ impl Need {
             Self::Postgres => std::env::var_os("TEST_POSTGRES_URL").is_some_and(|url| !url.is_empty()),
             Self::Curl => on_path("curl"),
             Self::Strace => on_path("strace"),
+            Self::Pgbouncer => on_path("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists(),
             Self::Eatmydata => on_path("eatmydata"),
             Self::Faketime => faketime().is_some(),
             Self::Mount => {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,21 @@ impl Connector {
         };
         let hosts: Vec<String> = self.config.get_hosts().iter().enumerate().map(host).collect();
         hosts.join(",")
+    }
+
+    /// Whether a server is on another machine, and nothing proves that it is the right one.
+    pub(crate) fn is_open_to_a_middleman(&self) -> bool {
+        let is_here = |host: &Host| match host {
+            Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+            Host::Unix(_) => true,
+        };
+        let addresses = self.config.get_hostaddrs();
+        let all_here = if addresses.is_empty() {
+            self.config.get_hosts().iter().all(is_here)
+        } else {
+            addresses.iter().all(IpAddr::is_loopback)
+        };
+        self.tls.is_unverified && !all_here
     }
 
     /// Opens a connection outside the pool. Its task is spawned on the current runtime, and ends with it.
@@ -175,8 +191,14 @@ async fn drive<S: TlsStream + Unpin>(
 fn configure(url: &str, options: &PostgresOptions, tls: &Tls) -> Result<Config, String> {
     let mut config: Config =
         url.parse().map_err(|error| format!("the connection string cannot be read: {}", describe(&error)))?;
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+    let is_nameless = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty());
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty()
+        || config.get_hosts().iter().any(is_nameless)
+    {
         return Err("the connection string names no host".to_owned());
+    }
+    if config.get_ports().contains(&0) {
+        return Err("the connection string's port must be from 1 to 65535".to_owned());
     }
     config.ssl_mode(tls.mode);
     if config.get_application_name().is_none() {
@@ -294,10 +316,57 @@ mod tests {
     }
 
     #[test]
+    fn a_server_on_another_machine_must_prove_who_it_is() {
+        let open = |url| connector(url).unwrap().is_open_to_a_middleman();
+        for url in [
+            "postgres://me@db/x",
+            "postgres://me@db/x?sslmode=require",
+            "postgres://me@localhost,192.0.2.1/x?sslmode=prefer",
+            "postgres://me@localhost/x?hostaddr=192.0.2.1",
+        ] {
+            assert!(open(url), "{url}");
+        }
+        for url in [
+            "postgres://me@db/x?sslmode=verify-full",
+            "postgres://me@db/x?sslmode=disable",
+            "postgres://me@localhost/x",
+            "postgres://me@127.0.0.1,[::1]/x",
+            "postgres://me@%2Frun%2Fpostgresql/x",
+        ] {
+            assert!(!open(url), "{url}");
+        }
+    }
+
+    #[test]
     fn an_operators_statements_are_never_cut_short() {
         let usual = PostgresOptions::new("postgres://me@db/x".to_owned(), 2);
         assert!(setup(&usual).contains("statement_timeout = 10000;"));
         assert!(setup(&usual.patient()).contains("statement_timeout = 0;"));
+    }
+
+    #[test]
+    fn a_connection_string_that_can_never_work_is_refused_before_the_server_is_asked() {
+        let never = [
+            "postgres://",
+            "postgres:///x",
+            "postgres://me@:5432/x",
+            "postgres://me@db:0/x",
+            "postgres://me@db:65536/x",
+            "postgres://me@db:-1/x",
+            "postgres://me@db/x?schema=public",
+            "postgres://me@db/x?sslmode=",
+            "postgres://me@db/x?sslmode=REQUIRE",
+            "postgres://me@db/x?connect_timeout=1s",
+            "postgres://me@db/x?port=0",
+            "postgres://me@[::1/x",
+            "postgres://me@db/x?sslrootcert=%ff",
+            "postgres://me:a@b@db/x",
+        ];
+        let taken: Vec<_> = never.into_iter().filter(|url| connector(url).is_ok()).collect();
+        assert_eq!(taken, [""; 0]);
+        for url in ["postgres://me@[::1]:5432/x", "postgres://me@db", "postgres://DB/x?options=-c%20a%3Db"] {
+            assert!(connector(url).is_ok(), "{url}: {:?}", connector(url).err());
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Tls {
     pub(crate) mode: SslMode,
     /// Makes the encrypted connections.
     pub(crate) connector: MakeRustlsConnect,
+    /// Whether anybody in between can take the server's place, although encryption was asked for, or not refused.
+    pub(crate) is_unverified: bool,
 }
 
 /// What is checked of the server's certificate.
@@ -54,7 +56,8 @@ pub(crate) fn tls(mode: Option<&str>, roots: Option<&str>) -> Result<Tls, String
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    Ok(Tls { mode, connector: MakeRustlsConnect::new(config) })
+    let is_unverified = mode != SslMode::Disable && check == CertificateCheck::Nothing;
+    Ok(Tls { mode, connector: MakeRustlsConnect::new(config), is_unverified })
 }
 
 fn parse(mode: Option<&str>, roots: Option<&str>) -> Result<(SslMode, CertificateCheck), String> {
