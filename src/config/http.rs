@@ -28,6 +28,10 @@ pub struct HttpConfig {
     #[arg(default_value = "http://localhost:3000", value_parser = origins)]
     #[arg(default_value_if("environment", "production", "none"))]
     pub allowed_origins: std::vec::Vec<String>,
+    /// Where clients reach the service, such as `https://app.example.org/backend`: links in `Link` and `Location` begin
+    /// with it; without it they are paths
+    #[arg(long, env, value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
     /// Maximum size of a request's body
     #[arg(long, env, value_name = "BYTES")]
     #[arg(default_value_t = 64 << 10, value_parser = number(1 << 10..=64_usize << 20))]
@@ -127,6 +131,27 @@ fn origin(text: &str) -> Option<String> {
     let is_origin = matches!(url.scheme(), "http" | "https") && url.port() != Some(0) && !rest.ends_with(':');
     let is_origin = is_origin && url.host().is_some_and(|host| is_resolvable(&host));
     is_origin.then(|| url.origin().ascii_serialization())
+}
+
+/// Reads a URL to which a path can be appended.
+fn public_url(text: &str) -> Result<String, ConfigError> {
+    let url = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.port() != Some(0)
+            && url.host().is_some_and(|host| is_resolvable(&host))
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    });
+    let url = url.ok_or_else(|| {
+        wrong(
+            text,
+            "an http or https URL without user, query and fragment, such as https://app.example.org/backend",
+        )
+    })?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]

@@ -70,6 +70,11 @@ impl Api {
         request.app_data().expect("`routes::configure` gives every app its API")
     }
 
+    /// A path as a link: after `PUBLIC_URL`, if that is set.
+    pub(super) fn link(&self, path: &str) -> String {
+        format!("{}{path}", self.config.public_url.as_deref().unwrap_or_default())
+    }
+
     /// From now on `/ready` is 503, every response closes its connection, and event streams end. All else is
     /// still served.
     pub fn drain(&self) {

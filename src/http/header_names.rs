@@ -1,4 +1,4 @@
-//! Header names that the HTTP library does not define, and content types.
+//! Header names that the HTTP library does not define, what a name may be, and content types.
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 
@@ -15,3 +15,9 @@ pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-tim
 pub(crate) const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Whether it is a token, as names of headers and methods are (RFC 9110, section 5.6.2).
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty()
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_!#$%&'*+.^`|~".contains(byte))
+}

@@ -4,13 +4,13 @@
 use std::sync::{Arc, LazyLock};
 
 use actix_web::http::Method;
-use actix_web::{Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, web};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, web};
 use utoipa::OpenApi;
 
 use super::api::Api;
 use super::error::{ApiError, Code};
 use super::handlers::{account, batch, changes, demo, events, health, pages, tasks};
-use super::request::caller::check_access;
+use super::request::caller::count_unhandled;
 use super::route::Route;
 
 /// The methods of a route as `Allow` lists them. A route of `GET` takes `HEAD`, too, except an event stream,
@@ -22,7 +22,8 @@ macro_rules! methods {
     ($method:ident $($more:ident)+) => { concat!(methods!($method), ", ", methods!($($more)+)) };
 }
 
-/// `operations` are in the OpenAPI document, and are served with and without a slash at the end. `pages` are
+/// `operations` are in the OpenAPI document, and are served with and without a slash at the end; those under a user
+/// are served without the user, too, as `me` ([`implied_user`](super::middleware::implied_user)). `pages` are
 /// neither; a page may be counted under another page's label (`of`), and served on a condition only (`if`).
 macro_rules! routes {
     (
@@ -130,6 +131,14 @@ pub(super) fn find(pattern: &str) -> &'static Route {
     ROUTES.iter().find(|route| route.pattern == pattern).expect("the pattern is in the table")
 }
 
+/// What may follow the user in a path: the first segment of each route under one. None is taken for a user.
+pub(super) static UNDER_USER: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let under = ROUTES.iter().filter_map(|route| route.pattern.strip_prefix("/api/{user_id}/"));
+    let mut names: Vec<_> = under.filter_map(|rest| rest.split('/').next()).collect();
+    names.dedup();
+    names
+});
+
 /// A route's resource: 405 for any method without a handler.
 fn resource_at(path: &str, pattern: &str) -> Resource {
     web::resource(path).app_data(find(pattern)).default_service(web::to(wrong_method))
@@ -148,10 +157,10 @@ where
     })
 }
 
-/// Answers a path that no route matches.
-async fn no_route(request: HttpRequest) -> Result<HttpResponse, Error> {
-    check_access(&request).await?;
-    Ok(nothing_here().await?)
+/// Answers a path that no route matches, with any token or none.
+async fn no_route(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    count_unhandled(&request)?;
+    nothing_here().await
 }
 
 /// Answers every other path of the metrics listener.
@@ -159,9 +168,9 @@ async fn nothing_here() -> Result<HttpResponse, ApiError> {
     Err(ApiError::new(Code::NotFound, "Not Found"))
 }
 
-/// Answers a method that the route does not take.
-async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Error> {
-    check_access(&request).await?;
+/// Answers a method that the route does not take, with any token or none.
+async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    count_unhandled(&request)?;
     let allow = Some(Route::of(&request).allow);
-    Err(ApiError { allow, ..ApiError::new(Code::MethodNotAllowed, "Method Not Allowed") }.into())
+    Err(ApiError { allow, ..ApiError::new(Code::MethodNotAllowed, "Method Not Allowed") })
 }

@@ -171,6 +171,7 @@ impl Answer {
         let form = self.json();
         assert_eq!(form["error"]["code"], code);
         assert_eq!(form["detail"], form["error"]["message"]);
+        assert_eq!(form["message"], form["error"]["message"]);
         assert_eq!(form["status"], status);
         assert_eq!(form["type"], "about:blank");
         assert_eq!(form["request_id"], self.header("x-request-id"));

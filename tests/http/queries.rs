@@ -170,9 +170,66 @@ async fn the_summary_counts_exactly_and_knows_time_zones_by_name() {
     let east = send(&app, alice("GET", "/api/me/summary?tz=Pacific/Kiritimati")).await.json();
     // Unless midnight has passed meanwhile.
     assert!(east["due_today"] == 1 || today() != day);
-    for zone in ["Mars/Olympus", "", "europe%2Fberlin", "UTC&tz=UTC"] {
+    for zone in ["Mars/Olympus", "", "europe", "UTC&tz=UTC"] {
         let refused = send(&app, alice("GET", &format!("/api/me/summary?tz={zone}"))).await;
         refused.is_error(422, "VALIDATION_ERROR");
         assert_eq!(refused.json()["error"]["details"][0]["field"], "tz");
+    }
+}
+
+/// Every parameter in a query that the OpenAPI document names, and the path of its route.
+fn parameters() -> Vec<(String, String)> {
+    let document: Value = serde_json::from_str(&http::docs::openapi::document()).unwrap();
+    let mut found = Vec::new();
+    for (pattern, item) in document["paths"].as_object().unwrap() {
+        let operations = item.as_object().unwrap().values();
+        let named = operations.filter_map(|operation| operation["parameters"].as_array()).flatten();
+        let named = named.filter(|parameter| parameter["in"] == "query");
+        let path = pattern.replace("{user_id}", "me");
+        found.extend(named.map(|one| (path.clone(), one["name"].as_str().unwrap().to_owned())));
+    }
+    assert!(found.len() > 10, "{found:?}");
+    found
+}
+
+#[actix_web::test]
+async fn the_name_of_every_parameter_may_be_encoded() {
+    let (api, _) = api();
+    let app = init_service(http::app(&api)).await;
+    for (path, name) in parameters() {
+        let all = name.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let one = name.replacen(&name[1..2], &format!("%{:02X}", name.as_bytes()[1]), 1);
+        for spelled in [&name, &all, &one] {
+            let answer = send(&app, alice("GET", &format!("{path}?{spelled}=%FF"))).await;
+            answer.is_error(422, "VALIDATION_ERROR");
+            let details = answer.json()["error"]["details"].clone();
+            let named = details.as_array().unwrap().iter().any(|fault| fault["field"] == *name);
+            assert!(named, "{path}?{spelled}: {details}");
+        }
+    }
+    for spelled in ["ticket", "%74icket", "%74%69%63%6B%65%74"] {
+        let answer = send(&app, crate::harness::request("GET", &format!("/api/me/events?{spelled}=x"))).await;
+        assert_eq!(answer.json()["message"], "Invalid token", "{spelled}");
+    }
+}
+
+#[actix_web::test]
+async fn time_zones_are_named_in_any_case_and_with_a_plain_plus() {
+    let (api, _) = api();
+    let app = init_service(http::app(&api)).await;
+    for (zone, status) in [
+        ("Europe/Berlin", 200),
+        ("europe/BERLIN", 200),
+        ("utc", 200),
+        ("Etc/GMT+5", 200),
+        ("etc/gmt%2B5", 200),
+        ("Etc/GMT-5", 200),
+        ("Europe/Berlin+", 422),
+        ("+UTC", 422),
+        ("Europe%2FNowhere", 422),
+        ("", 422),
+    ] {
+        let answer = send(&app, alice("GET", &format!("/api/me/summary?tz={zone}"))).await;
+        assert_eq!(answer.status, status, "{zone}");
     }
 }

@@ -32,7 +32,8 @@ impl Events {
         }
         let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
         assert_eq!(header("content-type"), "text/event-stream");
-        assert_eq!(header("cache-control"), "no-store");
+        assert_eq!(header("cache-control"), "no-store, no-transform");
+        assert_eq!(header("x-accel-buffering"), "no");
         let seq = header("x-tasklane-seq");
         Ok(Self { body: response.into_body(), seq })
     }
@@ -235,11 +236,11 @@ async fn a_ticket_opens_one_stream_of_its_user_and_nothing_else() {
     };
     let one = ticket().await;
     let events = format!("/api/alice/events?since=0&ticket={one}");
-    for elsewhere in ["/api/me/tasks", "/api/me/changes", "/api/me/events/ticket"] {
-        let refused = send(&app, request("GET", &format!("{elsewhere}?ticket={one}"))).await;
+    for (method, elsewhere) in [("GET", "tasks"), ("GET", "changes"), ("POST", "events/ticket")] {
+        let refused = send(&app, request(method, &format!("/api/me/{elsewhere}?ticket={one}"))).await;
         refused.is_error(401, "UNAUTHORIZED");
     }
-    send(&app, request("HEAD", &events)).await.is_error(401, "UNAUTHORIZED");
+    send(&app, request("HEAD", &events)).await.is_error(405, "METHOD_NOT_ALLOWED");
     // A token, valid or not, takes precedence, and leaves the ticket unused.
     let wrong = request("GET", &events).insert_header(("authorization", "Basic x"));
     send(&app, wrong).await.is_error(401, "UNAUTHORIZED");

@@ -13,7 +13,7 @@ use utoipa::{OpenApi, PartialSchema};
 
 use super::{error_details, examples};
 use crate::domain::Sort;
-use crate::http::request::list_query::Status;
+use crate::http::request::list_query::{Order, Status};
 use crate::http::routes;
 
 /// The document as pretty-printed JSON, with a newline at its end.
@@ -38,14 +38,15 @@ pub fn document() -> String {
         title = "Tasklane",
         description = "A task backend for frontends. Every user has a `seq`, raised by exactly 1 with every change: \
             it is the list's `ETag`, a task's `version`, and the value of `X-Tasklane-Seq`.\n\n\
-            `user_id` in a path is the token's subject, or `me`.",
+            `user_id` in a path is the token's subject, or `me`. Without it a path means `me`: `/api/tasks` is \
+            `/api/me/tasks`.",
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
     servers((url = "/", description = "This server")),
     tags((name = "tasks", description = "A user's tasks"), (name = "sync", description = "Keeping up with changes"),
         (name = "account", description = "All of a user's data"), (name = "health", description = "Health checks")),
     security(("bearer" = [])),
-    components(schemas(Status, Sort, error_details::ErrorDetails)),
+    components(schemas(Status, Sort, Order, error_details::ErrorDetails)),
 )]
 struct Document;
 

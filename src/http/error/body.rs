@@ -14,7 +14,7 @@ use super::details::Details;
 #[schema(example = json!({
     "error": {"code": "NOT_FOUND", "message": "Task not found", "details": null},
     "type": "about:blank", "title": "Not Found", "status": 404, "detail": "Task not found",
-    "request_id": "5f0c9a2e61d4b837-1f"
+    "message": "Task not found", "request_id": "5f0c9a2e61d4b837-1f"
 }))]
 pub(crate) struct ErrorBody<'a> {
     #[schema(inline)]
@@ -27,6 +27,8 @@ pub(crate) struct ErrorBody<'a> {
     status: u16,
     /// The same text as `error.message`.
     detail: &'a str,
+    /// The same text again, where some clients look for it.
+    message: &'a str,
     /// Finds this request in the server's log; the same as the `X-Request-Id` header.
     request_id: &'a str,
 }
@@ -55,6 +57,7 @@ impl ApiError {
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: &self.message,
+            message: &self.message,
             request_id,
         };
         // Strings and numbers written to memory cannot fail.

@@ -3,7 +3,7 @@
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
-use chrono_tz::Tz;
+use chrono_tz::{TZ_VARIANTS, Tz};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -83,8 +83,7 @@ struct CountsByPriority {
 )]
 pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
     let mut given = Parameters::new(caller.request().query_string());
-    let zone =
-        given.read("tz", "must be an IANA time zone, such as `Europe/Berlin`", |name| name.parse().ok());
+    let zone = given.read("tz", "must be an IANA time zone, such as `Europe/Berlin`", zone);
     given.check()?;
     let zone = zone.unwrap_or(Tz::UTC);
     let snapshot = caller.snapshot().await?;
@@ -95,6 +94,14 @@ pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
         if many { caller.registry().work().run(caller.who().user(), count).await? } else { count() };
     let body = serde_json::to_vec(&summary).expect("counts by text are always valid JSON");
     Ok(found(StatusCode::OK, seq, BoxBody::new(body)))
+}
+
+/// The time zone of this name, in upper or lower case. A `+` that was not encoded has become a space.
+fn zone(name: &str) -> Option<Tz> {
+    let name = name.replace(' ', "+");
+    name.parse()
+        .ok()
+        .or_else(|| TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(&name)))
 }
 
 /// The part of the change feed to read.

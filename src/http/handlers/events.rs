@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use actix_web::web::Bytes;
 use futures_util::stream::unfold;
 use serde::Serialize;
@@ -58,13 +58,12 @@ pub(crate) struct EventsQuery {
     since: Option<i64>,
 }
 
-/// Where an event stream continues after a reconnect of `EventSource`.
+/// Where an event stream continues after a reconnect.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct LastEventId {
-    /// The `id` of the last event, which `EventSource` sends when it reconnects; it takes precedence over
-    /// `since`
+    /// The `id` of the last event; it takes precedence over `since`
     #[param(rename = "Last-Event-ID", minimum = 0, required = false)]
     last_event_id: Option<i64>,
 }
@@ -76,7 +75,9 @@ pub(crate) struct LastEventId {
 /// for `since=7` and misses nothing. Each `change` has its seq as its `id`, and one element of `/changes` as
 /// its data. `resync` means that the changes before its `id` are no longer known: read the whole list; the
 /// stream continues from there. A comment is sent after 15 seconds without an event. The stream ends when
-/// the token expires, at a restart, and for a client that does not read; `EventSource` reconnects by itself.
+/// the token expires, at a restart, and for a client that does not read. A client with a token in its header
+/// reconnects with the `id` of the last event. `EventSource` cannot: it repeats its URL, whose ticket is used,
+/// and gets a 401. Its page asks for a new ticket, and opens a new stream with `since`.
 #[utoipa::path(
     get, path = "", tag = "sync", params(UserPath, EventsQuery, LastEventId),
     security(("bearer" = []), ("ticket" = [])),
@@ -105,13 +106,15 @@ pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     });
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((SEQ, snapshot.seq().get()));
-    // Tells a proxy to pass on each event at once.
-    response.insert_header(("x-accel-buffering", "no"));
+    // Proxies pass on each event at once, and do not compress, for which they would collect events.
+    response
+        .insert_header(("x-accel-buffering", "no"))
+        .insert_header((CACHE_CONTROL, "no-store, no-transform"));
     Ok(response.streaming(stream))
 }
 
-/// The seq from which the stream continues, if the request says so. A reconnecting `EventSource` repeats its
-/// URL, so the header takes precedence.
+/// The seq from which the stream continues, if the request says so. A client that reconnects may repeat its URL,
+/// so the header takes precedence.
 pub(crate) fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, ApiError> {
     let last = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty());
     if let Some(last) = last {
@@ -203,8 +206,8 @@ pub(crate) struct TicketAnswer {
 /// Get a ticket for the event stream
 ///
 /// `EventSource` cannot send an `Authorization` header, but it can open `/events?ticket=…`. A ticket is good
-/// for 30 seconds, for this user, once in each process of the service. The stream ends when the token of
-/// this request expires.
+/// for 30 seconds, for this user, once in each process of the service: when a stream has ended, ask for another
+/// one. The stream ends when the token of this request expires.
 #[utoipa::path(
     post, path = "", tag = "sync", params(UserPath),
     responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)

@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use utoipa::IntoResponses;
 
 use crate::domain::{Command, NewTask, Patch, TaskId};
+use crate::http::api::Api;
 use crate::http::error::refusals::{
     BodyRefused, ConditionFailed, KeyRefused, Refused, ResyncRequired, TaskMissing,
 };
@@ -63,6 +64,7 @@ pub(crate) async fn list_tasks(caller: Caller) -> HandlerResult {
     let uri = request.uri();
     let next = page.next_cursor();
     let next = next.map(|cursor| with_cursor(uri.path(), uri.query().unwrap_or_default(), &cursor));
+    let next = next.map(|path| Api::of(request).link(&path));
     Ok(listed(seq, of_tasks(registry.budget(), user, page.body())?, next))
 }
 

@@ -11,16 +11,19 @@ use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
-use actix_web::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use actix_web::http::header::{
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN,
+};
 use futures_util::TryFutureExt;
 use futures_util::future::{Either, LocalBoxFuture, MapOk};
+
+use crate::http::header_names::is_token;
 
 /// Seconds for which a browser may cache that a request is allowed. Chromium's maximum.
 const PREFLIGHT_LIFETIME: usize = 7200;
 
-/// The headers that a request may have.
-const ALLOWED_HEADERS: &str = "authorization, content-type, if-match, if-none-match, idempotency-key, \
-    x-request-id, last-event-id, x-confirm-delete, x-tasklane-min-seq, traceparent, tracestate";
+/// Bytes of the list of headers that a page asks for, at most.
+const MAX_REQUESTED_HEADERS: usize = 8 << 10;
 
 /// The headers of a response that a page may read.
 const EXPOSED_HEADERS: &str = "etag, location, link, x-tasklane-seq, x-request-id, retry-after, \
@@ -37,7 +40,9 @@ impl Gate {
     pub(crate) fn new(origins: &[String]) -> Self {
         let cors = Cors::default()
             .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-            .allowed_headers(ALLOWED_HEADERS.split(", "))
+            // What is asked for is granted: tools of a page add headers of their own to each of its requests, and
+            // without cookies a header gives it no more than it has.
+            .allow_any_header()
             .expose_headers(EXPOSED_HEADERS.split(", "))
             .supports_credentials()
             .max_age(PREFLIGHT_LIFETIME);
@@ -87,11 +92,16 @@ where
     forward_ready!(plain);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let concerned = request.headers().get(ORIGIN).is_some_and(|origin| {
+        let headers = request.headers();
+        let concerned = headers.get(ORIGIN).is_some_and(|origin| {
             let listed = self.origins.iter().any(|listed| listed.as_bytes() == origin.as_bytes());
-            let preflight = request.method() == Method::OPTIONS
-                && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-            listed || preflight
+            let preflight =
+                request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+            if preflight {
+                headers.get(ACCESS_CONTROL_REQUEST_HEADERS).is_none_or(names_headers)
+            } else {
+                listed
+            }
         });
         if concerned {
             Either::Right(self.cors.call(request))
@@ -99,4 +109,14 @@ where
             Either::Left(self.plain.call(request).map_ok(ServiceResponse::map_into_left_body))
         }
     }
+}
+
+/// Whether it is a list of names of headers, which the response to a preflight repeats.
+fn names_headers(list: &HeaderValue) -> bool {
+    let list = list.as_bytes();
+    list.len() <= MAX_REQUESTED_HEADERS
+        && list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).all(|name| {
+            // RFC 9110, section 5.6.1: empty elements are allowed.
+            name.is_empty() || is_token(name)
+        })
 }

@@ -14,6 +14,7 @@ use actix_web::http::Method;
 use actix_web::{Error, HttpResponse};
 use futures_util::future::Either;
 
+use super::implied_user;
 use crate::domain::{Seq, TaskId};
 use crate::http::api::Api;
 use crate::http::error::ApiError;
@@ -29,6 +30,8 @@ pub(crate) struct FastPath<S> {
     api: Option<Arc<Api>>,
     list: Rc<Extensions>,
     task: Rc<Extensions>,
+    /// The names of the routes under a user.
+    under_user: &'static [&'static str],
 }
 
 impl<S> Service<ServiceRequest> for FastPath<S>
@@ -42,6 +45,7 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        implied_user::complete(&mut request, self.under_user);
         let Some((target, result)) = self.answer(&request) else {
             return Either::Right(self.inner.call(request));
         };
@@ -66,7 +70,7 @@ impl<S> FastPath<S> {
             Rc::new(data)
         };
         let (list, task) = (data("/api/{user_id}/tasks"), data("/api/{user_id}/tasks/{id}"));
-        Self { inner, api, list, task }
+        Self { inner, api, list, task, under_user: &routes::UNDER_USER }
     }
 
     /// What is read, and the result, if all that is needed is in memory.

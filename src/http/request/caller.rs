@@ -32,7 +32,8 @@ pub struct Caller {
     request: HttpRequest,
 }
 
-/// The user of a valid token whose path names another user; the middleware `request_log` needs it for the log.
+/// The user of a valid token who is refused before the path names a user: it names another one, or none. The
+/// middleware `request_log` needs it for the log.
 pub(crate) struct Trespasser(pub(crate) UserId);
 
 type Verified = LocalBoxFuture<'static, Result<Caller, actix_web::Error>>;
@@ -184,13 +185,23 @@ fn by_ticket(request: &HttpRequest) -> Option<Result<Caller, ApiError>> {
     Some(caller)
 }
 
-/// Refuses a request under `/api` without a valid token, before anything else that may be wrong with it.
-pub(crate) async fn check_access(request: &HttpRequest) -> Result<(), actix_web::Error> {
-    let path = request.path();
-    if path == "/api" || path.starts_with("/api/") {
-        Caller::extract(request).await?;
+/// Counts a request that no handler takes, and that needs no token, against its user, if its token is known to be
+/// valid. Otherwise it is counted against its address.
+///
+/// # Errors
+/// 429 if the user has made too many requests.
+pub(crate) fn count_unhandled(request: &HttpRequest) -> Result<(), ApiError> {
+    let api = Api::of(request);
+    let Some(session) = bearer(request.headers()).ok().and_then(|token| api.verifier.cached(token)) else {
+        return Ok(());
+    };
+    let (who, path) = (session.identity(), request.uri().path());
+    if path.starts_with("/api/") && user_segment(path).is_some_and(|named| names(named, who.subject())) {
+        request.extensions_mut().insert(Arc::clone(who));
+    } else {
+        request.extensions_mut().insert(Trespasser(who.user()));
     }
-    Ok(())
+    api.limits.admit(who.user(), request)
 }
 
 /// The token of the only `Authorization` header, which must be `Bearer` (RFC 6750, section 2.1).

@@ -54,6 +54,9 @@ pub(crate) struct TaskQuery {
     /// come last
     #[param(required = false)]
     sort: Option<Sort>,
+    /// The direction, for clients that send it beside `sort`; a `-` in `sort` wins
+    #[param(required = false)]
+    order: Option<Order>,
     /// Tasks of the page, at most; all of them by default, 100 with `cursor`
     #[param(minimum = 1, maximum = 500, required = false)]
     limit: Option<u32>,
@@ -77,7 +80,7 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
         updated_since: given.read("updated_since_seq", "must be a seq", seq),
         search: search(&mut given),
     };
-    let sort = given.read("sort", &SORT, Sort::parse).unwrap_or_default();
+    let sort = sort(&mut given);
     let limit = given.read("limit", "must be from 1 to 500", |text| number(text, 1..=MAX_PAGE));
     let after =
         given.read("cursor", "must be a `next_cursor` of the same `sort`", |text| parse_cursor(sort, text));
@@ -116,6 +119,15 @@ pub(crate) enum Status {
     Completed,
 }
 
+/// The direction of an order.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Order {
+    Asc,
+    Desc,
+}
+
 fn completed(given: &mut Parameters) -> Option<bool> {
     let completed = given.read("completed", "must be `true` or `false`", |text| text.parse::<bool>().ok());
     let status = given.read("status", "must be `all`, `pending` or `completed`", |text| match text {
@@ -130,6 +142,18 @@ fn completed(given: &mut Parameters) -> Option<bool> {
         return None;
     }
     completed.or(status)
+}
+
+/// Reads the order. A `-` in `sort` wins over `order`, which by itself is about `created_at`.
+fn sort(given: &mut Parameters) -> Sort {
+    let descending = given.read("order", "must be `asc` or `desc`", |text| match text {
+        "asc" => Some(false),
+        "desc" => Some(true),
+        _ => None,
+    });
+    let sort = given.read("sort", &SORT, Sort::parse);
+    let default = Sort { descending: descending.unwrap_or(true), ..Sort::default() };
+    sort.map_or(default, |sort| Sort { descending: sort.descending || descending == Some(true), ..sort })
 }
 
 fn tags(given: &mut Parameters) -> Vec<String> {
@@ -200,6 +224,25 @@ mod tests {
         assert_eq!(query, Query { filter, sort, limit: Some(500), after: None });
         assert_eq!(parse("status=pending").unwrap().filter.completed, Some(false));
         assert_eq!(parse("completed=false&status=all").unwrap().filter.completed, Some(false));
+    }
+
+    #[test]
+    fn the_direction_may_stand_beside_the_field() {
+        for (query, sort) in [
+            ("order=desc", "-created_at"),
+            ("order=asc", "created_at"),
+            ("sort=title", "title"),
+            ("sort=title&order=asc", "title"),
+            ("sort=title&order=desc", "-title"),
+            ("order=desc&sort=title", "-title"),
+            ("sort=-title&order=asc", "-title"),
+            ("sort=-title&order=desc", "-title"),
+        ] {
+            assert_eq!(Some(parse(query).unwrap().sort), Sort::parse(sort), "{query}");
+        }
+        for query in ["order=", "order=ASC", "order=-", "order=asc&order=desc"] {
+            assert_eq!(wrong(query), ["order"], "{query}");
+        }
     }
 
     #[test]

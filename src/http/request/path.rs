@@ -40,7 +40,7 @@ pub(crate) fn user_segment(path: &str) -> Option<&str> {
 }
 
 /// A percent-decoded segment, if it is UTF-8.
-pub(super) fn decoded(segment: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn decoded(segment: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(segment).decode_utf8().ok()
 }
 

@@ -23,21 +23,29 @@ const NOT_IN_URI: &AsciiSet = &CONTROLS
 
 /// A query string's parameters, and their faults so far. Unknown ones are ignored.
 pub(crate) struct Parameters<'a> {
-    pairs: Vec<(&'a str, &'a str)>,
+    /// Names are decoded, values are not.
+    pairs: Vec<(Cow<'a, str>, &'a str)>,
     faults: Vec<FieldError>,
 }
 
 impl<'a> Parameters<'a> {
     /// Splits a query string into its parameters.
     pub(crate) fn new(query: &'a str) -> Self {
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
-        Self { pairs, faults: Vec::new() }
+        // A name that is not UTF-8 is an unknown one.
+        let pairs = query.split('&').filter_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            decode(name).map(|name| (name, value))
+        });
+        Self { pairs: pairs.collect(), faults: Vec::new() }
     }
 
-    /// All values of a parameter.
+    /// All values of a parameter that may be given several times, also as `name[]`.
     pub(crate) fn all(&mut self, name: &'static str) -> Vec<Cow<'a, str>> {
-        let given = self.pairs.iter().filter(|(key, _)| *key == name);
+        self.values(name, |key| key.strip_suffix("[]").unwrap_or(key) == name)
+    }
+
+    fn values(&mut self, name: &'static str, is_it: impl Fn(&str) -> bool) -> Vec<Cow<'a, str>> {
+        let given = self.pairs.iter().filter(|(key, _)| is_it(key));
         let decoded: Option<Vec<_>> = given.map(|(_, value)| decode(value)).collect();
         decoded.unwrap_or_else(|| {
             self.note(name, "must be UTF-8");
@@ -47,7 +55,7 @@ impl<'a> Parameters<'a> {
 
     /// The value of a parameter that may be given once.
     pub(crate) fn one(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
-        let mut all = self.all(name);
+        let mut all = self.values(name, |key| key == name);
         if all.len() > 1 {
             self.note(name, "must be given once");
             return None;
@@ -93,7 +101,7 @@ pub(crate) fn number<T: std::str::FromStr + PartialOrd>(text: &str, within: Rang
     digits?.parse().ok().filter(|number| within.contains(number))
 }
 
-/// Decodes a value of the form encoding: `+` is a space.
+/// Decodes a name or a value of the form encoding: `+` is a space.
 fn decode(value: &str) -> Option<Cow<'_, str>> {
     if !value.contains('+') {
         return percent_decode_str(value).decode_utf8().ok();
@@ -104,7 +112,8 @@ fn decode(value: &str) -> Option<Cow<'_, str>> {
 
 /// The same path and query with another `cursor`.
 pub(crate) fn with_cursor(path: &str, query: &str, cursor: &str) -> String {
-    let is_cursor = |pair: &str| pair == "cursor" || pair.starts_with("cursor=");
+    let is_cursor =
+        |pair: &str| decode(pair.split('=').next().unwrap_or_default()).as_deref() == Some("cursor");
     let mut pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty() && !is_cursor(pair)).collect();
     let cursor = format!("cursor={cursor}");
     pairs.push(&cursor);
@@ -117,8 +126,8 @@ mod tests {
 
     #[test]
     fn values_are_decoded_and_a_plus_is_a_space() {
-        let mut parameters = Parameters::new("a=1+2&b=%2B%C3%A9&&c&a=3&d=%FF&%61=4");
-        assert_eq!(parameters.all("a"), ["1 2", "3"]);
+        let mut parameters = Parameters::new("a=1+2&b=%2B%C3%A9&&c&a=3&d=%FF&%61=4&%FF=5&a+=6&%2561=7");
+        assert_eq!(parameters.all("a"), ["1 2", "3", "4"]);
         assert_eq!(parameters.one("b").unwrap(), "+é");
         assert_eq!(parameters.one("c").unwrap(), "");
         assert_eq!(parameters.one("x"), None);
@@ -129,10 +138,29 @@ mod tests {
     }
 
     #[test]
+    fn names_are_decoded_like_values() {
+        for query in
+            ["due_before=x", "due%5Fbefore=x", "%64ue_befor%65=x", "%64%75%65%5f%62%65%66%6F%72%65=x"]
+        {
+            assert_eq!(Parameters::new(query).one("due_before").as_deref(), Some("x"), "{query}");
+        }
+        for query in ["due+before=x", "due%255Fbefore=x", "due%5=x", "due_before%00=x", "%FF=x"] {
+            assert_eq!(Parameters::new(query).one("due_before"), None, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_may_be_repeated_may_have_brackets() {
+        let mut parameters = Parameters::new("tag=a&tag[]=b&tag%5B%5D=c&tag[0]=d&limit[]=1");
+        assert_eq!(parameters.all("tag"), ["a", "b", "c"]);
+        assert_eq!(parameters.one("limit"), None);
+    }
+
+    #[test]
     fn the_next_page_keeps_every_other_parameter() {
         assert_eq!(with_cursor("/t", "", "c"), "/t?cursor=c");
         assert_eq!(
-            with_cursor("/t", "limit=2&tag=a%20b&cursor=x&&q", "c"),
+            with_cursor("/t", "limit=2&tag=a%20b&cursor=x&&%63urso%72=y&q", "c"),
             "/t?limit=2&tag=a%20b&q&cursor=c"
         );
         assert_eq!(with_cursor("/t", "a=\"<é>\"", "c"), "/t?a=%22%3C%C3%A9%3E%22&cursor=c");

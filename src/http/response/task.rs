@@ -5,6 +5,7 @@ use actix_web::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LINK, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, body::BoxBody};
 
 use crate::domain::Seq;
+use crate::http::api::Api;
 use crate::http::error::ApiError;
 use crate::http::header_names::{JSON, REPLAYED, SEQ};
 use crate::http::request::{Caller, EntityTag};
@@ -35,7 +36,8 @@ impl Caller {
         };
         if let Some(Effect::Created(Some(shown))) = effect {
             // With the user as in the request's path: the id, or `me`.
-            let location = format!("{}/{}", self.request().uri().path().trim_end_matches('/'), shown.id);
+            let path = format!("{}/{}", self.request().uri().path().trim_end_matches('/'), shown.id);
+            let location = Api::of(self.request()).link(&path);
             let location = location.try_into().expect("the path of a parsed URI is visible ASCII");
             response.headers_mut().insert(LOCATION, location);
         }

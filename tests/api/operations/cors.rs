@@ -10,6 +10,7 @@ on_both_stores!(
     an_unlisted_origin_is_not_named,
     errors_can_be_read_by_a_listed_origin_too,
     a_preflight_needs_no_token_and_allows_every_method,
+    a_preflight_is_granted_every_header_that_is_one,
     a_preflight_of_an_unlisted_origin_allows_nothing,
     the_list_of_origins_is_configured,
 );
@@ -113,6 +114,28 @@ async fn a_preflight_needs_no_token_and_allows_every_method(store: Store) {
         for header in ["authorization", "content-type", "x-request-id"] {
             assert!(headers.iter().any(|name| name == header), "{header} is not in {headers:?}");
         }
+    }
+}
+
+async fn a_preflight_is_granted_every_header_that_is_one(store: Store) {
+    let server = Server::start(&store);
+    let ask = async |headers: &str| {
+        let request = server.request(Method::OPTIONS, "/api/me/tasks").header(ORIGIN, LISTED);
+        let request = request.header("Access-Control-Request-Method", "POST");
+        send(request.header("Access-Control-Request-Headers", headers)).await
+    };
+    let many = (0..200).map(|number| format!("x-header-{number}")).collect::<Vec<_>>().join(",");
+    for headers in
+        ["baggage", "sentry-trace,baggage", "X-Requested-With, authorization", "a!#$%&'*+.^`|~9", &many]
+    {
+        let answer = ask(headers).await.expect(200);
+        assert_readable(&answer, LISTED);
+        assert_eq!(answer.header("access-control-allow-headers"), Some(headers));
+    }
+    for headers in ["a b", "a:b", "a;q=1", "(a)", "é", "\"a\"", &many.repeat(10)] {
+        let answer = ask(headers).await;
+        assert_eq!(answer.status, 405, "{headers}");
+        assert_unreadable(&answer);
     }
 }
 

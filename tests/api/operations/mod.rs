@@ -7,6 +7,7 @@
 //! - `server_timing`: `Server-Timing` on answers to writes
 //! - `tracing`: what a collector receives (feature `otlp`)
 //! - `cors`: calls from other origins
+//! - `public_url`: links behind a proxy that strips a part of the path
 //! - `tls`: HTTPS without a proxy
 //! - `configuration`: settings, right and wrong
 //! - `env_file`: `.env`, and secrets in files
@@ -25,6 +26,7 @@ mod health;
 mod log_trouble;
 mod logs;
 mod metrics;
+mod public_url;
 mod role_and_pooler;
 mod server_timing;
 mod tls;

@@ -104,11 +104,12 @@ impl Answer {
     pub fn expect_error(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status, self.code().as_str()), (status, code), "the answer: {}", self.text());
         let error = self.json();
-        assert_eq!(keys(&error), ["detail", "error", "request_id", "status", "title", "type"]);
+        assert_eq!(keys(&error), ["detail", "error", "message", "request_id", "status", "title", "type"]);
         assert_eq!(keys(&error["error"]), ["code", "details", "message"]);
         assert_eq!(error["type"], "about:blank");
         assert_eq!(error["status"], status);
         assert_eq!(error["detail"], error["error"]["message"]);
+        assert_eq!(error["message"], error["error"]["message"]);
         for text in [&error["detail"], &error["title"], &error["request_id"]] {
             assert!(text.as_str().is_some_and(|text| !text.is_empty()), "an empty text: {error}");
         }
