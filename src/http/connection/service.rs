@@ -22,13 +22,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::limit::Connections;
 use super::send_timeout;
-use super::stream::{Activity, ClientStream};
+use super::stream::ClientStream;
+use super::wire::Wire;
 
 /// How long an idle connection is kept: longer than proxies usually keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// How long a connection's first head may take to arrive.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a client may take to close its side.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
@@ -51,11 +49,10 @@ where
 {
     fn_factory(move || {
         let connections = Arc::clone(&connections);
-        let plain = tls.is_none().then(|| http(app(), ClientStream::activity).new_service(()));
+        let plain = tls.is_none().then(|| http::<ClientStream, _, _>(app()).new_service(()));
         let secure = tls.clone().map(|config| {
-            let activity = |stream: &TlsStream<ClientStream>| stream.get_ref().0.activity();
             let acceptor = ServiceFactory::<ClientStream>::new_service(&Acceptor::new(config), ());
-            (acceptor, http(app(), activity).new_service(()))
+            (acceptor, http::<TlsStream<ClientStream>, _, _>(app()).new_service(()))
         });
         async move {
             let plain = match plain {
@@ -72,12 +69,13 @@ where
                 async move {
                     let Some((stream, peer)) = stream else { return Ok(()) };
                     // Whatever ends a connection early concerns its client only.
+                    let activity = stream.activity();
                     if let Some(http) = plain {
-                        let _ = http.call((stream, Some(peer))).await;
+                        let _ = http.call((Wire::new(stream, activity), Some(peer))).await;
                     } else if let Some((acceptor, http)) = secure.as_deref()
                         && let Ok(stream) = acceptor.call(stream).await
                     {
-                        let _ = http.call((stream, Some(peer))).await;
+                        let _ = http.call((Wire::new(stream, activity), Some(peer))).await;
                     }
                     Ok(())
                 }
@@ -95,11 +93,16 @@ fn accept(socket: TcpStream, connections: &Arc<Connections>) -> Option<(ClientSt
     Some((ClientStream::new(socket, open), peer))
 }
 
-/// HTTP/1.1 over connections of one type; `activity` finds what their requests tell them.
+/// HTTP/1.1 over connections of one type.
 fn http<T, F, B>(
     app: App<F>,
-    activity: impl Fn(&T) -> Rc<Activity> + 'static,
-) -> impl ServiceFactory<(T, Option<SocketAddr>), Config = (), Response = (), Error = DispatchError, InitError = ()>
+) -> impl ServiceFactory<
+    (Wire<T>, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     F: ServiceFactory<
@@ -113,8 +116,9 @@ where
 {
     HttpServiceBuilder::default()
         .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
+        // `Wire` has its own, for every head.
+        .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(CLOSE_DEADLINE)
-        .on_connect_ext(move |stream: &T, data| drop(data.insert(activity(stream))))
+        .on_connect_ext(|wire: &Wire<T>, data| drop(data.insert(wire.activity())))
         .h1(map_config(app, |()| AppConfig::default()))
 }

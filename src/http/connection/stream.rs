@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::limit::OpenConnection;
+use super::refusal::Refusal;
 
 /// How often a connection is looked at: was anything sent, or does a request wait for its response?
 const CHECK: Duration = Duration::from_secs(15);
@@ -40,7 +41,7 @@ const READ_AHEAD: usize = 8 << 10;
 #[derive(Default)]
 pub(crate) struct Activity {
     /// Whether a request waits for its response.
-    awaited: Cell<bool>,
+    pub(super) awaited: Cell<bool>,
     /// Whether its handler reads its body.
     reads_body: Cell<bool>,
     /// Responses that are made while they are sent.
@@ -53,6 +54,10 @@ pub(crate) struct Activity {
     is_blocked: Cell<bool>,
     /// Woken when it has.
     waiting: Cell<Option<Waker>>,
+    /// Why what the client sent is no request; the request under way stands for it.
+    pub(crate) refused: Cell<Option<Refusal>>,
+    /// Whether no further request can follow the one under way.
+    pub(crate) closes: Cell<bool>,
 }
 
 impl Activity {
@@ -93,6 +98,11 @@ impl Activity {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+    }
+
+    /// Wakes this task when the request under way has its response.
+    pub(super) fn wake_reader(&self, cx: &Context<'_>) {
+        self.reader.set(Some(cx.waker().clone()));
     }
 
     /// Waits until the client has taken what was sent before: no response is made for one that does not read.

@@ -220,6 +220,14 @@ impl RequestRecord {
         }))
     }
 
+    /// Refuses what was no request, and returns the error; the response is that of the request which stands for it.
+    fn refuse<B>(&self, response: &mut ServiceResponse<B>) -> Option<ApiError> {
+        let (error, status) = self.connection.as_ref()?.refused.take()?.error();
+        *response.response_mut().status_mut() = status;
+        error.set_headers(response.headers_mut());
+        Some(error)
+    }
+
     /// Counts a refusal without a valid token against its address. Beyond the address's rate it becomes a 429, whose
     /// error is returned.
     fn limit_refusals<B>(&self, response: &mut ServiceResponse<B>, source: LogSource) -> Option<ApiError> {
@@ -259,6 +267,7 @@ impl RequestRecord {
         // No other request can follow a body that was not read to its end.
         let mut closes =
             matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+        let refused = self.refuse(&mut response);
         let user = response.request().extensions().get::<Arc<Identity>>().cloned();
         let source = self.source(response.request(), user.as_deref(), response.status());
         let limited = self.limit_refusals(&mut response, source);
@@ -268,7 +277,7 @@ impl RequestRecord {
         let mut cause = None;
         let mut response = if status.is_client_error() || status.is_server_error() {
             let mut other = None;
-            let error = limited.as_ref();
+            let error = limited.as_ref().or(refused.as_ref());
             let error = error.unwrap_or_else(|| shown(response.error(), status, &mut other));
             let body = error.body(status, self.id.to_str().unwrap_or_default());
             cause.clone_from(&error.cause);
@@ -296,9 +305,14 @@ impl RequestRecord {
             add_server_timing(headers, timing);
         }
         api.limits.add_headers(&request, headers);
+        closes |=
+            refused.is_some() || self.connection.as_ref().is_some_and(|connection| connection.closes.get());
         closes |= api.draining.load(Ordering::Relaxed) || api.connections.are_crowded();
         if closes {
             response.head_mut().set_connection_type(ConnectionType::Close);
+            if let Some(connection) = &self.connection {
+                connection.closes.set(true);
+            }
         }
         self.record(&RequestOutcome {
             route,

@@ -6,12 +6,14 @@
 //! - `refusals`: what a client without a valid token may take
 //! - `connections`: how many connections an address may have
 //! - `bad_input`: invalid input never gives a 500
+//! - `framing`: headers about the connection and the body, and the next request on the same connection
 //! - `hostile_requests`: harmful bytes on a raw socket
 //! - `hostile_load`: more requests and connections than anybody needs
 
 mod bad_input;
 mod connections;
 mod error_form;
+mod framing;
 mod hostile_load;
 mod hostile_requests;
 mod idempotency;

@@ -1,0 +1,45 @@
+//! Why the bytes of a client are no request that can be answered by a route.
+
+use actix_web::http::StatusCode;
+
+use crate::http::error::{ApiError, Code};
+
+/// Why bytes are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// They are no request; the text is the rule that they break.
+    Malformed(&'static str),
+    /// The target is longer than any that could be meant.
+    TargetTooLong,
+    /// The head is longer than may be held, or has too many lines.
+    HeadTooLarge,
+    /// The head did not arrive in time.
+    Late,
+    /// A proxy is asked for, which this is not.
+    Connect,
+}
+
+impl Refusal {
+    /// The response's error and status.
+    pub(crate) fn error(self) -> (ApiError, StatusCode) {
+        let error = match self {
+            Self::Malformed(rule) => {
+                ApiError::new(Code::BadRequest, format!("The request is malformed: {rule}"))
+            }
+            Self::TargetTooLong => ApiError::new(Code::BadRequest, "The request's target is too long"),
+            Self::HeadTooLarge => ApiError::new(Code::BadRequest, "The request's head is too large"),
+            Self::Late => ApiError::new(Code::RequestTimeout, "The request did not arrive in time"),
+            Self::Connect => {
+                ApiError { allow: Some(""), ..ApiError::new(Code::MethodNotAllowed, "Method Not Allowed") }
+            }
+        };
+        let status = match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+        };
+        (error, status)
+    }
+}
