@@ -20,11 +20,11 @@ const VIEWS = [
   ['overdue', 'Overdue', isOverdue, (counts) => counts.overdue],
   ['done', 'Done', (task) => task.completed, (counts) => counts.completed],
 ];
-const RANK = { high: 0, medium: 1, low: 2 };
+const RANK = { urgent: 0, high: 1, medium: 2, low: 3 };
 const SORTS = {
   newest: () => 0,
   due: (a, b) => (a.due_date ?? '9').localeCompare(b.due_date ?? '9'),
-  priority: (a, b) => (RANK[a.priority] ?? 3) - (RANK[b.priority] ?? 3),
+  priority: (a, b) => (RANK[a.priority] ?? 4) - (RANK[b.priority] ?? 4),
   title: (a, b) => a.title.localeCompare(b.title),
 };
 const shown = { view: 'all', tag: null, search: '', priority: '', sort: 'newest' };
@@ -32,15 +32,18 @@ const rows = new Map();
 let counts = { open: 0, completed: 0, overdue: 0, due_today: 0, by_tag: {}, seq: -1 };
 let editing = null;
 
+/** A text without regard to case and form, nearly as the server sees it. */
+const folded = (text) => text.normalize('NFKC').toLowerCase();
+
 function visible(task) {
   const [, , fits] = VIEWS.find(([name]) => name === shown.view);
-  const text = [task.title, task.description ?? '', ...task.tags].join('\n').toLowerCase();
+  const text = [task.title, task.description ?? '', ...task.tags].join('\n');
   return (
     task.id === editing ||
     (fits(task) &&
-      (!shown.tag || task.tags.includes(shown.tag)) &&
+      (!shown.tag || task.tags.some((tag) => folded(tag) === folded(shown.tag))) &&
       (!shown.priority || task.priority === shown.priority) &&
-      text.includes(shown.search.toLowerCase()))
+      folded(text).includes(folded(shown.search)))
   );
 }
 

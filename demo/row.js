@@ -96,7 +96,7 @@ export function makeRow(id, act) {
 }
 
 function editor(task) {
-  const priorities = ['', 'high', 'medium', 'low'];
+  const priorities = ['', 'urgent', 'high', 'medium', 'low'];
   const options = priorities.map((value) => h('option', { value, textContent: value || 'none', selected: value === (task.priority ?? '') }));
   return h('form', { className: 'editor', autocomplete: 'off', 'aria-label': `Edit: ${task.title}` },
     h('label', {}, 'Title ', h('input', { name: 'title', value: task.title, maxLength: 200, required: true })),

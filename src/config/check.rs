@@ -67,16 +67,18 @@ pub(super) fn either<T: Copy + Send + Sync + 'static>(
     }
 }
 
+/// Reads a whole number in digits only.
+pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
+    Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
 /// A whole number within a range.
 pub(super) fn number<T>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T>
 where
     T: FromStr + PartialOrd + fmt::Display + Clone + Send + Sync + 'static,
 {
     move |text: &str| {
-        // Rust would accept `+5`.
-        let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        digits
-            .and_then(|digits| digits.parse().ok())
+        digits(text)
             .filter(|number| range.contains(number))
             .ok_or_else(|| wrong(text, &format!("a whole number from {} to {}", range.start(), range.end())))
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::check::{ConfigError, wrong};
+use super::check::{ConfigError, digits, wrong};
 
 /// A network of IPv4 or IPv6 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +33,7 @@ impl Network {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(head, tail)| (head, Some(tail)));
         let address: IpAddr = address.parse().ok()?;
         let width = if address.is_ipv4() { 32 } else { 128 };
-        let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix = match prefix {
-            Some(digits) => digits.parse().ok().filter(|bits| *bits <= width && is_number(digits))?,
-            None => width,
-        };
+        let prefix = prefix.map_or(Some(width), |prefix| digits(prefix).filter(|bits| *bits <= width))?;
         Some(Self { first: bits(address), free_bits: width - prefix })
     }
 }

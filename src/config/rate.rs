@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::check::{ConfigError, wrong};
+use super::check::{ConfigError, digits, wrong};
 
 /// Maximum of either number of a rate.
 const MOST: u32 = 1_000_000;
@@ -22,10 +22,7 @@ impl Rate {
         if text == "off" {
             return Ok(None);
         }
-        let number = |text: &str| {
-            let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-            digits.parse().ok().filter(|number: &NonZeroU32| number.get() <= MOST)
-        };
+        let number = |text: &str| digits(text).filter(|number: &NonZeroU32| number.get() <= MOST);
         let (per_second, burst) = text.split_once(':').unwrap_or((text, text));
         match (number(per_second), number(burst)) {
             (Some(per_second), Some(burst)) => Ok(Some(Self { per_second, burst })),
@@ -56,7 +53,7 @@ mod tests {
         assert_eq!(read("20:100"), Ok(Some(Rate::new(20, 100))));
         assert_eq!(read("off"), Ok(None));
         for text in
-            ["0", "-1", "1.5", "1:", ":1", "1:0", "1:2:3", "many", "10000000", "none", "1 : 2", "+5", "5:+5"]
+            ["0", "-1", "1.5", "1:", ":1", "1:0", "1:2:3", "many", "10000000", "none", "1 : 2", "+1", "1:+2"]
         {
             assert!(read(text).is_err(), "{text}");
         }

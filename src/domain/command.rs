@@ -152,7 +152,8 @@ impl Operation {
         match (&self.command, existing) {
             (Command::CreateTask(new), Some(task)) if new.made(task) => Ok(Decision::Exists),
             (Command::ImportTask(new), Some(task))
-                if **new == (Task { version: new.version, ..task.clone() }) =>
+                if new.content.is_made_of(&task.content)
+                    && **new == (Task { version: new.version, content: new.content.clone(), ..*task }) =>
             {
                 Ok(Decision::Exists)
             }

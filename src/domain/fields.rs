@@ -1,10 +1,10 @@
 //! The smaller fields of a task: priority, tags, due date, position.
 
-use std::collections::HashSet;
-
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone};
 
 use super::Timestamp;
+use super::rfc3339::{date_time, full_date};
+use super::unicode::fold;
 
 /// How much a task matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,17 +13,25 @@ pub enum Priority {
     Low,
     /// In between.
     Medium,
-    /// Most.
+    /// More.
     High,
+    /// Most.
+    Urgent,
 }
 
 impl Priority {
     /// All of them, from least to most.
-    pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Urgent];
 
-    /// Reads `low`, `medium` or `high`.
+    /// Another word for the highest.
+    pub const CRITICAL: &str = "critical";
+
+    /// Reads its name, or [`Priority::CRITICAL`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if text == Self::CRITICAL {
+            return Some(Self::Urgent);
+        }
         Self::ALL.into_iter().find(|priority| priority.as_str() == text)
     }
 
@@ -34,6 +42,7 @@ impl Priority {
             Self::Low => "low",
             Self::Medium => "medium",
             Self::High => "high",
+            Self::Urgent => "urgent",
         }
     }
 }
@@ -55,7 +64,8 @@ pub enum TagsError {
     Nul,
 }
 
-/// A task's tags: at most 20, each 1 to 50 scalar values, trimmed, none twice, in the order given.
+/// A task's tags: at most 20, each 1 to 50 scalar values, trimmed, no two the same when folded by [`fold`], in the order
+/// given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags(Option<Box<Named>>);
 
@@ -70,13 +80,12 @@ impl Tags {
     /// The most scalar values a tag may have.
     pub const LONGEST: usize = 50;
 
-    /// Trims and checks tags; one given twice is kept once, where it came first.
+    /// Trims and checks tags; one given twice is kept once, where and as it came first.
     ///
     /// # Errors
     /// [`TagsError`] says what is wrong with them.
     pub fn parse<'a>(tags: impl IntoIterator<Item = &'a str>) -> Result<Self, TagsError> {
-        let mut seen = HashSet::new();
-        let mut kept: Vec<Box<str>> = Vec::new();
+        let mut checked = Vec::new();
         for (index, tag) in tags.into_iter().enumerate() {
             if index == Self::MAX {
                 return Err(TagsError::TooMany);
@@ -91,14 +100,31 @@ impl Tags {
             if tag.chars().count() > Self::LONGEST {
                 return Err(TagsError::TooLong);
             }
-            if seen.insert(tag) {
+            checked.push(tag);
+        }
+        Ok(Self::distinct(checked))
+    }
+
+    /// Those of some tags that are not the same as one before, when folded.
+    fn distinct<'a>(tags: impl IntoIterator<Item = &'a str>) -> Self {
+        let (mut seen, mut kept) = (Vec::new(), Vec::new());
+        for tag in tags {
+            let folded = fold(tag);
+            if !seen.contains(&folded) {
+                seen.push(folded);
                 kept.push(tag.into());
             }
         }
-        Ok(Self::of(kept))
+        Self::of(kept)
     }
 
-    /// Tags read back from the store, which keeps only what [`Tags::parse`] let in.
+    /// Whether these are what [`Tags::parse`] makes of `stored`, in which earlier versions let in tags that are the same
+    /// when folded.
+    pub(super) fn are_made_of(&self, stored: &Self) -> bool {
+        self == stored || *self == Self::distinct(stored.as_slice().iter().map(|tag| &**tag))
+    }
+
+    /// Tags read back from the store, as they are.
     #[must_use]
     pub fn from_store(tags: Vec<String>) -> Self {
         Self::of(tags.into_iter().map(Into::into).collect())
@@ -113,9 +139,9 @@ impl Tags {
         self.0.as_ref().map_or(&[], |named| &named.0)
     }
 
-    /// Whether `tag` is one of them, letter by letter.
-    pub(crate) fn contains(&self, tag: &str) -> bool {
-        self.as_slice().iter().any(|own| &**own == tag)
+    /// Whether one of them, when folded, is `folded`.
+    pub(crate) fn contains(&self, folded: &str) -> bool {
+        self.as_slice().iter().any(|own| fold(own) == folded)
     }
 }
 
@@ -149,12 +175,18 @@ impl DueDate {
         if text.len() > Self::LONGEST {
             return None;
         }
-        let due = if text.len() == 10 {
-            Due::Day(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?)
-        } else {
-            Due::At(DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc).into())
+        let due = match full_date(text.as_bytes()) {
+            Some(day) => Due::Day(day),
+            None => Due::At(date_time(text.as_bytes())?.into()),
         };
         Some(Self(Box::new(Dated { text: text.into(), due })))
+    }
+
+    /// A due date read back from the store. Earlier versions let in more than the grammar has, such as `2026- 2- 8`:
+    /// that day or instant is written anew, the nearest one where its year has not four digits.
+    #[must_use]
+    pub fn from_store(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| Self::parse(&nearest(text)?))
     }
 
     /// The text it came as.
@@ -198,6 +230,17 @@ impl Due {
             Self::At(instant) => instant < now,
         }
     }
+}
+
+/// What a stored due date meant to the reader that let it in, in the grammar.
+fn nearest(text: &str) -> Option<String> {
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Some(day.clamp(full_date(b"0001-01-01")?, full_date(b"9999-12-31")?).to_string());
+    }
+    let instant = Timestamp::from(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
+    let (first, last) =
+        (Timestamp::parse("0001-01-01T00:00:00Z")?, Timestamp::parse("9999-12-31T23:59:59Z")?);
+    Some(instant.clamp(first, last).to_rfc3339())
 }
 
 /// A client's own ordering key: 1 to 64 printable ASCII characters, compared byte by byte.
@@ -261,6 +304,50 @@ mod tests {
             DueDate::parse("2026-02-28T23:00:00-05:00").unwrap().order()
                 > DueDate::parse("2026-03-01").unwrap().order()
         );
+    }
+
+    #[test]
+    fn tags_are_the_same_when_folded_and_kept_as_they_came_first() {
+        let tags =
+            Tags::parse(["Stra\u{1e9e}e", "caf\u{e9}", "strasse", "CAFE\u{301}", "ﬁx", "FIX", "İ"]).unwrap();
+        assert_eq!(
+            tags.as_slice().iter().map(|tag| &**tag).collect::<Vec<_>>(),
+            ["Stra\u{1e9e}e", "caf\u{e9}", "ﬁx", "İ"]
+        );
+        assert!(["strasse", "café", "fix", "i\u{307}"].iter().all(|folded| tags.contains(folded)));
+        assert!(!tags.contains("cafe"));
+        // Those of an earlier version are shown as they are, and a client that sends them back means the same task.
+        let stored = Tags::from_store(["Home", "home", "x"].map(str::to_owned).to_vec());
+        assert_eq!(stored.as_slice().len(), 3);
+        let sent = Tags::parse(stored.as_slice().iter().map(|tag| &**tag)).unwrap();
+        assert!(sent != stored && sent.are_made_of(&stored) && !stored.are_made_of(&sent));
+        assert!(!Tags::parse(["home", "x"]).unwrap().are_made_of(&stored), "the first one counts");
+    }
+
+    #[test]
+    fn a_stored_due_date_of_an_earlier_version_is_written_anew() {
+        for (stored, read) in [
+            ("2026- 2- 8", "2026-02-08"),
+            ("+2026-2-08", "2026-02-08"),
+            ("+12026-2-8", "9999-12-31"),
+            ("-2026-1-01", "0001-01-01"),
+            ("0000-02-29", "0001-01-01"),
+            ("2026-02-28T10:30:00\u{2212}01:00", "2026-02-28T11:30:00.000000Z"),
+            ("2026-02-28 10:30:00Z", "2026-02-28T10:30:00.000000Z"),
+            ("2026-02-28T10:30:60Z", "2026-02-28T10:31:00.000000Z"),
+            ("9999-12-31T23:59:60Z", "9999-12-31T23:59:59.000000Z"),
+            ("0000-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(DueDate::parse(stored), None, "{stored}");
+            let due = DueDate::from_store(stored).unwrap();
+            assert_eq!(due.as_str(), read, "{stored}");
+            assert_eq!(DueDate::parse(read), Some(due), "a client can send it back");
+        }
+        assert_eq!(
+            DueDate::from_store("2026-02-28T10:30:00+01:00").unwrap().as_str(),
+            "2026-02-28T10:30:00+01:00"
+        );
+        assert_eq!(DueDate::from_store("soon"), None);
     }
 
     #[test]

@@ -54,10 +54,11 @@ impl TaskId {
         Self(Uuid::now_v7())
     }
 
-    /// Reads an id in any of the textual forms of a UUID; `None` for anything else.
+    /// Reads an id in the form of RFC 9562: 36 characters, in upper or lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Uuid::try_parse(text).ok().map(Self)
+        // The library takes three more forms, each of another length.
+        Uuid::try_parse(text).ok().filter(|_| text.len() == 36).map(Self)
     }
 }
 

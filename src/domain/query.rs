@@ -3,6 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
 
+use super::unicode::collation_key;
 use super::{Due, Priority, Seq, SortField, SortKey, Task, TaskId, fold};
 
 /// Which tasks a list shows. An unset field excludes nothing.
@@ -10,9 +11,9 @@ use super::{Due, Priority, Seq, SortField, SortKey, Task, TaskId, fold};
 pub struct Filter {
     /// Only done ones, or only open ones.
     pub completed: Option<bool>,
-    /// Only those of this priority.
-    pub priority: Option<Priority>,
-    /// Only those that have every one of these tags.
+    /// Only those of this priority, or only those that have none.
+    pub priority: Option<Option<Priority>>,
+    /// Only those that have every one of these tags, folded by [`fold`].
     pub tags: Vec<String>,
     /// Only those due before this.
     pub due_before: Option<Due>,
@@ -49,10 +50,29 @@ pub struct CursorPosition {
     pub id: TaskId,
 }
 
+/// A position whose key compares byte by byte: a title's is its collation key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rank {
+    key: Option<RankKey>,
+    id: TaskId,
+}
+
+/// One order only ever compares keys of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum RankKey {
+    Number(i64),
+    Bytes(Vec<u8>),
+}
+
 impl Filter {
     /// Whether every task matches.
     pub(crate) fn is_open(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it folds the texts of every task.
+    pub(crate) fn reads_texts(&self) -> bool {
+        self.search.is_some() || !self.tags.is_empty()
     }
 
     /// Whether this task matches.
@@ -60,7 +80,7 @@ impl Filter {
         let content = &task.content;
         let due = || content.due_date.as_ref().map(super::DueDate::order);
         self.completed.is_none_or(|completed| completed == content.completed)
-            && self.priority.is_none_or(|priority| Some(priority) == content.priority)
+            && self.priority.is_none_or(|priority| priority == content.priority)
             && self.updated_since.is_none_or(|seq| task.version > seq)
             && self.due_before.is_none_or(|limit| due().is_some_and(|due| due < limit.order()))
             && self.due_after.is_none_or(|limit| due().is_some_and(|due| due > limit.order()))
@@ -68,7 +88,7 @@ impl Filter {
             && self
                 .search
                 .as_ref()
-                .is_none_or(|search| content.searched().any(|text| fold(text).contains(search)))
+                .is_none_or(|search| content.searched().any(|text| fold(text).contains(&**search)))
     }
 }
 
@@ -93,8 +113,18 @@ impl Sort {
         CursorPosition { key: self.field.key_of(task), id: task.id }
     }
 
-    /// Which of two positions comes first.
-    pub(crate) fn compare(self, one: &CursorPosition, other: &CursorPosition) -> Ordering {
+    /// A position as what compares fast.
+    pub(crate) fn rank(self, at: CursorPosition) -> Rank {
+        let key = at.key.map(|key| match key {
+            SortKey::Number(number) => RankKey::Number(number),
+            SortKey::Text(title) if self.field == SortField::Title => RankKey::Bytes(collation_key(&title)),
+            SortKey::Text(text) => RankKey::Bytes(text.into_bytes()),
+        });
+        Rank { key, id: at.id }
+    }
+
+    /// Which of two ranks comes first.
+    pub(crate) fn compare(self, one: &Rank, other: &Rank) -> Ordering {
         let unset_last = one.key.is_none().cmp(&other.key.is_none());
         let places = if self.descending {
             Reverse((&one.key, one.id)).cmp(&Reverse((&other.key, other.id)))
@@ -125,10 +155,11 @@ mod tests {
     #[test]
     fn what_has_no_value_comes_last_in_both_directions() {
         let id = TaskId::generate();
-        let (some, none) =
-            (CursorPosition { key: Some(SortKey::Number(1)), id }, CursorPosition { key: None, id });
-        for sort in ["due_date", "-due_date"] {
-            assert_eq!(Sort::parse(sort).unwrap().compare(&some, &none), Ordering::Less, "{sort}");
+        for name in ["due_date", "-due_date"] {
+            let sort = Sort::parse(name).unwrap();
+            let [some, none] =
+                [Some(SortKey::Number(1)), None].map(|key| sort.rank(CursorPosition { key, id }));
+            assert_eq!(sort.compare(&some, &none), Ordering::Less, "{name}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A task, and what may be asked of one.
 
-use super::text::fold;
 use super::{Description, DueDate, Position, Priority, Seq, Tags, TaskId, Timestamp, Title};
 
 /// What a client says of a task.
@@ -95,14 +94,14 @@ pub enum SortField {
     DueDate,
     /// How much it matters.
     Priority,
-    /// Its title, folded by [`fold`].
+    /// Its title, by Unicode's collation.
     Title,
     /// The client's own key, byte by byte.
     Position,
 }
 
-/// A value to sort by. One order only ever compares values of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A value to sort by.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortKey {
     /// An instant or a rank.
     Number(i64),
@@ -136,7 +135,7 @@ impl SortField {
             Self::UpdatedAt => Some(time(task.updated_at)),
             Self::DueDate => content.due_date.as_ref().map(|due| time(due.order())),
             Self::Priority => content.priority.map(|priority| SortKey::Number(priority as i64)),
-            Self::Title => Some(SortKey::Text(fold(content.title.as_str()))),
+            Self::Title => Some(SortKey::Text(content.title.as_str().to_owned())),
             Self::Position => {
                 content.position.as_ref().map(|position| SortKey::Text(position.as_str().to_owned()))
             }
@@ -177,6 +176,11 @@ impl TaskContent {
             + self.position.as_ref().map_or(0, |position| position.as_str().len())
     }
 
+    /// Whether this is what a client that sends `stored` means, tags of earlier versions included.
+    pub(super) fn is_made_of(&self, stored: &Self) -> bool {
+        self.tags.are_made_of(&stored.tags) && *self == Self { tags: self.tags.clone(), ..stored.clone() }
+    }
+
     /// Takes over what a patch says.
     pub fn apply(&mut self, patch: Patch) {
         fn set<T>(field: &mut T, new: Option<T>) {
@@ -211,7 +215,7 @@ impl NewTask {
 
     /// Whether `task` is what this create makes: the same request sent twice.
     pub(crate) fn made(&self, task: &Task) -> bool {
-        (self.id, &self.content) == (task.id, &task.content)
+        self.id == task.id && self.content.is_made_of(&task.content)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::unicode::is_blank;
+
 /// Why a text was refused. The message never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing is left after trimming.
-    #[error("must not be empty or only white space")]
+    /// It shows nothing.
+    #[error("must not be empty, or only white space and invisible characters")]
     Empty,
     /// More scalar values than allowed.
     #[error("must be at most {max} characters long")]
@@ -30,13 +32,16 @@ fn check(text: &str, max: usize) -> Result<(), TextError> {
     Ok(())
 }
 
-/// A task's title: trimmed of Unicode white space, 1 to 200 scalar values, no U+0000.
+/// A task's title: trimmed of Unicode white space, 1 to 200 scalar values, no U+0000, and not only format characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Title(Box<str>);
 
 impl Title {
     /// The most scalar values a title may have.
     pub const MAX: usize = 200;
+
+    /// Stands for a stored title that shows nothing.
+    const UNTITLED: &str = "(untitled)";
 
     /// Trims and checks a title.
     ///
@@ -45,16 +50,19 @@ impl Title {
     pub fn parse(text: &str) -> Result<Self, TextError> {
         let text = text.trim();
         check(text, Self::MAX)?;
-        if text.is_empty() {
+        if is_blank(text) {
             return Err(TextError::Empty);
         }
         Ok(Self(text.into()))
     }
 
-    /// A title read back from the store, which keeps only what [`Title::parse`] let in.
+    /// A title read back from the store. Earlier versions let in titles that show nothing: a client could neither see
+    /// nor import them, so they have a name from here on.
     #[must_use]
     pub fn from_store(text: String) -> Self {
-        Self(text.into())
+        // No version let in an empty one.
+        let is_hidden = is_blank(&text) && !text.is_empty();
+        if is_hidden { Self(Self::UNTITLED.into()) } else { Self(text.into()) }
     }
 
     /// The text.
@@ -96,28 +104,10 @@ impl Description {
     }
 }
 
-/// Folds case, so that texts can be compared without it: by character, to upper and then to lower case,
-/// which makes `ß` and `SS`, or the two small sigmas, the same (after Unicode, section 5.18).
-#[must_use]
-pub fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn folding_makes_case_irrelevant_in_every_script() {
-        assert_eq!(fold("Straße"), fold("STRASSE"));
-        assert_eq!(fold("ΟΔΥΣΣΕΥΣ"), fold("οδυσσευς"));
-        assert_eq!(fold("İstanbul"), fold("i\u{307}stanbul"));
-        assert_ne!(fold("a"), fold("á"));
-    }
 
     #[test]
     fn titles_are_trimmed_of_unicode_white_space_then_measured() {
@@ -126,6 +116,20 @@ mod tests {
         assert!(Title::parse(&format!("   {}   ", "🦀".repeat(200))).is_ok());
         assert_eq!(Title::parse(&"🦀".repeat(201)), Err(TextError::TooLong { max: 200 }));
         assert_eq!(Title::parse("a\0b"), Err(TextError::Nul));
+    }
+
+    #[test]
+    fn a_title_that_shows_nothing_is_blank_and_one_from_before_that_rule_has_a_name() {
+        let blank =
+            ["\u{200b}", "\u{feff}", "\u{ad}\u{2060}", " \u{200d} \u{202e}", "\u{e0061}", "\u{3000}\u{61c}"];
+        for text in blank {
+            assert_eq!(Title::parse(text), Err(TextError::Empty), "{text:?}");
+            assert_eq!(Title::from_store(text.to_owned()).as_str(), "(untitled)");
+        }
+        for text in ["\u{200b}a", "👨\u{200d}👩", "\u{301}", "\u{2800}", "-"] {
+            assert_eq!(Title::parse(text).unwrap().as_str(), text);
+            assert_eq!(Title::from_store(text.to_owned()).as_str(), text);
+        }
     }
 
     #[test]
@@ -141,7 +145,8 @@ mod tests {
         #[test]
         fn a_title_is_accepted_exactly_when_its_trimmed_scalar_values_fit(text in "\\PC{0,210}|[ \u{a0}a🦀]{190,215}") {
             let expected = text.trim().chars().count();
-            let fits = (1..=200).contains(&expected) && !text.contains('\0');
+            let shows = !is_blank(&text);
+            let fits = shows && (1..=200).contains(&expected) && !text.contains('\0');
             match Title::parse(&text) {
                 Ok(title) => {
                     prop_assert!(fits);

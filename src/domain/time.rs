@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 
+use super::rfc3339::date_time;
+
 /// An instant in UTC, in microseconds since the Unix epoch. Cut to that precision before anything
 /// is answered or cached, so that an answer and the stored row never differ.
 ///
@@ -20,6 +22,12 @@ impl Timestamp {
     #[must_use]
     pub fn now() -> Self {
         Self::from(Utc::now())
+    }
+
+    /// Reads an RFC 3339 `date-time` that is in the years 1 to 9999 of UTC as well: it is written in UTC.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        date_time(text.as_bytes()).filter(|instant| (1..=9999).contains(&instant.year())).map(Self::from)
     }
 
     /// The instant `time` before this one.

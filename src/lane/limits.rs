@@ -7,6 +7,10 @@ use crate::config::{LaneConfig, Mode};
 /// With more tasks than this, whatever looks at all of them happens on the threads of heavy work.
 pub const MANY_TASKS: usize = 1000;
 
+/// With more bytes of tasks than this, so does whatever folds or sorts their texts: what takes longest of all, U+FDFA
+/// everywhere, takes some ten milliseconds.
+pub(crate) const MUCH_TEXT: usize = 64 << 10;
+
 /// What must hold before a read is answered from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {

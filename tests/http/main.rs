@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 
+mod abnf;
 mod around;
 mod fast_path;
+mod grammars;
 mod harness;
 mod operations;
 mod queries;

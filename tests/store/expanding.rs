@@ -17,6 +17,11 @@ mod postgres {
 /// What was removed once no version in use needed it (contract), as the check below names it.
 const TAKEN_OUT: [&str; 0] = [];
 
+/// Rules that take the place of narrower ones, so that what an older version writes stays allowed, as the check below
+/// names them.
+const WIDENED: [&str; 1] = ["V4: tasks has a rule on what was there before: CHECK ((priority = ANY \
+    (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))) NOT VALID"];
+
 /// What an older version relies on.
 #[derive(Clone, Default)]
 struct Catalogue {
@@ -136,7 +141,10 @@ fn after_each_migration_the_previous_version_keeps_working() {
         }
         broken
     });
-    let broken: Vec<_> = broken.into_iter().filter(|what| !TAKEN_OUT.contains(&what.as_str())).collect();
+    let broken: Vec<_> = broken
+        .into_iter()
+        .filter(|what| ![&TAKEN_OUT[..], &WIDENED].concat().contains(&what.as_str()))
+        .collect();
     assert_eq!(broken, [""; 0], "see CONTRIBUTING.md: expand, then contract");
 }
 

@@ -212,7 +212,7 @@ pub fn task(id: TaskId, title: &str, version: i64) -> Task {
         title: Title::from_store(title.to_owned()),
         description: Some(Description::from_store(format!("about {title}"))),
         completed,
-        priority: Priority::ALL.get(pick(4)).copied(),
+        priority: Priority::ALL.get(pick(5)).copied(),
         tags: Tags::from_store(tags.into_iter().map(ToOwned::to_owned).collect()),
         due_date: due.map(|text| DueDate::parse(text).unwrap()),
         position: Position::parse(&"p".repeat(pick(5))),

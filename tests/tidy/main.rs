@@ -39,13 +39,17 @@ const IMPORTS: [(&str, &[&str]); 12] = [
 ];
 
 /// A library, and where its use is allowed: the beginnings of paths under `src`.
-const LIBRARIES: [(&str, &[&str]); 17] = [
+const LIBRARIES: [(&str, &[&str]); 21] = [
     ("actix", &["lane/"]),
     ("actix_cors", &["http/"]),
     ("actix_web", &["http/", "app.rs", "main.rs"]),
     ("aide", &["http/"]),
     ("dashmap", &["lane/", "work/"]),
     ("deadpool_postgres", &["store/postgres"]),
+    ("icu_casemap", &["domain/"]),
+    ("icu_collator", &["domain/"]),
+    ("icu_normalizer", &["domain/"]),
+    ("icu_properties", &["domain/"]),
     ("indicatif", &["commands/"]),
     ("jsonwebtoken", &["auth/"]),
     ("metrics_exporter_prometheus", &["telemetry/"]),

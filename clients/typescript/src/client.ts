@@ -3,8 +3,11 @@ import type { components, operations } from './schema.js';
 
 type Schemas = components['schemas'];
 export type Task = Schemas['Task'];
-export type NewTask = Schemas['CreateTask'];
-export type TaskPatch = Schemas['UpdateTask'];
+export type Priority = Schemas['Priority'];
+/** A body without the other words that the API takes for a priority. */
+type ByName<Body> = Omit<Body, 'priority'> & { priority?: Priority | null };
+export type NewTask = ByName<Schemas['CreateTask']>;
+export type TaskPatch = ByName<Schemas['UpdateTask']>;
 export type TaskList = Schemas['TaskList'];
 export type Change = Schemas['Change'];
 export type ChangeList = Schemas['ChangeList'];

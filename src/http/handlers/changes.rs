@@ -19,7 +19,7 @@ use crate::http::request::task_body::TaskBody;
 use crate::http::request::{Caller, EntityTag, MinSeq, Parameters, UserPath};
 use crate::http::response::large::of_tasks;
 use crate::http::response::task::{found, listed, unmodified};
-use crate::lane::{Changes, Event, MANY_TASKS, TasksBody};
+use crate::lane::{Changes, Event, TasksBody};
 
 /// Bytes of tasks in one response, about: what is left comes with the next one.
 const MOST_BYTES: usize = 256 << 10;
@@ -38,7 +38,7 @@ pub(crate) struct SummaryQuery {
 #[derive(ToSchema)]
 #[schema(example = json!({
     "open": 3, "completed": 5, "overdue": 1, "due_today": 1,
-    "by_priority": {"low": 0, "medium": 1, "high": 1, "none": 1}, "by_tag": {"home": 2}, "seq": 12
+    "by_priority": {"low": 0, "medium": 1, "high": 1, "urgent": 0, "none": 1}, "by_tag": {"home": 2}, "seq": 12
 }))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct SummaryCounts {
@@ -52,7 +52,7 @@ pub(crate) struct SummaryCounts {
     due_today: u64,
     #[schema(inline)]
     by_priority: CountsByPriority,
-    /// Open tasks by tag.
+    /// Open tasks by tag; tags that are the same when folded count together, as the oldest of the tasks has it.
     by_tag: std::collections::BTreeMap<String, i64>,
     /// The seq at which this is true.
     seq: u64,
@@ -65,6 +65,7 @@ struct CountsByPriority {
     low: u64,
     medium: u64,
     high: u64,
+    urgent: u64,
     /// Without a priority.
     none: u64,
 }
@@ -88,10 +89,10 @@ pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
     let zone = zone.unwrap_or(Tz::UTC);
     let snapshot = caller.snapshot().await?;
     let seq = snapshot.seq();
-    let many = snapshot.len() > MANY_TASKS;
+    let much = !snapshot.is_small();
     let count = move || snapshot.summary(Timestamp::now(), &zone);
     let summary =
-        if many { caller.registry().work().run(caller.who().user(), count).await? } else { count() };
+        if much { caller.registry().work().run(caller.who().user(), count).await? } else { count() };
     let body = serde_json::to_vec(&summary).expect("counts by text are always valid JSON");
     Ok(found(StatusCode::OK, seq, BoxBody::new(body)))
 }

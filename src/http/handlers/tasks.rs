@@ -18,7 +18,7 @@ use crate::http::request::task_body::{Completed, TaskBody, TaskList};
 use crate::http::request::{Body, Caller, EntityTag, IfMatch, KeyHeader, MinSeq, TaskPath, UserPath};
 use crate::http::response::large::of_tasks;
 use crate::http::response::task::{listed, unmodified};
-use crate::lane::{MANY_TASKS, Query, Selection, Snapshot};
+use crate::lane::{Query, Selection, Snapshot};
 
 /// The result of a handler.
 pub(crate) type HandlerResult = Result<HttpResponse, ApiError>;
@@ -55,7 +55,7 @@ pub(crate) async fn list_tasks(caller: Caller) -> HandlerResult {
     let (registry, user) = (caller.registry(), caller.who().user());
     let page = match snapshot.usual_page(&query) {
         Some(page) => page,
-        None if snapshot.len() <= MANY_TASKS => snapshot.select(&query),
+        None if snapshot.selects_quickly(&query) => snapshot.select(&query),
         None => {
             let mut selection = Selection::new(snapshot, query);
             registry.work().run_slices(user, move || selection.step()).await?

@@ -217,11 +217,14 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Whether a media type is `application/json` or `application/<anything>+json`, with any parameters.
+/// Whether a media type is `application/json` or `application/<token>+json` (RFC 9110, section 5.6.2), with any
+/// parameters.
 fn is_json(media_type: &str) -> bool {
+    let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let Some(subtype) = name.strip_prefix("application/") else { return false };
-    subtype == "json" || subtype.strip_suffix("+json").is_some_and(|rest| !rest.is_empty())
+    let other = subtype.strip_suffix("+json");
+    subtype == "json" || other.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(in_token))
 }
 
 #[cfg(test)]

@@ -43,6 +43,11 @@ pub(crate) trait FieldValue: Sized {
     /// Reads a value.
     fn read(raw: &RawValue) -> Result<Self, Fault>;
 
+    /// Whether a value other than `null` means the same where the field may be null.
+    fn is_none(_: &RawValue) -> bool {
+        false
+    }
+
     /// The schema of a field with this type; schemas that it refers to are added to `named`.
     fn schema_in(named: &mut NamedSchemas) -> SchemaOrName;
 }
@@ -60,7 +65,7 @@ impl FieldValue for bool {
 /// The value, or `null`.
 impl<T: FieldValue> FieldValue for Option<T> {
     fn read(raw: &RawValue) -> Result<Self, Fault> {
-        if is_null(raw) { Ok(None) } else { T::read(raw).map(Some) }
+        if is_null(raw) || T::is_none(raw) { Ok(None) } else { T::read(raw).map(Some) }
     }
 
     fn schema_in(named: &mut NamedSchemas) -> SchemaOrName {

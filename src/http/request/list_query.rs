@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::form::{documented, text};
 use super::json_fields::one_of;
 use super::query::{Parameters, number};
-use super::task_body::Tag;
+use super::task_body::{PriorityName, Tag};
 use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, SortField, Tags, fold};
 use crate::http::error::ApiError;
 use crate::lane::{Query, parse_cursor};
@@ -32,10 +32,10 @@ pub(crate) struct TaskQuery {
     /// The same as `completed`, by name
     #[param(required = false)]
     status: Option<Status>,
-    /// Only tasks with this priority
+    /// Only tasks with this priority; `none`, only tasks without one
     #[param(required = false)]
-    priority: Option<Priority>,
-    /// Only tasks with exactly this tag; given several times, only tasks with all of them
+    priority: Option<PriorityName>,
+    /// Only tasks with this tag, in upper or lower case; given several times, only tasks with all of them
     #[param(required = false, max_items = 20, example = json!(["home"]))]
     tag: Option<Vec<Tag>>,
     /// Only tasks due before this date or instant; a date counts as its first instant in UTC
@@ -47,7 +47,7 @@ pub(crate) struct TaskQuery {
     /// Only tasks changed after this seq
     #[param(required = false, minimum = 0)]
     updated_since_seq: Option<i64>,
-    /// Only tasks with this text in title, description or a tag, in upper or lower case
+    /// Only tasks with this text in title, description or a tag, in upper or lower case, however it is composed
     #[param(required = false, max_length = 200, example = "milk")]
     search: Option<String>,
     /// The order, `-created_at` by default; equal tasks are in the order of their ids, tasks without a value
@@ -73,7 +73,9 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
     let mut given = Parameters::new(query);
     let filter = Filter {
         completed: completed(&mut given),
-        priority: given.read("priority", "must be `low`, `medium` or `high`", Priority::parse),
+        priority: given.read("priority", PRIORITY, |name| {
+            if PriorityName::is_none(name) { Some(None) } else { Priority::parse(name).map(Some) }
+        }),
         tags: tags(&mut given),
         due_before: given.read("due_before", DUE, due),
         due_after: given.read("due_after", DUE, due),
@@ -87,6 +89,8 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
     given.check()?;
     Ok(Query { filter, sort, limit: limit.or(after.is_some().then_some(DEFAULT_PAGE)), after })
 }
+
+const PRIORITY: &str = "must be `low`, `medium`, `high`, `urgent` or `none`";
 
 const DUE: &str =
     "must be a date such as `2026-03-01` or an instant such as `2026-03-01T18:00:00Z`, with `+` as `%2B`";
@@ -162,7 +166,7 @@ fn tags(given: &mut Parameters) -> Vec<String> {
         given.note("tag", "must be 1 to 50 characters long, and be given 20 times at the most");
         return Vec::new();
     };
-    tags.as_slice().iter().map(ToString::to_string).collect()
+    tags.as_slice().iter().map(|tag| fold(tag).into_owned()).collect()
 }
 
 /// Reads a date or an instant, even if the `+` of its offset was not encoded, and has become a space.
@@ -180,7 +184,7 @@ fn search(given: &mut Parameters) -> Option<String> {
     if text.chars().count() > MAX_SEARCH {
         given.note("search", "must be at most 200 characters long");
     }
-    Some(fold(&text)).filter(|text| !text.is_empty())
+    Some(fold(&text).into_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -213,12 +217,12 @@ mod tests {
         let due = |text| DueDate::parse(text).unwrap().due();
         let filter = Filter {
             completed: Some(true),
-            priority: Some(Priority::High),
+            priority: Some(Some(Priority::High)),
             tags: vec!["a b".into(), "c".into()],
             due_before: Some(due("2026-03-01")),
             due_after: Some(due("2026-02-01T00:00:00+01:00")),
             updated_since: Some(Seq::new(7)),
-            search: Some(fold("straße")),
+            search: Some("strasse".into()),
         };
         let sort = Sort { field: SortField::DueDate, descending: true };
         assert_eq!(query, Query { filter, sort, limit: Some(500), after: None });
@@ -257,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_wrong_parameter_is_named() {
-        let all = "completed=yes&status=done&priority=urgent&tag=%20&due_before=soon&due_after=2026-13-01&\
+        let all = "completed=yes&status=done&priority=highest&tag=%20&due_before=soon&due_after=2026-13-01&\
             updated_since_seq=-1&sort=id&limit=0&cursor=x";
         let names = [
             "completed",

@@ -7,7 +7,6 @@
 
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Datelike, Utc};
 use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -219,7 +218,8 @@ documented!(
 
 documented!(
     value Title as "Title",
-    text_like("A title: trimmed of white space, then 1 to 200 characters, none of them U+0000.", "Buy milk")
+    text_like("A title: trimmed of white space, then 1 to 200 characters, none of them U+0000, and not only invisible \
+         ones (white space and Unicode's category Cf).", "Buy milk")
         .pattern(Some(trimmed(Self::MAX))),
     |raw| Self::parse(&string(raw, "must be a string")?).map_err(|error| error.to_string().into())
 );
@@ -233,10 +233,46 @@ documented!(
 );
 
 documented!(
-    value Priority as "Priority",
-    text("How important a task is.").enum_values(Some(Self::ALL.map(Self::as_str))),
-    |raw| parsed(raw, "must be `low`, `medium`, `high` or null", Self::parse)
+    Priority as "Priority",
+    text("How important a task is.").enum_values(Some(Self::ALL.map(Self::as_str)))
 );
+
+/// What a client may say of a task's priority: its name, another word for one, or a word for none.
+pub(crate) enum PriorityName {}
+
+/// Words for no priority, for those whose forms have no `null`.
+const NO_PRIORITY: [&str; 2] = ["none", ""];
+
+documented!(
+    PriorityName as "PriorityName",
+    text("A priority: `critical` is another word for `urgent`; `none` and the empty text mean null.").enum_values(
+        Some(Priority::ALL.map(Priority::as_str).into_iter().chain([Priority::CRITICAL]).chain(NO_PRIORITY))
+    )
+);
+
+impl PriorityName {
+    /// What is wrong with any other.
+    pub(crate) const WRONG: &str = "must be `low`, `medium`, `high`, `urgent` or null";
+
+    /// Whether a name is a word for none.
+    pub(crate) fn is_none(name: &str) -> bool {
+        NO_PRIORITY.contains(&name)
+    }
+}
+
+impl FieldValue for Priority {
+    fn read(raw: &RawValue) -> Result<Self, Fault> {
+        parsed(raw, PriorityName::WRONG, Self::parse)
+    }
+
+    fn is_none(raw: &RawValue) -> bool {
+        string(raw, "").is_ok_and(|name| PriorityName::is_none(&name))
+    }
+
+    fn schema_in(named: &mut NamedSchemas) -> SchemaOrName {
+        refer_to::<PriorityName>(named)
+    }
+}
 
 documented!(
     value DueDate as "DueDate",
@@ -245,7 +281,10 @@ documented!(
         OneOfBuilder::new()
             .item(kind("A date of RFC 3339, such as `2026-03-01`.", KnownFormat::Date))
             .item(kind("A date-time of RFC 3339, such as `2026-03-01T18:00:00+01:00`.", KnownFormat::DateTime))
-            .description(Some("A date, or an instant with its offset; returned in the form in which it was given."))
+            .description(Some(
+                "A date, or an instant with its offset, of the years 1 to 9999, and with nine decimals at most; returned \
+                 in the form in which it was given.",
+            ))
     },
     |raw| parsed(
         raw,
@@ -267,10 +306,7 @@ documented!(
     value Timestamp as "Instant",
     text_like("An instant, a date-time of RFC 3339.", "2026-02-09T08:00:00Z")
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
-    |raw| parsed(raw, "must be an instant such as `2026-02-08T10:30:00.123456Z`", |text| {
-        let instant = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
-        (1..=9999).contains(&instant.year()).then(|| instant.into())
-    })
+    |raw| parsed(raw, "must be an instant such as `2026-02-08T10:30:00.123456Z`", Self::parse)
 );
 
 /// One of a task's [`Tags`].
@@ -296,7 +332,10 @@ impl FieldValue for Tags {
     fn schema_in(named: &mut NamedSchemas) -> SchemaOrName {
         let list = ArrayBuilder::new().schema_type(SchemaType::Array(vec![Type::Array, Type::Null]));
         let list = list.items(refer_to::<Tag>(named)).max_items(Some(Self::MAX));
-        list.description(Some("Duplicates are dropped; `null` is the same as `[]`.")).into()
+        list.description(Some(
+            "Of tags that are the same in upper and lower case, or composed otherwise, the first is kept; `null` is the \
+             same as `[]`.",
+        )).into()
     }
 }
 

@@ -13,6 +13,7 @@ use super::key_bytes::KeyBytes;
 use super::list_json::{ListJson, READY, render_all};
 use super::task_entry::{Age, ByAge, ById, ByVersion, ENTRY, TaskEntry};
 use crate::domain::{STORED_ROW, Seq, TaskId, Timestamp};
+use crate::lane::limits::MUCH_TEXT;
 use crate::store::StoredUser;
 
 /// Deletions of a user that are remembered, at most. When there are more, the older half is forgotten.
@@ -171,6 +172,12 @@ impl Snapshot {
     /// How many tasks there are, and the bytes of their JSON.
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.len(), self.json_bytes)
+    }
+
+    /// Whether a handler may look at every task's texts itself.
+    #[must_use]
+    pub const fn is_small(&self) -> bool {
+        self.json_bytes <= MUCH_TEXT
     }
 
     /// Bytes that the user's data take in the store, about.

@@ -94,7 +94,7 @@ fn task(row: &Row<'_>) -> Result<Task> {
     let version = Seq::new(row.next()?);
     let priority = row.parsed(Priority::parse)?;
     let tags = row.parsed(tags_of_json)?.unwrap_or_default();
-    let due_date = row.parsed(DueDate::parse)?;
+    let due_date = row.parsed(DueDate::from_store)?;
     let completed_at = row.next::<Option<i64>>()?.map(Timestamp::from_micros);
     let position = row.parsed(Position::parse)?;
     let content = TaskContent { title, description, completed, priority, tags, due_date, position };

@@ -104,7 +104,7 @@ async fn an_import_lists_every_wrong_field(store: Store) {
         ),
         (json!([7, null]), vec!["tasks[0]", "tasks[1]"]),
         (
-            json!([with("id", json!("x")), with("priority", json!("urgent"))]),
+            json!([with("id", json!("x")), with("priority", json!("Urgent"))]),
             vec!["tasks[0].id", "tasks[1].priority"],
         ),
         (json!([with("created_at", json!("2026-01-01"))]), vec!["tasks[0].created_at"]),

@@ -1,6 +1,7 @@
 //! `/export`, `/import` and `DELETE /api/{user_id}`: all of a user's data at once.
 //!
 //! - `export_import`: an export comes back the same, elsewhere or later; an import's limits and refusals
+//! - `round_trip`: whatever is accepted comes back the same, from both stores
 //! - `erase`: all of a user's data is removed for good, if confirmed
 
 use reqwest::Method;
@@ -10,6 +11,7 @@ use crate::support::{Answer, User, id};
 
 mod erase;
 mod export_import;
+mod round_trip;
 
 async fn import(user: &User, body: &Value) -> Answer {
     user.call(Method::POST, "/import", Some(body)).await

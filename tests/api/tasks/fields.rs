@@ -20,7 +20,12 @@ fn good() -> Vec<(&'static str, Value, Value)> {
     let many: Vec<_> = (0..20).map(|number| format!("tag {number}")).collect();
     let repeated = [&many[..10], &many[..10]].concat();
     let mut good = vec![
-        ("tags", json!([" home ", "\u{3000}work\t", "home", "Home"]), json!(["home", "work", "Home"])),
+        ("tags", json!([" home ", "\u{3000}work\t", "home", "Home"]), json!(["home", "work"])),
+        (
+            "tags",
+            json!(["Stra\u{1e9e}e", "caf\u{e9}", "strasse", "CAFE\u{301}", "ﬁx", "FIX"]),
+            json!(["Stra\u{1e9e}e", "caf\u{e9}", "ﬁx"]),
+        ),
         ("tags", json!(null), json!([])),
         ("tags", json!(repeated), json!(many[..10])),
         same("tags", json!(many)),
@@ -32,7 +37,11 @@ fn good() -> Vec<(&'static str, Value, Value)> {
         same("position", json!("x".repeat(64))),
         same("position", json!(null)),
     ];
-    good.extend(["low", "medium", "high"].map(|name| same("priority", json!(name))));
+    good.extend(["low", "medium", "high", "urgent"].map(|name| same("priority", json!(name))));
+    good.extend(
+        [("critical", json!("urgent")), ("none", json!(null)), ("", json!(null))]
+            .map(|(given, kept)| ("priority", json!(given), kept)),
+    );
     good.push(same("priority", json!(null)));
     // A due date comes back exactly as given.
     let dates = [
@@ -76,7 +85,7 @@ fn bad() -> Vec<(&'static str, Value)> {
         ("position", json!("a\u{7f}")),
         ("position", json!(1.5)),
     ];
-    let priorities = [json!("urgent"), json!("High"), json!(""), json!(" low"), json!(1), json!(["low"])];
+    let priorities = [json!("Urgent"), json!("High"), json!(" "), json!(" low"), json!(1), json!(["low"])];
     bad.extend(priorities.map(|value| ("priority", value)));
     let dates = [
         "",
@@ -84,6 +93,16 @@ fn bad() -> Vec<(&'static str, Value)> {
         "2026-02-30",
         "2027-02-29",
         "2026-2-8",
+        "2026- 2- 8",
+        "+2026-2-08",
+        "-2026-1-01",
+        "0000-01-01",
+        "２０２６-02-28",
+        "2026-02-28T10:30:00\u{2212}01:00",
+        "2026-02-28 10:30:00Z",
+        "2026-02-28T10:30:00+24:00",
+        "2026-02-28T10:30:60Z",
+        "9999-12-31T23:59:60Z",
         "2026-02-28 ",
         "2026-02-28T10:30:00",
         "2026-02-28T24:00:00Z",
@@ -136,7 +155,7 @@ async fn a_value_beyond_its_fields_limits_is_refused_and_the_field_named(store: 
 
 /// A task with every field set.
 async fn full(user: &User) -> Value {
-    let body = json!({"title": "full", "description": "d", "completed": true, "priority": "high",
+    let body = json!({"title": "full", "description": "d", "completed": true, "priority": "urgent",
         "tags": ["b", "a"], "due_date": "2026-03-01T18:00:00.5+01:00", "position": "a0"});
     user.post(&body).await.expect(201).json()
 }

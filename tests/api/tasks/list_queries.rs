@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, Store, User, on_both_stores};
 
 on_both_stores!(
+    titles_are_sorted_by_unicode_collation,
     every_filter_in_every_order_gives_what_the_parameters_mean,
     a_search_finds_text_in_title_description_and_tags_whatever_its_case,
     wrong_parameters_are_all_named_and_unknown_ones_ignored,
@@ -26,7 +27,7 @@ async fn fill(user: &User) -> Vec<Value> {
         let mut task =
             json!({"title": format!("{} {}", ["milk", "Bread", "apples"][number % 3], number % 4)});
         if number.is_multiple_of(3) {
-            task["priority"] = json!(["low", "high", "medium"][number / 3 % 3]);
+            task["priority"] = json!(["low", "high", "urgent", "medium"][number / 3 % 4]);
         }
         if number.is_multiple_of(2) {
             task["due_date"] = json!(dues[number / 2 % 5]);
@@ -64,8 +65,8 @@ fn holds(task: &Value, name: &str, wanted: &str) -> bool {
     match name {
         "completed" => task["completed"] == (wanted == "true"),
         "status" => wanted == "all" || task["completed"] == (wanted == "completed"),
-        "priority" => task["priority"] == wanted,
-        "tag" => task["tags"].as_array().unwrap().contains(&json!(wanted)),
+        "priority" => task["priority"].as_str().unwrap_or("none") == wanted,
+        "tag" => task["tags"].as_array().unwrap().contains(&json!(wanted.to_lowercase())),
         "due_before" => due_date.is_some_and(|instant| instant < due(wanted)),
         "due_after" => due_date.is_some_and(|instant| instant > due(wanted)),
         "updated_since_seq" => task["version"].as_i64().unwrap() > wanted.parse().unwrap(),
@@ -81,7 +82,8 @@ fn order(field: &str, one: &Value, other: &Value) -> Ordering {
         Some(match field {
             "due_date" => (due(text), String::new()),
             "priority" => (
-                i64::try_from(["low", "medium", "high"].iter().position(|name| *name == text)?).unwrap(),
+                i64::try_from(["low", "medium", "high", "urgent"].iter().position(|name| *name == text)?)
+                    .unwrap(),
                 String::new(),
             ),
             "title" => (0, text.to_lowercase()),
@@ -111,7 +113,7 @@ const ORDERS: [&str; 12] = [
     "-position",
 ];
 
-const FILTERS: [&[(&str, &str)]; 22] = [
+const FILTERS: [&[(&str, &str)]; 24] = [
     &[],
     &[("completed", "true")],
     &[("completed", "false")],
@@ -122,6 +124,8 @@ const FILTERS: [&[(&str, &str)]; 22] = [
     &[("priority", "low")],
     &[("priority", "medium")],
     &[("priority", "high"), ("completed", "false")],
+    &[("priority", "urgent")],
+    &[("priority", "none"), ("tag", "y")],
     &[("tag", "x")],
     &[("tag", "x"), ("tag", "z w")],
     &[("tag", "X")],
@@ -182,12 +186,19 @@ async fn a_search_finds_text_in_title_description_and_tags_whatever_its_case(sto
         json!({"title": "c", "tags": ["Wurst", "ΟΔΥΣΣΕΥΣ"]}),
         json!({"title": "100% a+b & \"c\""}),
         json!({"title": "e", "description": "İstanbul"}),
+        json!({"title": "caf\u{e9}"}),
+        json!({"title": "f", "tags": ["CAFE\u{301}"]}),
     ] {
         ann.post(&task).await.expect(201);
     }
     for (search, titles) in [
         ("strasse", &["b", "Straße fegen"][..]),
         ("STRA%C3%9FE", &["b", "Straße fegen"]),
+        ("STRA%E1%BA%9EE", &["b", "Straße fegen"]),
+        ("Caf%C3%A9", &["f", "café"]),
+        ("cafe%CC%81", &["f", "café"]),
+        ("cafe", &[]),
+        ("%EF%BC%A5%EF%BC%8E", &[]),
         ("wURST", &["c"]),
         ("%CE%BF%CE%B4%CF%85%CF%83%CF%83%CE%B5%CF%85%CF%82", &["c"]),
         ("a%2Bb%20%26", &["100% a+b & \"c\""]),
@@ -195,12 +206,55 @@ async fn a_search_finds_text_in_title_description_and_tags_whatever_its_case(sto
         ("fegen%20straße", &[]),
         ("%25", &["100% a+b & \"c\""]),
         ("wurst%CE%BF", &[]),
-        ("", &["e", "100% a+b & \"c\"", "c", "b", "Straße fegen"]),
+        ("", &["f", "café", "e", "100% a+b & \"c\"", "c", "b", "Straße fegen"]),
     ] {
         let answer = ann.get(&format!("/tasks?search={search}")).await.expect(200).json();
         let found: Vec<_> =
             answer["tasks"].as_array().unwrap().iter().map(|task| task["title"].clone()).collect();
         assert_eq!(json!(found), json!(titles), "{search}");
+    }
+}
+
+async fn titles_are_sorted_by_unicode_collation(store: Store) {
+    // After the root of CLDR: https://www.unicode.org/charts/collation/.
+    const SORTED: [&str; 20] = [
+        "_x",
+        "-1",
+        "„zitat“",
+        "1",
+        "10",
+        "2",
+        "a",
+        "A",
+        "ä",
+        "a b",
+        "ab",
+        "Äpfel",
+        "éa",
+        "Eb",
+        "ẞ",
+        "Sta",
+        "Zoo",
+        "ωμέγα",
+        "Яна",
+        "中",
+    ];
+    let server = Server::start(&store);
+    let ann = server.user("ann");
+    for title in SORTED.iter().skip(1).step_by(2).chain(SORTED.iter().step_by(2)) {
+        ann.create(title).await;
+    }
+    for (sort, expected) in [("title", SORTED.to_vec()), ("-title", SORTED.iter().rev().copied().collect())] {
+        let (mut path, mut seen) = (format!("/tasks?sort={sort}&limit=3"), Vec::new());
+        for _ in 0..7 {
+            let page = ann.get(&path).await.expect(200).json();
+            seen.extend(page["tasks"].as_array().unwrap().iter().map(|task| task["title"].clone()));
+            path = format!(
+                "/tasks?sort={sort}&limit=3&cursor={}",
+                page["next_cursor"].as_str().unwrap_or_default()
+            );
+        }
+        assert_eq!(json!(seen), json!(expected), "{sort}");
     }
 }
 
@@ -214,8 +268,12 @@ async fn wrong_parameters_are_all_named_and_unknown_ones_ignored(store: Store) {
         ("completed=TRUE", &["completed"]),
         ("status=done", &["status"]),
         ("completed=true&status=pending", &["status"]),
-        ("priority=urgent", &["priority"]),
-        ("priority=", &["priority"]),
+        ("priority=highest", &["priority"]),
+        ("priority=None", &["priority"]),
+        ("due_before=%2B2026-2-08", &["due_before"]),
+        ("limit=+5", &["limit"]),
+        ("limit=%2B5", &["limit"]),
+        ("limit=%D9%A5", &["limit"]),
         ("tag=", &["tag"]),
         ("tag=x&tag=%20", &["tag"]),
         ("due_before=soon", &["due_before"]),

@@ -26,7 +26,8 @@ fn day(now: DateTime<Utc>, hours: i32) -> NaiveDate {
 fn counted(tasks: &[Value], now: DateTime<Utc>, hours: i32, seq: i64) -> Value {
     let today = day(now, hours);
     let (mut overdue, mut due_today) = (0, 0);
-    let mut by_priority = BTreeMap::from([("low", 0), ("medium", 0), ("high", 0), ("none", 0)]);
+    let mut by_priority =
+        BTreeMap::from([("low", 0), ("medium", 0), ("high", 0), ("urgent", 0), ("none", 0)]);
     let mut by_tag: BTreeMap<&str, usize> = BTreeMap::new();
     let open: Vec<_> = tasks.iter().filter(|task| task["completed"] == false).collect();
     for task in &open {

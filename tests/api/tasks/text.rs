@@ -46,15 +46,23 @@ async fn a_title_is_trimmed_of_unicode_white_space_before_it_is_measured(store: 
     let white =
         " \t\n\u{b}\u{c}\r\u{85}\u{a0}\u{1680}\u{2000}\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}";
     assert_eq!(ann.create(&format!("{white}a{white}b{white}")).await["title"], format!("a{white}b"));
+    let known = id(&ann.create("known").await).to_owned();
     let longest = "🦀".repeat(200);
     assert_eq!(ann.create(&format!("{white}{longest}{white}")).await["title"], longest);
     for empty in ["", " ", white] {
         let answer = ann.post(&json!({"title": empty})).await;
         assert_eq!(answer.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["title"]);
     }
-    // These are invisible but not white space.
-    for invisible in ["\u{200b}", "\u{feff}", "\u{2060}"] {
-        assert_eq!(ann.create(invisible).await["title"], invisible);
+    // These are not white space, but show nothing either.
+    for invisible in ["\u{200b}", "\u{feff}", "\u{2060}", " \u{ad}\u{3000}\u{202e} "] {
+        for answer in [
+            ann.post(&json!({"title": invisible})).await,
+            ann.put(&known, &json!({"title": invisible})).await,
+        ] {
+            assert_eq!(answer.expect_error(422, "VALIDATION_ERROR").bad_fields(), ["title"], "{invisible:?}");
+        }
+        let shown = format!("{invisible}a").trim().to_owned();
+        assert_eq!(ann.create(&shown).await["title"], shown);
     }
 }
 

@@ -29,7 +29,7 @@ fn a_create_needs_a_title_only_and_ignores_unknown_fields() {
 
 #[test]
 fn every_bad_field_is_listed_not_just_the_first() {
-    let body = r#"{"id":"x","title":"  ","description":5,"completed":null,"priority":"urgent",
+    let body = r#"{"id":"x","title":"  ","description":5,"completed":null,"priority":"Urgent",
         "tags":[1],"due_date":"soon","position":""}"#;
     let all = ["description", "completed", "priority", "tags", "due_date", "position"];
     assert_eq!(fields::<NewTask>(body), [&["id", "title"], &all[..]].concat());
@@ -67,17 +67,36 @@ fn an_update_keeps_absent_clears_null_and_needs_a_known_field() {
 
 #[test]
 fn optional_fields_are_read_and_tags_are_trimmed_and_deduplicated() {
-    let body = r#"{"title":"a","priority":"high","tags":[" x ","y","x"],"due_date":"2026-03-01",
+    let body = r#"{"title":"a","priority":"high","tags":[" X ","y","x"],"due_date":"2026-03-01",
         "position":"a0"}"#;
     let new: NewTask = parse(body.as_bytes()).unwrap();
     assert_eq!(new.content.priority.unwrap().as_str(), "high");
-    assert_eq!(new.content.tags.as_slice().iter().map(|tag| &**tag).collect::<Vec<_>>(), ["x", "y"]);
+    assert_eq!(new.content.tags.as_slice().iter().map(|tag| &**tag).collect::<Vec<_>>(), ["X", "y"]);
     assert_eq!(new.content.due_date.unwrap().as_str(), "2026-03-01");
     assert_eq!(new.content.position.unwrap().as_str(), "a0");
     for tags in [r#""x""#, "{}", "[null]", r#"["\ud800"]"#, r#"[" "]"#, r#"["a\u0000"]"#, "7"] {
         let body = format!(r#"{{"title":"a","tags":{tags}}}"#);
         assert_eq!(fields::<NewTask>(&body), ["tags"], "{tags}");
     }
+}
+
+#[test]
+fn a_priority_has_other_words_for_the_highest_and_for_none() {
+    for (given, read) in [
+        (r#""urgent""#, Some(Priority::Urgent)),
+        (r#""critical""#, Some(Priority::Urgent)),
+        (r#""none""#, None),
+        (r#""""#, None),
+        (r#""n\u006fne""#, None),
+        ("null", None),
+    ] {
+        let patch: Patch = parse(format!(r#"{{"priority":{given}}}"#).as_bytes()).unwrap();
+        assert_eq!(patch.priority, Some(read), "{given}");
+    }
+    for wrong in ["None", "NONE", " ", "Urgent", "critical ", "null"] {
+        assert_eq!(fields::<Patch>(&format!(r#"{{"priority":"{wrong}"}}"#)), ["priority"], "{wrong}");
+    }
+    assert_eq!(fields::<Patch>(r#"{"title":"none","priority":0}"#), ["priority"]);
 }
 
 #[test]
