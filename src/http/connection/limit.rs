@@ -131,7 +131,7 @@ mod tests {
         Connections::new(&HttpConfig {
             max_connections: limit,
             max_connections_per_address: per_address,
-            trusted_proxies: Some(Network::parse_list(trusted).unwrap()),
+            trusted_proxies: (!trusted.is_empty()).then(|| Network::parse_list(trusted).unwrap()),
             ..Config::check(&Settings::default()).unwrap().http
         })
     }
