@@ -2,14 +2,14 @@
 //!
 //! - [`limit`]: how many there may be, in all and of one address; which address a request comes from
 //! - [`stream`]: one connection, which ends when nobody uses it
-//! - [`wire`]: hands on its requests one at a time, and refuses what is no request ([`refusal`]); its parts are
+//! - [`wire`]: hands on its requests one at a time, and refuses what is no request ([`refused_bytes`]); its parts are
 //!   [`request_head`] and [`chunk_framing`]
 //! - [`send_timeout`]: closes connections whose client does not read
 //! - [`service`]: what serves a connection: TLS, if there is any, then HTTP
 
 mod chunk_framing;
 pub(crate) mod limit;
-pub(crate) mod refusal;
+pub(crate) mod refused_bytes;
 mod request_head;
 pub(crate) mod send_timeout;
 pub(crate) mod service;

@@ -6,7 +6,7 @@
 use actix_web::http::Uri;
 use memchr::memchr;
 
-use super::refusal::Refusal;
+use super::refused_bytes::RefusedBytes;
 use crate::http::header_names::is_token;
 
 /// Bytes of a head, at most: `actix-http` takes no more at once.
@@ -30,7 +30,7 @@ pub(super) enum Scanned {
     /// They are right so far, but the head is not complete.
     Partial,
     Head(Head),
-    Refused(Refusal),
+    Refused(RefusedBytes),
 }
 
 /// A head, and what follows it.
@@ -70,13 +70,13 @@ pub(super) fn scan(bytes: &mut [u8]) -> Scanned {
             }
             Scanned::Head(head)
         }
-        Ok(None) if bytes.len() >= MAX_HEAD => Scanned::Refused(Refusal::HeadTooLarge),
+        Ok(None) if bytes.len() >= MAX_HEAD => Scanned::Refused(RefusedBytes::HeadTooLarge),
         Ok(None) => Scanned::Partial,
         Err(refusal) => Scanned::Refused(refusal),
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Option<(Head, bool)>, Refusal> {
+fn read(bytes: &[u8]) -> Result<Option<(Head, bool)>, RefusedBytes> {
     let Some(end) = line_end(bytes, is_target)? else { return Ok(None) };
     let (method, is_1_1) = request_line(&bytes[..end])?;
     let mut at = end + 2;
@@ -91,24 +91,26 @@ fn read(bytes: &[u8]) -> Result<Option<(Head, bool)>, Refusal> {
         }
         lines += 1;
         if lines > MAX_LINES {
-            return Err(Refusal::HeadTooLarge);
+            return Err(RefusedBytes::HeadTooLarge);
         }
         fields.read(line, is_1_1)?;
     }
     if at > MAX_HEAD {
-        return Err(Refusal::HeadTooLarge);
+        return Err(RefusedBytes::HeadTooLarge);
     }
     if method == b"CONNECT" {
-        return Err(Refusal::Connect);
+        return Err(RefusedBytes::Connect);
     }
     if is_1_1 && fields.hosts == 0 {
-        return Err(Refusal::Malformed("a request has one Host header"));
+        return Err(RefusedBytes::Malformed("a request has one Host header"));
     }
     let body = match (fields.is_chunked, fields.length) {
-        (true, Some(_)) => return Err(Refusal::Malformed("a body has a length or is chunked, not both")),
+        (true, Some(_)) => {
+            return Err(RefusedBytes::Malformed("a body has a length or is chunked, not both"));
+        }
         (true, None) => BodyLength::Chunked,
         (false, None) if method == b"POST" && !is_1_1 => {
-            return Err(Refusal::Malformed("a POST of HTTP/1.0 has a Content-Length"));
+            return Err(RefusedBytes::Malformed("a POST of HTTP/1.0 has a Content-Length"));
         }
         (false, length) => BodyLength::Known(length.unwrap_or(0)),
     };
@@ -117,7 +119,7 @@ fn read(bytes: &[u8]) -> Result<Option<(Head, bool)>, Refusal> {
 }
 
 /// The length of the line at the begin, without its end; `None` if its end has not come. All of it must pass `is_right`.
-fn line_end(bytes: &[u8], is_right: fn(u8) -> bool) -> Result<Option<usize>, Refusal> {
+fn line_end(bytes: &[u8], is_right: fn(u8) -> bool) -> Result<Option<usize>, RefusedBytes> {
     let end = memchr(b'\n', bytes);
     let line = &bytes[..end.unwrap_or(bytes.len())];
     let (line, has_end) = match line {
@@ -126,11 +128,11 @@ fn line_end(bytes: &[u8], is_right: fn(u8) -> bool) -> Result<Option<usize>, Ref
     };
     // Without a branch for each byte.
     if !line.iter().fold(true, |right, byte| right & is_right(*byte)) {
-        return Err(Refusal::Malformed("a character is not allowed where it stands"));
+        return Err(RefusedBytes::Malformed("a character is not allowed where it stands"));
     }
     match end {
         Some(_) if has_end => Ok(Some(line.len())),
-        Some(_) => Err(Refusal::Malformed("a line ends with CR and LF")),
+        Some(_) => Err(RefusedBytes::Malformed("a line ends with CR and LF")),
         None => Ok(None),
     }
 }
@@ -146,8 +148,8 @@ const fn is_in_value(byte: u8) -> bool {
 }
 
 /// The method, and whether the version is 1.1.
-fn request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
-    let wrong = || Refusal::Malformed("a request begins with method, target and HTTP/1.1");
+fn request_line(line: &[u8]) -> Result<(&[u8], bool), RefusedBytes> {
+    let wrong = || RefusedBytes::Malformed("a request begins with method, target and HTTP/1.1");
     let mut parts = line.split(|byte| *byte == b' ');
     let (method, target, version) =
         (parts.next().unwrap_or_default(), parts.next().ok_or_else(wrong)?, parts.next().ok_or_else(wrong)?);
@@ -160,7 +162,7 @@ fn request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
         _ => return Err(wrong()),
     };
     if target.len() > MAX_TARGET {
-        return Err(Refusal::TargetTooLong);
+        return Err(RefusedBytes::TargetTooLong);
     }
     // Mostly it is a path of such characters, which is a URI.
     let is_plain = target.starts_with(b"/")
@@ -168,20 +170,20 @@ fn request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
     if is_plain || str::from_utf8(target).is_ok_and(|target| target.parse::<Uri>().is_ok()) {
         Ok((method, is_1_1))
     } else {
-        Err(Refusal::Malformed("the target is not a URI"))
+        Err(RefusedBytes::Malformed("the target is not a URI"))
     }
 }
 
 impl HeadFields {
-    fn read(&mut self, line: &[u8], is_1_1: bool) -> Result<(), Refusal> {
+    fn read(&mut self, line: &[u8], is_1_1: bool) -> Result<(), RefusedBytes> {
         let colon = memchr(b':', line).unwrap_or(0);
         let name = &line[..colon];
         if name.len() > MAX_NAME {
-            return Err(Refusal::HeadTooLarge);
+            return Err(RefusedBytes::HeadTooLarge);
         }
         // Spaces before the colon, too, and lines that continue the one before.
         if !is_token(name) {
-            return Err(Refusal::Malformed("a header's name is followed by a colon"));
+            return Err(RefusedBytes::Malformed("a header's name is followed by a colon"));
         }
         let value = line[colon + 1..].trim_ascii();
         // Nearly all have another length.
@@ -189,7 +191,7 @@ impl HeadFields {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
                 if self.hosts > 1 || !value.iter().all(|byte| is_in_host(*byte)) {
-                    return Err(Refusal::Malformed("a request has one Host header"));
+                    return Err(RefusedBytes::Malformed("a request has one Host header"));
                 }
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrades = true,
@@ -208,12 +210,12 @@ impl HeadFields {
                     str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
                 let length = digits.and_then(|digits| digits.parse().ok());
                 if length.is_none() || self.length.replace(length.unwrap_or_default()).is_some() {
-                    return Err(Refusal::Malformed("Content-Length is one number"));
+                    return Err(RefusedBytes::Malformed("Content-Length is one number"));
                 }
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if !is_1_1 || self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Refusal::Malformed("Transfer-Encoding is `chunked`, in HTTP/1.1 only"));
+                    return Err(RefusedBytes::Malformed("Transfer-Encoding is `chunked`, in HTTP/1.1 only"));
                 }
                 self.is_chunked = true;
             }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::limit::OpenConnection;
-use super::refusal::Refusal;
+use super::refused_bytes::RefusedBytes;
 
 /// How often a connection is looked at: was anything sent, or does a request wait for its response?
 const CHECK: Duration = Duration::from_secs(15);
@@ -55,7 +55,7 @@ pub(crate) struct Activity {
     /// Woken when it has.
     waiting: Cell<Option<Waker>>,
     /// Why what the client sent is no request; the request under way stands for it.
-    pub(crate) refused: Cell<Option<Refusal>>,
+    pub(crate) refused: Cell<Option<RefusedBytes>>,
     /// Whether no further request can follow the one under way.
     pub(crate) closes: Cell<bool>,
 }
@@ -92,6 +92,11 @@ impl Activity {
     /// Whether all that was read is answered, and the answers are taken; or a body is wanted.
     fn wants_more(&self) -> bool {
         self.reads_body.get() || !self.awaited.get() && self.sending.get() == 0 && !self.is_blocked.get()
+    }
+
+    /// Whether a request waits for its response, or a long response is being sent.
+    pub(super) fn is_answering(&self) -> bool {
+        self.awaited.get() || self.sending.get() > 0
     }
 
     fn read_on(&self) {

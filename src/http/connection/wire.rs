@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::chunk_framing::ChunkFraming;
-use super::refusal::Refusal;
+use super::refused_bytes::RefusedBytes;
 use super::request_head::{BodyLength, MAX_HEAD, Scanned, scan};
 use super::stream::Activity;
 
@@ -37,7 +37,7 @@ const MAX_AHEAD: usize = 8 << 10;
 const REFUSED_REQUEST: &[u8] = b"- * HTTP/1.1\r\nhost: -\r\nconnection: close\r\n\r\n";
 
 /// What the next byte belongs to.
-enum State {
+enum NextByte {
     Head,
     Body(u64),
     Chunks(ChunkFraming),
@@ -53,7 +53,7 @@ enum State {
 pub(super) struct Wire<T> {
     stream: T,
     activity: Rc<Activity>,
-    state: State,
+    state: NextByte,
     /// Whether the request under way is the last one.
     is_last: bool,
     /// What was read and is not handed on.
@@ -76,7 +76,7 @@ impl<T> Wire<T> {
         Self {
             stream,
             activity,
-            state: State::Head,
+            state: NextByte::Head,
             is_last: false,
             held: Vec::new(),
             ready: 0,
@@ -94,27 +94,27 @@ impl<T> Wire<T> {
 
     /// Whether the next request has to wait for its turn.
     fn has_to_wait(&self) -> bool {
-        matches!(self.state, State::Head) && self.waits()
+        matches!(self.state, NextByte::Head) && self.waits()
     }
 
     /// Whether the next request has to wait, or does not come to its turn at all.
     fn waits(&self) -> bool {
         match self.state {
-            State::Head => self.activity.awaited.get() || self.activity.closes.get(),
-            State::Done | State::Refused | State::Ended => true,
-            State::Body(_) | State::Chunks(_) => false,
+            NextByte::Head => self.activity.is_answering() || self.activity.closes.get(),
+            NextByte::Done | NextByte::Refused | NextByte::Ended => true,
+            NextByte::Body(_) | NextByte::Chunks(_) => false,
         }
     }
 
     /// How many of these bytes, which come next, may be handed on now. It is an error if those after them are refused.
-    fn admit(&mut self, bytes: &mut [u8]) -> (usize, Result<(), Refusal>) {
+    fn admit(&mut self, bytes: &mut [u8]) -> (usize, Result<(), RefusedBytes>) {
         let mut done = 0;
         while done < bytes.len() && !self.waits() {
             let rest = &mut bytes[done..];
             match &mut self.state {
                 // An empty line before a request, which is removed later.
-                State::Head if rest[0] == b'\r' => break,
-                State::Head => match scan(rest) {
+                NextByte::Head if rest[0] == b'\r' => break,
+                NextByte::Head => match scan(rest) {
                     Scanned::Partial => break,
                     Scanned::Refused(refusal) => return (done, Err(refusal)),
                     Scanned::Head(head) => {
@@ -123,17 +123,17 @@ impl<T> Wire<T> {
                         self.deadline = None;
                         self.is_last = head.is_last;
                         self.state = match head.body {
-                            BodyLength::Known(length) => State::Body(length),
-                            BodyLength::Chunked => State::Chunks(ChunkFraming::new()),
+                            BodyLength::Known(length) => NextByte::Body(length),
+                            BodyLength::Chunked => NextByte::Chunks(ChunkFraming::new()),
                         };
                     }
                 },
-                State::Body(left) => {
+                NextByte::Body(left) => {
                     let part = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     done += part;
                     *left -= part as u64;
                 }
-                State::Chunks(body) => {
+                NextByte::Chunks(body) => {
                     let Ok((part, ended)) = body.read(rest) else {
                         // The handler finds that its body is incomplete.
                         self.break_off();
@@ -141,13 +141,13 @@ impl<T> Wire<T> {
                     };
                     done += part;
                     if ended {
-                        self.state = State::Body(0);
+                        self.state = NextByte::Body(0);
                     }
                 }
-                State::Done | State::Refused | State::Ended => break,
+                NextByte::Done | NextByte::Refused | NextByte::Ended => break,
             }
-            if matches!(self.state, State::Body(0)) {
-                self.state = if self.is_last { State::Done } else { State::Head };
+            if matches!(self.state, NextByte::Body(0)) {
+                self.state = if self.is_last { NextByte::Done } else { NextByte::Head };
             }
         }
         (done, Ok(()))
@@ -155,18 +155,18 @@ impl<T> Wire<T> {
 
     /// The client's bytes end, or have no more meaning, within a request or before one.
     fn break_off(&mut self) {
-        if matches!(self.state, State::Body(_) | State::Chunks(_)) {
+        if matches!(self.state, NextByte::Body(_) | NextByte::Chunks(_)) {
             self.activity.closes.set(true);
         }
-        self.state = State::Ended;
+        self.state = NextByte::Ended;
     }
 
     /// Hands on a request that stands for bytes that are refused.
-    fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, refusal: RefusedBytes) {
         self.activity.refused.set(Some(refusal));
         self.activity.awaited.set(true);
         self.deadline = None;
-        self.state = State::Refused;
+        self.state = NextByte::Refused;
         self.held = REFUSED_REQUEST.into();
         self.ready = self.held.len();
     }
@@ -174,7 +174,7 @@ impl<T> Wire<T> {
     /// Looks at what is held.
     fn look_at_held(&mut self) {
         let mut held = mem::take(&mut self.held);
-        if matches!(self.state, State::Head) {
+        if matches!(self.state, NextByte::Head) {
             // RFC 9112, section 2.2.
             let empty = held.chunks_exact(2).take_while(|pair| pair == b"\r\n").count();
             held.drain(..2 * empty);
@@ -206,7 +206,7 @@ impl<T> Wire<T> {
     /// Whether the time for a head is over. It begins with its first byte, or with the connection.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         if self.waits()
-            || !matches!(self.state, State::Head)
+            || !matches!(self.state, NextByte::Head)
             || (self.held.is_empty() && self.deadline.is_none())
         {
             return false;
@@ -235,12 +235,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                 }
                 return Poll::Ready(Ok(()));
             }
-            if matches!(this.state, State::Ended) {
+            if matches!(this.state, NextByte::Ended) {
                 return Poll::Ready(Ok(()));
             }
             if !this.waits() && !this.held.is_empty() && this.held.len() >= this.look_at {
                 this.look_at_held();
-                if this.ready > 0 || matches!(this.state, State::Ended) {
+                if this.ready > 0 || matches!(this.state, NextByte::Ended) {
                     continue;
                 }
             }
@@ -254,7 +254,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
             if read.is_pending() {
                 if this.is_late(cx) {
                     if this.is_used {
-                        this.refuse(Refusal::Late);
+                        this.refuse(RefusedBytes::Late);
                     } else {
                         this.break_off();
                     }
@@ -275,12 +275,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                 continue;
             }
             this.is_used = true;
-            if matches!(this.state, State::Done | State::Refused) {
+            if matches!(this.state, NextByte::Done | NextByte::Refused) {
                 buffer.set_filled(before);
             } else if this.held.is_empty() && !this.waits() {
                 let (done, refused) = this.admit(&mut buffer.filled_mut()[before..]);
                 match refused {
-                    Ok(()) if !matches!(this.state, State::Ended) => {
+                    Ok(()) if !matches!(this.state, NextByte::Ended) => {
                         this.hold(&buffer.filled()[before + done..]);
                     }
                     Ok(()) => {}
@@ -326,7 +326,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
         let this = &mut *self;
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !matches!(this.state, State::Refused) {
+            if !matches!(this.state, NextByte::Refused) {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -220,14 +220,6 @@ impl RequestRecord {
         }))
     }
 
-    /// Refuses what was no request, and returns the error; the response is that of the request which stands for it.
-    fn refuse<B>(&self, response: &mut ServiceResponse<B>) -> Option<ApiError> {
-        let (error, status) = self.connection.as_ref()?.refused.take()?.error();
-        *response.response_mut().status_mut() = status;
-        error.set_headers(response.headers_mut());
-        Some(error)
-    }
-
     /// Counts a refusal without a valid token against its address. Beyond the address's rate it becomes a 429, whose
     /// error is returned.
     fn limit_refusals<B>(&self, response: &mut ServiceResponse<B>, source: LogSource) -> Option<ApiError> {
@@ -267,7 +259,8 @@ impl RequestRecord {
         // No other request can follow a body that was not read to its end.
         let mut closes =
             matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
-        let refused = self.refuse(&mut response);
+        let refused = self.connection.as_ref().and_then(|connection| connection.refused.take());
+        let refused = refused.map(|refusal| refusal.replace(&mut response));
         let user = response.request().extensions().get::<Arc<Identity>>().cloned();
         let source = self.source(response.request(), user.as_deref(), response.status());
         let limited = self.limit_refusals(&mut response, source);

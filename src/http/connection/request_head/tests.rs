@@ -130,9 +130,12 @@ fn a_request_line_has_one_reading() {
         "GÉT / HTTP/1.1",
         "GET /<> HTTP/1.1",
     ] {
-        assert!(matches!(scanned(line, "Host: x\r\n"), Scanned::Refused(Refusal::Malformed(_))), "{line}");
+        assert!(
+            matches!(scanned(line, "Host: x\r\n"), Scanned::Refused(RefusedBytes::Malformed(_))),
+            "{line}"
+        );
     }
-    assert_eq!(scanned("CONNECT x:443 HTTP/1.1", "Host: x\r\n"), Scanned::Refused(Refusal::Connect));
+    assert_eq!(scanned("CONNECT x:443 HTTP/1.1", "Host: x\r\n"), Scanned::Refused(RefusedBytes::Connect));
     for host in ["", "Host: a b\r\n", "Host: a/b\r\n", "Host: a@b\r\n", "Host: \u{e9}\r\n"] {
         assert!(matches!(scanned("GET / HTTP/1.1", host), Scanned::Refused(_)), "{host}");
     }
@@ -145,15 +148,21 @@ fn what_is_too_large_is_refused_and_what_is_wrong_so_far_is_not_waited_for() {
     let long = |text: String| scan(&mut text.into_bytes());
     assert_eq!(
         long(format!("GET /{} HTTP/1.1\r\n", "a".repeat(MAX_TARGET))),
-        Scanned::Refused(Refusal::TargetTooLong)
+        Scanned::Refused(RefusedBytes::TargetTooLong)
     );
     let head = "GET / HTTP/1.1\r\nHost: x\r\n";
-    assert_eq!(long(format!("{head}{}\r\n", "X: y\r\n".repeat(96))), Scanned::Refused(Refusal::HeadTooLarge));
+    assert_eq!(
+        long(format!("{head}{}\r\n", "X: y\r\n".repeat(96))),
+        Scanned::Refused(RefusedBytes::HeadTooLarge)
+    );
     assert_eq!(
         long(format!("{head}{}: y\r\n", "X".repeat(MAX_NAME + 1))),
-        Scanned::Refused(Refusal::HeadTooLarge)
+        Scanned::Refused(RefusedBytes::HeadTooLarge)
     );
-    assert_eq!(long(format!("{head}X: {}", "y".repeat(MAX_HEAD))), Scanned::Refused(Refusal::HeadTooLarge));
+    assert_eq!(
+        long(format!("{head}X: {}", "y".repeat(MAX_HEAD))),
+        Scanned::Refused(RefusedBytes::HeadTooLarge)
+    );
     assert_eq!(long(format!("{head}X: {}", "y".repeat(MAX_HEAD - 100))), Scanned::Partial);
     for (partial, is_right) in
         [("", true), ("G", true), ("GET / HTTP/1.1\r", true), ("GET /é", false), ("\x16\x03", false)]

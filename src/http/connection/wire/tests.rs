@@ -37,7 +37,11 @@ async fn a_request_is_handed_on_when_the_one_before_has_its_response() {
     for request in [GET, POST, CHUNKED, GET, ""] {
         assert_eq!(handed_on(&mut wire).await, request);
         assert_eq!(handed_on(&mut wire).await, "");
+        // A long response is made while it is sent.
+        let sending = wire.activity.hold();
         wire.activity.end();
+        assert_eq!(handed_on(&mut wire).await, "");
+        drop(sending);
     }
 }
 
@@ -106,7 +110,7 @@ async fn bytes_that_are_no_request_are_replaced_and_the_rest_is_never_read() {
         assert_eq!(wire.activity.refused.take(), None, "its turn has not come");
         wire.activity.end();
         assert_eq!(handed_on(&mut wire).await, substitute);
-        assert!(matches!(wire.activity.refused.take(), Some(Refusal::Malformed(_))));
+        assert!(matches!(wire.activity.refused.take(), Some(RefusedBytes::Malformed(_))));
         wire.activity.end();
         client.write_all(POST.as_bytes()).await.unwrap();
         assert_eq!(handed_on(&mut wire).await, "");
@@ -136,7 +140,7 @@ async fn a_head_has_a_deadline_which_begins_with_its_first_byte() {
     client.write_all(b"G").await.unwrap();
     let count = timeout(HEAD_DEADLINE + LINGER, wire.read(&mut bytes)).await.unwrap().unwrap();
     assert_eq!(&bytes[..count], substitute.as_bytes());
-    assert_eq!(wire.activity.refused.take(), Some(Refusal::Late));
+    assert_eq!(wire.activity.refused.take(), Some(RefusedBytes::Late));
     // A later one.
     let (mut wire, mut client) = connected();
     client.write_all(GET.as_bytes()).await.unwrap();

@@ -1,12 +1,13 @@
 //! Why the bytes of a client are no request that can be answered by a route.
 
+use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
 
 use crate::http::error::{ApiError, Code};
 
 /// Why bytes are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RefusedBytes {
     /// They are no request; the text is the rule that they break.
     Malformed(&'static str),
     /// The target is longer than any that could be meant.
@@ -19,9 +20,9 @@ pub(crate) enum Refusal {
     Connect,
 }
 
-impl Refusal {
-    /// The response's error and status.
-    pub(crate) fn error(self) -> (ApiError, StatusCode) {
+impl RefusedBytes {
+    /// Makes a refusal of the response to the request that stands for the bytes, and returns its error.
+    pub(crate) fn replace<B>(self, response: &mut ServiceResponse<B>) -> ApiError {
         let error = match self {
             Self::Malformed(rule) => {
                 ApiError::new(Code::BadRequest, format!("The request is malformed: {rule}"))
@@ -40,6 +41,8 @@ impl Refusal {
             Self::Late => StatusCode::REQUEST_TIMEOUT,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
         };
-        (error, status)
+        *response.response_mut().status_mut() = status;
+        error.set_headers(response.headers_mut());
+        error
     }
 }
