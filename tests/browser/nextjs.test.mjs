@@ -87,3 +87,33 @@ test('each user sees only their own tasks', async () => {
   assert.deepEqual(faults, []);
   await context.close();
 });
+
+test('events come through a rewrite of Next.js, which compresses, as they happen', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(site);
+  await page.getByLabel('E-mail').fill('cleo@example.org');
+  await page.getByLabel('Password').fill('correct horse battery');
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await page.getByText('Live').waitFor();
+  const heard = await page.evaluate(async () => {
+    const { token } = await (await fetch('/api/auth/token')).json();
+    const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
+    const stream = await fetch('/tasklane/api/events?since=0', { headers });
+    const reader = stream.body.pipeThrough(new TextDecoderStream()).getReader();
+    const until = async (part) => {
+      for (let text = ''; !text.includes(part); ) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`the stream ends before ${part}`);
+        text += value;
+      }
+    };
+    await until('event: hello');
+    const made = await fetch('/tasklane/api/tasks', { method: 'POST', headers, body: '{"title":"through a rewrite"}' });
+    await until('through a rewrite');
+    await reader.cancel();
+    return made.status;
+  });
+  assert.equal(heard, 201);
+  await context.close();
+});
