@@ -215,6 +215,7 @@ fn every_setting_parses_every_value_to_its_final_form_or_refuses_it_in_one_line(
                     let address = [
                         "host",
                         "allowed-origins",
+                        "public-url",
                         "trusted-proxies",
                         "jwks-url",
                         "database-url",
