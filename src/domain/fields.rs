@@ -64,8 +64,8 @@ pub enum TagsError {
     Nul,
 }
 
-/// A task's tags: at most 20, each 1 to 50 scalar values, trimmed, no two the same when folded by [`fold`], in the order
-/// given.
+/// A task's tags: at most 20, each 1 to 50 scalar values, trimmed, no two the same when folded by [`fold`], in the
+/// order given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags(Option<Box<Named>>);
 
@@ -118,8 +118,8 @@ impl Tags {
         Self::of(kept)
     }
 
-    /// Whether these are what [`Tags::parse`] makes of `stored`, in which earlier versions let in tags that are the same
-    /// when folded.
+    /// Whether these are what [`Tags::parse`] makes of `stored`, in which earlier versions let in tags that are the
+    /// same when folded.
     pub(super) fn are_made_of(&self, stored: &Self) -> bool {
         self == stored || *self == Self::distinct(stored.as_slice().iter().map(|tag| &**tag))
     }

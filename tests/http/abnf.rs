@@ -145,12 +145,12 @@ impl Grammar {
             }),
             Part::One(parts) => parts.iter().flat_map(|part| self.ends(part, text, at)).collect(),
             Part::Times(least, most, part) => {
-                let (mut all, mut last) = (BTreeSet::new(), BTreeSet::from([at]));
+                let (mut all, mut after) = (BTreeSet::new(), BTreeSet::from([at]));
                 for count in 0..=(*most).min(text.len() + 1) {
                     if count >= *least {
-                        all.extend(&last);
+                        all.extend(&after);
                     }
-                    last = last.into_iter().flat_map(|start| self.ends(part, text, start)).collect();
+                    after = after.into_iter().flat_map(|start| self.ends(part, text, start)).collect();
                 }
                 all
             }
@@ -166,7 +166,7 @@ impl Grammar {
                     0 if !exact => letter.to_ascii_lowercase(),
                     1 if !exact => letter.to_ascii_uppercase(),
                     _ => letter,
-                }))
+                }));
             }
             Part::Range(first, last) => text.push(random.random_range(*first..=*last)),
             Part::All(parts) => parts.iter().for_each(|part| self.write(part, random, text)),

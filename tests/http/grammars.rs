@@ -25,6 +25,12 @@ struct Row<A> {
     accepts: A,
 }
 
+/// Whether a reader takes a text.
+type Reads = fn(&str) -> bool;
+
+/// The request that carries a text, if one can.
+type Carries = fn(&str) -> Option<TestRequest>;
+
 /// Texts of each row.
 const TEXTS: usize = 3000;
 
@@ -109,7 +115,7 @@ fn values_of_fields_are_read_by_their_documents() {
     // Most years are far from both ends.
     let edges = "edge = full-date \"T\" full-time / ( \"0001-01-01\" / \"9999-12-31\" ) \"T\" ( full-time / \"23:59:60\" time-offset )\n";
     let edges = format!("{edges}{}", DUE_DATE.split_once('\n').unwrap().1);
-    let rows: [Row<fn(&str) -> bool>; 6] = [
+    let rows: [Row<Reads>; 6] = [
         Row {
             name: "due_date",
             rules: DUE_DATE,
@@ -180,7 +186,7 @@ fn is_setting(flag: &str, text: &str) -> bool {
 #[test]
 fn settings_that_are_rates_sizes_and_durations_are_read_by_the_reference() {
     // The table of settings in README.md.
-    let rows: [Row<fn(&str) -> bool>; 3] = [
+    let rows: [Row<Reads>; 3] = [
         Row {
             name: "a rate",
             rules: "setting = OWS [ %s\"off\" / number [ \":\" number ] ] OWS\nnumber = 1*DIGIT",
@@ -216,7 +222,7 @@ fn settings_that_are_rates_sizes_and_durations_are_read_by_the_reference() {
 
 /// A query parameter, every byte encoded.
 fn query(name: &str, text: &str) -> TestRequest {
-    let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = text.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"));
     alice("GET", &format!("/api/me/tasks?{name}={encoded}"))
 }
 
@@ -229,7 +235,7 @@ fn create(name: &'static str, text: &str) -> Option<TestRequest> {
 
 #[actix_web::test]
 async fn parameters_and_headers_are_read_by_their_documents() {
-    let rows: [Row<fn(&str) -> Option<TestRequest>>; 7] = [
+    let rows: [Row<Carries>; 7] = [
         Row {
             name: "limit",
             // docs/api.md and openapi.json: a whole number.
