@@ -218,6 +218,11 @@ fn settings_that_are_rates_sizes_and_durations_are_read_by_the_reference() {
             assert_eq!((row.accepts)(&text), has, "{}: {text:?}", row.name);
         }
     }
+    for (flag, text) in
+        [("rate-limit-per-user", "+5"), ("rate-limit-per-user", "5:+5"), ("max-body-bytes", "+65536")]
+    {
+        assert!(!is_setting(flag, text), "{flag}={text}");
+    }
 }
 
 /// A query parameter, every byte encoded.
