@@ -18,7 +18,7 @@ use tasklane::domain::{
 };
 use tasklane::lane::{LaneLimits, Query, Registry, Snapshot, TaskEntry};
 use tasklane::store::group_commit::GroupCommitter;
-use tasklane::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
+use tasklane::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoreLife, StoredUser};
 use tokio::runtime::Runtime;
 
 /// A store that commits everything at once, and returns this many tasks for every user.
@@ -84,7 +84,7 @@ fn stored(subject: &str, tasks: usize) -> StoredUser {
 }
 
 fn snapshot(tasks: usize) -> Snapshot {
-    Snapshot::of_stored(Some(stored("ann", tasks)), "ann", 0)
+    Snapshot::of_stored(Some(stored("ann", tasks)), "ann", StoreLife::default())
 }
 
 /// A registry on a store that does nothing, with its runtime and actix system.
@@ -153,7 +153,7 @@ fn lists(c: &mut Criterion) {
     c.bench_function("list/kept", |b| b.iter(|| black_box(&small).list()));
     let stored = stored("ann", 20);
     c.bench_function("list/fresh", |b| {
-        let fresh = || Snapshot::of_stored(Some(stored.clone()), "ann", 0);
+        let fresh = || Snapshot::of_stored(Some(stored.clone()), "ann", StoreLife::default());
         b.iter_batched_ref(fresh, |snapshot| snapshot.list(), BatchSize::SmallInput);
     });
     let large = snapshot(10_000);

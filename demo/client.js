@@ -46,6 +46,10 @@ export class Tasklane {
     constructor(options) {
         this.#options = options;
     }
+    /** Whose tasks: the token's subject, or `me`. */
+    get user() {
+        return this.#options.user ?? 'me';
+    }
     listTasks = (query = {}, options = {}) => this.#call('GET', '/tasks', { ...options, query });
     createTask = (body, options = {}) => this.#call('POST', '/tasks', { ...options, body });
     getTask = (id, options = {}) => this.#call('GET', `/tasks/${encodeURIComponent(id)}`, options);
@@ -91,7 +95,7 @@ export class Tasklane {
                     const parts = (text + value).split(/\r?\n\r?\n/);
                     text = parts.pop();
                     for (const event of parts.map(parseEvent).filter((event) => event !== null)) {
-                        [last, attempt] = [event.seq, 0];
+                        [last, attempt] = [`${event.seq}-${event.lineage}`, 0];
                         yield event;
                     }
                 }
@@ -107,7 +111,8 @@ export class Tasklane {
                 signal?.removeEventListener('abort', abort);
                 stop.abort();
             }
-            yield { type: 'lost', seq: last ?? 0 };
+            const [seq, lineage = ''] = String(last ?? 0).split(/-(.*)/);
+            yield { type: 'lost', seq: Number(seq), lineage };
             await sleep(backoff(attempt), signal).catch(() => { });
         }
     }
@@ -122,6 +127,7 @@ export class Tasklane {
                 const answer = {
                     status: response.status,
                     seq: Number(response.headers.get('x-tasklane-seq')),
+                    lineage: response.headers.get('x-tasklane-lineage'),
                     etag: response.headers.get('etag'),
                     replayed: response.headers.get('idempotent-replayed') === 'true',
                 };
@@ -141,7 +147,7 @@ export class Tasklane {
     }
     /** One request, repeated once with a fresh token if the token was refused. */
     async #fetch(method, path, call, fresh = false) {
-        const { token, baseUrl = '', user = 'me', fetch: send = fetch } = this.#options;
+        const { token, baseUrl = '', fetch: send = fetch } = this.#options;
         const headers = {};
         if (!path.startsWith('//')) {
             headers['Authorization'] = `Bearer ${typeof token === 'string' ? token : await token({ fresh })}`;
@@ -163,7 +169,7 @@ export class Tasklane {
                 if (each !== undefined)
                     query.append(name, String(each));
         }
-        const below = path.startsWith('//') ? path.slice(1) : `/api/${encodeURIComponent(user)}${path}`;
+        const below = path.startsWith('//') ? path.slice(1) : `/api/${encodeURIComponent(this.user)}${path}`;
         const url = `${baseUrl.replace(/\/+$/, '')}${below}${query.size ? `?${query}` : ''}`;
         const body = call.body === undefined ? null : JSON.stringify(call.body);
         const response = await send(url, { method, headers, body, signal: call.signal ?? null, cache: 'no-store' });
@@ -178,8 +184,12 @@ export class Tasklane {
 /** Parses one event (WHATWG HTML, section 9.2); `null` for a comment. */
 function parseEvent(text) {
     const fields = new Map(text.split(/\r?\n/).map((line) => [line.split(':', 1)[0], line.replace(/^[^:]*: ?/, '')]));
-    const [type, seq] = [fields.get('event'), Number(fields.get('id'))];
-    if (type === 'hello' || type === 'resync')
-        return { type, seq };
-    return type === 'change' ? { type, seq, change: JSON.parse(fields.get('data')) } : null;
+    const type = fields.get('event');
+    if (type !== 'hello' && type !== 'resync' && type !== 'change')
+        return null;
+    const data = JSON.parse(fields.get('data'));
+    if (type !== 'change')
+        return { type, seq: data.seq, lineage: data.lineage };
+    // The id is `<seq>-<lineage>`.
+    return { type, seq: data.seq, lineage: fields.get('id').replace(/^\d+-?/, ''), change: data };
 }

@@ -1,6 +1,7 @@
 /** A user's tasks as a page shows them: the server's tasks, overlaid with writes that the server may not have yet. */
 import { backoff, sleep, TasklaneError, uuid } from './client.js';
-const PREFIX = 'tasklane.write.';
+/** What the names of a user's unsent writes begin with. */
+const prefix = (user) => (user === 'me' ? 'tasklane.write.' : `tasklane.write-of.${encodeURIComponent(user)}/`);
 /** `subscribe` and `getSnapshot` are what React's `useSyncExternalStore` takes. */
 export class TaskStore {
     client;
@@ -8,6 +9,8 @@ export class TaskStore {
     #tasks = new Map();
     #pending;
     #state = { seq: 0, loaded: false, live: false };
+    /** What the seqs count in. */
+    #lineage = null;
     #view;
     #listeners = new Set();
     /** Aborts whatever the store is waiting for. */
@@ -17,7 +20,7 @@ export class TaskStore {
     constructor(client, options = {}) {
         this.client = client;
         this.options = options;
-        const kept = Object.entries({ ...options.storage }).filter(([name]) => name.startsWith(PREFIX));
+        const kept = Object.entries({ ...options.storage }).filter(([name]) => name.startsWith(prefix(client.user)));
         const writes = kept.map(([, text]) => JSON.parse(text));
         this.#pending = writes.sort((a, b) => compare(a.at, b.at));
     }
@@ -59,7 +62,7 @@ export class TaskStore {
     #add(id, write) {
         const pending = { ...write, id, key: uuid(), at: new Date().toISOString() };
         this.#pending.push(pending);
-        this.options.storage?.setItem(PREFIX + pending.key, JSON.stringify(pending));
+        this.options.storage?.setItem(prefix(this.client.user) + pending.key, JSON.stringify(pending));
         this.#changed();
         void this.#send();
     }
@@ -100,12 +103,12 @@ export class TaskStore {
             const { signal } = this.#round;
             try {
                 await (this.#state.loaded ? this.#catchUp(signal) : this.#load(signal));
-                for await (const event of this.client.getEvents({ since: this.#state.seq, signal })) {
+                for await (const event of this.client.getEvents({ since: this.#at(), signal })) {
                     if (event.type === 'lost')
                         break;
-                    if (event.type === 'resync')
+                    if (event.type === 'resync' || event.lineage !== this.#lineage)
                         await this.#load(signal);
-                    if (event.type === 'change')
+                    else if (event.type === 'change')
                         this.#take(event.change);
                     if (!this.#state.live)
                         this.#changed({ live: true });
@@ -121,16 +124,27 @@ export class TaskStore {
         }
     }
     async #load(signal) {
-        const { data, seq } = await this.client.listTasks({}, { signal });
-        if (seq < this.#state.seq)
+        const { data, seq, lineage } = await this.client.listTasks({}, { signal });
+        const other = lineage !== this.#lineage;
+        if (seq < this.#state.seq && !other)
             return;
+        // An answer of another lineage says nothing of this one's seqs: what came of its write is in the list.
+        if (other)
+            for (const write of this.#pending)
+                if (write.seq !== undefined)
+                    write.seq = 0;
+        this.#lineage = lineage;
         this.#tasks = new Map(data.tasks.map((task) => [task.id, task]));
         this.#changed({ seq, loaded: true });
+    }
+    /** Where the store is. */
+    #at() {
+        return this.#lineage ? `${this.#state.seq}-${this.#lineage}` : this.#state.seq;
     }
     async #catchUp(signal) {
         try {
             for (let more = true; more;) {
-                const { data } = await this.client.listChanges({ since: this.#state.seq }, { signal });
+                const { data } = await this.client.listChanges({ since: this.#at() }, { signal });
                 for (const change of data.changes)
                     this.#take(change);
                 more = data.has_more;
@@ -153,8 +167,10 @@ export class TaskStore {
                 break;
             const { signal } = this.#round;
             try {
-                const { seq, data } = await this.#submit(write, signal);
+                const { seq, lineage, data } = await this.#submit(write, signal);
                 write.seq = seq;
+                if (this.#state.loaded && lineage !== this.#lineage)
+                    await this.#load(signal).catch(() => { });
                 // If the next change is this one, there is no need to wait for it on the stream.
                 if (seq === this.#state.seq + 1) {
                     if (write.kind === 'delete')
@@ -177,7 +193,7 @@ export class TaskStore {
                 if (write.kind !== 'delete' || error.status !== 404)
                     this.options.onRefused?.(error, write);
             }
-            this.options.storage?.removeItem(PREFIX + write.key);
+            this.options.storage?.removeItem(prefix(this.client.user) + write.key);
             this.#changed();
             attempt = 0;
         }

@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 
-use crate::domain::{Refusal, Seq};
+use crate::domain::{Refusal, Revision};
 
 /// Why a read or a write was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A rule of the domain forbids it. Nothing was written.
-    #[error("operation {operation} refused at seq {seq}: {refusal:?}")]
+    #[error("operation {operation} refused at {at}: {refusal:?}")]
     Refused {
         /// The rule.
         refusal: Refusal,
-        /// The seq at which the refusal is true.
-        seq: Seq,
+        /// Where the refusal is true.
+        at: Revision,
         /// The JSON of the task it is about, as it is, if there is one.
         current: Option<Bytes>,
         /// Which of the write's operations it is, from 0.
@@ -22,14 +22,14 @@ pub enum Error {
     /// The idempotency key was used before, for another request. Nothing was written.
     #[error("the idempotency key was used for another request")]
     KeyReused {
-        /// The user's seq.
-        seq: Seq,
+        /// The user's.
+        at: Revision,
     },
     /// The caller knows a seq that the store has not reached: the store has gone back since. The caller has to resync.
-    #[error("the store has only reached seq {seq}")]
+    #[error("the store has only reached {at}")]
     SeqAhead {
-        /// The user's seq.
-        seq: Seq,
+        /// The user's.
+        at: Revision,
     },
     /// A limit on waiting work is reached. Nothing was written; try again later.
     #[error("too much work is waiting: {0}")]

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import socket
 import subprocess
 import time
@@ -51,8 +52,16 @@ class Users:
         return [request(method, filled(n), self.tokens[n], body, headers) for n in self.numbers]
 
 
-def lists(users, headers=()):
-    return users.each("GET", "/api/{user}/tasks", headers=headers)
+def lists(users):
+    return users.each("GET", "/api/{user}/tasks")
+
+
+def unmodified(users, address):
+    """Requests of lists as they are, each with its tag."""
+    def conditional(one):
+        tag = re.search(rb"(?i)\r\netag: ([^\r]+)", raw_answer(address, one)).group(1)
+        return one.replace(b"\r\n\r\n", b"\r\nIf-None-Match: " + tag + b"\r\n\r\n", 1)
+    return [conditional(one) for one in lists(users)]
 
 
 def posts(users):

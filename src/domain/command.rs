@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{NewTask, Patch, Seq, Task, TaskContent, TaskId, Timestamp};
+use super::{GivenRevision, Lineage, NewTask, Patch, Seq, Task, TaskContent, TaskId, Timestamp};
 
 /// One write that a client asks for, already parsed: nobody below HTTP checks it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +33,23 @@ pub enum Command {
     ImportTask(Arc<Task>),
 }
 
-/// A command and its condition.
+/// A command and its conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// What to do.
     pub command: Command,
-    /// The versions that the task may have (`If-Match`, RFC 9110 section 13.1.1).
+    /// On which conditions.
+    pub conditions: Conditions,
+}
+
+/// In which versions something may be for a command to be carried out (RFC 9110, section 13): the task; where a task
+/// is made, the whole list, whose version is the user's seq.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// `If-Match`: it is in one of these versions.
     pub if_match: Option<Match>,
+    /// `If-None-Match`: it is in none of these versions.
+    pub if_none_match: Option<Match>,
 }
 
 /// The versions a condition names.
@@ -48,7 +58,7 @@ pub enum Match {
     /// `*`: any version.
     Any,
     /// One of these.
-    Versions(Vec<Seq>),
+    Versions(Vec<GivenRevision>),
 }
 
 /// What a command does to the state it finds.
@@ -71,7 +81,7 @@ pub enum Refusal {
     NotFound,
     /// The chosen id belongs to another task of the user.
     IdTaken,
-    /// The task is not in one of the versions the condition names.
+    /// The operation's conditions do not hold.
     PreconditionFailed,
     /// The user has as many tasks as allowed.
     QuotaExceeded {
@@ -94,22 +104,35 @@ pub struct DecisionContext {
     pub limit: usize,
     /// The present instant.
     pub now: Timestamp,
-    /// The seq an accepted change takes.
-    pub next: Seq,
+    /// The user's seq now; an accepted change takes the next one.
+    pub seq: Seq,
+    /// The user's lineage.
+    pub lineage: Lineage,
 }
 
 impl From<Command> for Operation {
     fn from(command: Command) -> Self {
-        Self { command, if_match: None }
+        Self { command, conditions: Conditions::default() }
     }
 }
 
 impl Match {
-    fn holds(&self, version: Seq) -> bool {
+    /// Whether it names this version of something that exists.
+    #[must_use]
+    pub fn names(&self, version: Seq, lineage: Lineage) -> bool {
         match self {
             Self::Any => true,
-            Self::Versions(versions) => versions.contains(&version),
+            Self::Versions(all) => all.iter().any(|one| one.seq == version && one.is_of(lineage)),
         }
+    }
+}
+
+impl Conditions {
+    /// Whether they hold for something that exists in this version (RFC 9110, section 13.2.2).
+    #[must_use]
+    pub fn hold(&self, version: Seq, lineage: Lineage) -> bool {
+        let names = |condition: &Match| condition.names(version, lineage);
+        self.if_match.as_ref().is_none_or(names) && !self.if_none_match.as_ref().is_some_and(names)
     }
 }
 
@@ -148,8 +171,10 @@ impl Operation {
     /// # Errors
     /// [`Refusal`] when a rule forbids it.
     pub fn decide(&mut self, existing: Option<&Task>, at: DecisionContext) -> Result<Decision, Refusal> {
-        self.prepare(at.next);
+        let next = at.seq.next();
+        self.prepare(next);
         match (&self.command, existing) {
+            // Also where its conditions do not hold any more: it has been carried out (RFC 9110, section 13.1.1).
             (Command::CreateTask(new), Some(task)) if new.made(task) => Ok(Decision::Exists),
             (Command::ImportTask(new), Some(task))
                 if new.content.is_made_of(&task.content)
@@ -161,24 +186,29 @@ impl Operation {
             (Command::CreateTask(_) | Command::ImportTask(_), None) if at.count >= at.limit => {
                 Err(Refusal::QuotaExceeded { limit: at.limit })
             }
-            (Command::CreateTask(new), None) => Ok(Decision::Create(Arc::new(new.make(at.now, at.next)))),
-            (Command::ImportTask(task), None) if task.version == at.next => {
+            (Command::CreateTask(_) | Command::ImportTask(_), None)
+                if !self.conditions.hold(at.seq, at.lineage) =>
+            {
+                Err(Refusal::PreconditionFailed)
+            }
+            (Command::CreateTask(new), None) => Ok(Decision::Create(Arc::new(new.make(at.now, next)))),
+            (Command::ImportTask(task), None) if task.version == next => {
                 Ok(Decision::Create(Arc::clone(task)))
             }
             (Command::ImportTask(task), None) => {
-                Ok(Decision::Create(Arc::new(Task { version: at.next, ..(**task).clone() })))
+                Ok(Decision::Create(Arc::new(Task { version: next, ..(**task).clone() })))
             }
             (_, None) => Err(Refusal::NotFound),
-            (_, Some(task)) if self.if_match.as_ref().is_some_and(|tags| !tags.holds(task.version)) => {
+            (_, Some(task)) if !self.conditions.hold(task.version, at.lineage) => {
                 Err(Refusal::PreconditionFailed)
             }
             (Command::UpdateTask { patch, .. }, Some(task)) => {
-                Ok(Decision::Replace(Arc::new(task.patched(patch, at.now, at.next))))
+                Ok(Decision::Replace(Arc::new(task.patched(patch, at.now, next))))
             }
             (Command::CompleteTask { completed, .. }, Some(task)) => {
                 let completed = Some(completed.unwrap_or(!task.content.completed));
                 let patch = Patch { completed, ..Patch::default() };
-                Ok(Decision::Replace(Arc::new(task.patched(&patch, at.now, at.next))))
+                Ok(Decision::Replace(Arc::new(task.patched(&patch, at.now, next))))
             }
             (Command::DeleteTask { .. }, Some(_)) => Ok(Decision::Delete),
         }

@@ -5,9 +5,9 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, I
 
 use super::handlers::{account, batch, changes, events};
 use super::header_names::{CONFIRM, IDEMPOTENCY_KEY, LAST_EVENT_ID, MIN_SEQ};
-use super::request::conditional::{EntityTag, if_match, min_seq};
+use super::request::conditional::{EntityTag, conditions_on_list, conditions_on_task, min_seq};
 use super::request::{caller, idempotency_key, list_query, path, task_body};
-use crate::domain::{Match, NewTask, Patch, Seq};
+use crate::domain::{NewTask, Patch, Revision, Seq, StoreIdentity};
 use crate::lane::cursor;
 
 /// Reads a body with every parser of bodies.
@@ -29,16 +29,14 @@ pub fn headers(bytes: &[u8]) {
     for name in [IF_NONE_MATCH, IF_MATCH, AUTHORIZATION, IDEMPOTENCY_KEY, LAST_EVENT_ID, CONFIRM, MIN_SEQ] {
         headers.append(name, value.clone());
     }
-    let condition = if_match(&headers).expect("there is one");
+    let conditions = conditions_on_task(&headers);
+    let _ = conditions_on_list(&headers);
+    let lineage = StoreIdentity::default().lineage("ann");
     for number in [0, 7, i64::MAX] {
-        let seq = Seq::new(number);
-        // A strong match is a weak match, too (RFC 9110, section 8.8.3.2).
-        let matches = match &condition {
-            Match::Any => true,
-            Match::Versions(versions) => versions.contains(&seq),
-        };
-        assert!(EntityTag::strong(seq).is_named_in(&headers) || !matches);
-        assert_eq!(EntityTag::strong(seq).is_named_in(&headers), EntityTag::weak(seq).is_named_in(&headers));
+        let at = Revision { seq: Seq::new(number), lineage };
+        let named = conditions.if_none_match.as_ref().expect("there is one").names(at.seq, lineage);
+        assert_eq!(EntityTag::strong(at).is_named_in(&headers), named);
+        assert_eq!(EntityTag::weak(at).is_named_in(&headers), named);
     }
     let _ = caller::bearer(&headers);
     let _ = idempotency_key::key(&headers);
@@ -52,11 +50,12 @@ pub fn headers(bytes: &[u8]) {
 /// # Panics
 /// When an accepted cursor, rendered and read again, is another position.
 pub fn path_and_query(text: &str) {
-    if let Ok(query) = list_query::parse(text)
+    if let Ok((query, lineages)) = list_query::parse(text)
         && let Some(after) = &query.after
     {
-        let again = format!("sort={}&cursor={}", query.sort, cursor(query.sort, after));
-        assert_eq!(list_query::parse(&again).ok().and_then(|query| query.after).as_ref(), Some(after));
+        let again =
+            format!("sort={}&cursor={}", query.sort, cursor(query.sort, after, lineages.last().copied()));
+        assert_eq!(list_query::parse(&again).ok().and_then(|(query, _)| query.after).as_ref(), Some(after));
     }
     let _ = changes::changes_query(text);
     let _ = events::since(&HeaderMap::new(), text);

@@ -3,6 +3,7 @@
 use actix_web::http::header::{HeaderName, HeaderValue};
 
 pub(crate) const SEQ: HeaderName = HeaderName::from_static("x-tasklane-seq");
+pub(crate) const LINEAGE: HeaderName = HeaderName::from_static("x-tasklane-lineage");
 pub(crate) const MIN_SEQ: HeaderName = HeaderName::from_static("x-tasklane-min-seq");
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

@@ -17,7 +17,7 @@ use super::limits::{MANY_TASKS, Reads};
 use super::view::View;
 use crate::domain::{Identity, Seq, UserId};
 use crate::error::Error;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreLife, StoredUser};
 use crate::telemetry::metrics;
 use crate::work::WorkPool;
 
@@ -32,6 +32,9 @@ const ANSWER: Duration = Duration::from_secs(3);
 
 /// How long a read waits for its lane to be brought up to date.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a user is read at most, because the store's epoch has changed meanwhile.
+const LOADS: u32 = 3;
 
 /// A user's newest seq in the store, and the clock before the store was asked.
 type SeqAnswer = Result<(Seq, u64), StoreError>;
@@ -73,7 +76,7 @@ impl Freshness {
 
     /// Whether a snapshot was read in an earlier epoch of the store.
     pub(super) fn is_outdated(&self, snapshot: &Snapshot) -> bool {
-        snapshot.epoch() != self.store.epoch()
+        snapshot.epoch() != self.store.life().epoch
     }
 
     /// Whether a snapshot of this view may be served without asking the store; it has to be of `least` or later.
@@ -105,7 +108,7 @@ impl Freshness {
             return Ok(shown);
         }
         let newest = self.newest(who, view).await?;
-        if newest.seq() < least { Err(Error::SeqAhead { seq: newest.seq() }) } else { Ok(newest) }
+        if newest.seq() < least { Err(Error::SeqAhead { at: newest.revision() }) } else { Ok(newest) }
     }
 
     /// A user's state as of some instant within this call.
@@ -155,7 +158,7 @@ impl Freshness {
                 && shown.timeline() == before.timeline()
         };
         let shown = view.snapshot();
-        if reaches(&shown) {
+        if reaches(&shown) && !self.is_outdated(&shown) {
             view.validate(at);
             return Ok(shown);
         }
@@ -195,10 +198,17 @@ impl Freshness {
             view.publish(next);
         } else {
             metrics().reloads.increment(1);
-            let whole = self.load(who).await?;
+            let mut whole = self.load(who).await?;
             if whole.seq() < base.seq() {
                 let (shown, stored) = (base.seq().get(), whole.seq().get());
                 tracing::warn!(user = %who.user(), shown, stored, "the store has gone back: the user is read again");
+                if whole.lineage() == base.lineage() {
+                    // The seqs in between will mean something else.
+                    if let Err(error) = self.store.went_back(base.epoch()).await {
+                        tracing::warn!(%error, "the store cannot be told from what it was before");
+                    }
+                    whole = self.load(who).await?;
+                }
             }
             view.note_foreign(whole.seq());
             let went_back = whole.seq() < base.seq() || whole.epoch() != base.epoch();
@@ -219,7 +229,8 @@ impl Freshness {
         if stored.subject != **who.subject() {
             return Err(Error::ForeignSubject);
         }
-        Ok(base.caught_up(stored, who.subject()))
+        // In a new epoch it may not follow from what is shown.
+        Ok(base.caught_up(stored, who.subject()).filter(|_| !self.is_outdated(base)))
     }
 
     /// Reads a user whole.
@@ -227,18 +238,28 @@ impl Freshness {
     /// # Errors
     /// As [`Freshness::catch_up`].
     pub(super) async fn load(&self, who: &Identity) -> Result<Snapshot, Error> {
-        // Before the load: if the epoch changes meanwhile, the user is read again.
-        let epoch = self.store.epoch();
-        let stored = self.store.load(who.user()).await?;
+        let (life, stored) = self.load_in_one_life(who.user()).await?;
         if stored.as_ref().is_some_and(|stored| stored.subject != **who.subject()) {
             return Err(Error::ForeignSubject);
         }
         if stored.as_ref().is_none_or(|stored| stored.tasks.len() <= MANY_TASKS) {
-            return Ok(Snapshot::of_stored(stored, who.subject(), epoch));
+            return Ok(Snapshot::of_stored(stored, who.subject(), life));
         }
         // Where no other request waits for it.
         let subject = Arc::clone(who.subject());
-        self.work.run(who.user(), move || Snapshot::of_stored(stored, &subject, epoch)).await
+        self.work.run(who.user(), move || Snapshot::of_stored(stored, &subject, life)).await
+    }
+
+    /// What the store holds of a user, and the life of the store that it was read in.
+    async fn load_in_one_life(&self, user: UserId) -> Result<(StoreLife, Option<StoredUser>), Error> {
+        for _ in 0..LOADS {
+            let life = self.store.life();
+            let stored = self.store.load(user).await?;
+            if self.store.life() == life {
+                return Ok((life, stored));
+            }
+        }
+        Err(Error::StoreUnavailable("the store keeps changing hands".into()))
     }
 }
 

@@ -18,7 +18,7 @@ use super::write::command::{Effect, Write, WriteReply};
 use super::write::idempotency::replay;
 use super::write::reply_dispatch::ReplyDispatch;
 use super::write::submit::Submit;
-use crate::domain::{Identity, Seq};
+use crate::domain::{Identity, Revision, Seq};
 use crate::error::Error;
 
 /// How often a write without effect is carried out again because another process wrote meanwhile.
@@ -83,8 +83,10 @@ impl Submission {
                 if let Some(record) = recalled.record {
                     // No read after this reply may show an older state than the reply does.
                     let lane = self.map.living(who).await?;
-                    freshness.reach(who, self.map.view(&lane).await?.0, recalled.seq).await?;
-                    return replay(&record, key, recalled.seq);
+                    let (view, _) = self.map.view(&lane).await?;
+                    freshness.reach(who, view, recalled.seq).await?;
+                    let at = Revision { seq: recalled.seq, ..view.snapshot().revision() };
+                    return replay(&record, key, at);
                 }
                 recalled.seq
             }
@@ -158,7 +160,7 @@ impl Submission {
 /// The seq of a reply that reports no change.
 fn without_effect(answer: &Result<WriteReply, Error>) -> Option<Seq> {
     match answer {
-        Err(Error::Refused { seq, .. }) => Some(*seq),
+        Err(Error::Refused { at, .. }) => Some(at.seq),
         Ok(answer) => {
             let found = |effect: &Effect| matches!(effect, Effect::Exists(_));
             (!answer.effects.is_empty() && answer.effects.iter().all(found)).then_some(answer.seq)

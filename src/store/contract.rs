@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::batch::{Batch, KeyRecord, Outcome};
-use crate::domain::{Seq, Task, TaskId, Timestamp, UserId};
+use crate::domain::{Seq, StoreIdentity, Task, TaskId, Timestamp, UserId};
 use crate::error::Error;
 
 /// The result of looking up an idempotency key.
@@ -43,6 +43,17 @@ pub struct StoredUser {
     pub tasks: Vec<Task>,
     /// Every tombstone above the horizon, with its seq, in no particular order.
     pub tombstones: Vec<(Seq, TaskId)>,
+}
+
+/// Which store it is, and in which epoch this process found it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreLife {
+    /// How often this process detected a fail-over or a restore. What was read in an earlier epoch may no longer be
+    /// true, and equal seqs of different epochs do not mean equal tasks.
+    pub epoch: u64,
+    /// The same in all processes on one store, and over restarts; another one for a store that was made again, put
+    /// back or promoted.
+    pub identity: StoreIdentity,
 }
 
 /// Why a read or the start of a store failed: one line for the log. It says what to look at and
@@ -137,10 +148,20 @@ pub trait Store: Send + Sync + 'static {
     /// with timers and I/O, and call this and do all its reads on that runtime.
     fn attach_thread(&self) {}
 
-    /// The store's epoch: how often a fail-over or a restore was detected. What was read in an earlier
-    /// epoch may no longer be true, and equal seqs of different epochs do not mean equal tasks.
-    fn epoch(&self) -> u64 {
-        0
+    /// The store's life: its identity and its epoch, which change together.
+    fn life(&self) -> StoreLife {
+        StoreLife::default()
+    }
+
+    /// Takes note that users have gone back within this epoch: by hand, or by a restore that the store cannot see.
+    /// Another life begins, here and, from their next connection on, in other processes.
+    ///
+    /// This default does nothing: it is for stores that nobody else can change.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    async fn went_back(&self, _epoch: u64) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Looks up an idempotency key, as of one instant.

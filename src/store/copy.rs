@@ -71,6 +71,13 @@ pub trait Transfer: Audit {
         Ok(())
     }
 
+    /// Makes another store of it from the next opening on: what its users' seqs meant before says nothing of what they
+    /// mean after.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    async fn forget_identity(&self) -> Result<(), StoreError>;
+
     /// Reads everything stored of a user, as of one instant; `None` for a user who has never written.
     ///
     /// # Errors
@@ -182,6 +189,7 @@ pub async fn copy(
 ) -> Result<Copied, CopyError> {
     let mut copying = Copying { from, to, report, copied: Copied::default() };
     copying.compare().await?;
+    to.forget_identity().await.map_err(CopyError::To)?;
     copying.write().await?;
     copying.verify().await?;
     Ok(copying.copied)

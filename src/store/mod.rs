@@ -19,4 +19,4 @@ pub mod sqlite;
 mod tags;
 
 pub use batch::{Batch, KeyRecord, Outcome};
-pub use contract::{Hint, PoolState, Recalled, Store, StoreError, StoredUser};
+pub use contract::{Hint, PoolState, Recalled, Store, StoreError, StoreLife, StoredUser};

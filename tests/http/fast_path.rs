@@ -3,7 +3,7 @@
 use actix_web::test::{TestRequest, init_service};
 use tasklane::http;
 
-use crate::harness::{alice, api, bearer, request, send};
+use crate::harness::{alice, api, bearer, list_tag, request, send, tag};
 
 /// What a client sees of a response, without what differs from request to request.
 #[derive(Debug, PartialEq)]
@@ -47,10 +47,13 @@ async fn a_read_has_the_same_response_with_and_without_routing() {
         ("/api/%61lice/tasks".to_owned(), vec![token()], 200),
         ("/api/tasks".to_owned(), vec![token()], 200),
         (task.replace("/alice", ""), vec![token()], 200),
-        ("/api/me/tasks".to_owned(), tagged("W/\"1\""), 304),
-        ("/api/me/tasks".to_owned(), tagged("W/\"0\""), 200),
+        ("/api/me/tasks".to_owned(), tagged(&list_tag(1)), 304),
+        ("/api/me/tasks".to_owned(), tagged(&list_tag(0)), 200),
         (task.clone(), vec![token()], 200),
-        (task.clone(), tagged("\"1\""), 304),
+        (task.clone(), tagged(&tag(1)), 304),
+        (task.clone(), vec![token(), ("if-match", tag(1))], 200),
+        (task.clone(), vec![token(), ("if-match", tag(2))], 412),
+        ("/api/me/tasks".to_owned(), vec![token(), ("if-match", list_tag(1))], 412),
         (task.replace("alice", "bob"), vec![token()], 401),
         ("/api/bob/tasks".to_owned(), vec![token()], 401),
         ("/api//tasks".to_owned(), vec![token()], 404),
@@ -68,9 +71,9 @@ async fn a_read_has_the_same_response_with_and_without_routing() {
     }
     let counted = api.metrics();
     for line in [
-        // Five lists and two tasks, each with three paths.
+        // Five lists and three tasks, each with three paths.
         r#"route="/api/{user_id}/tasks",method="GET",status="200"} 15"#,
-        r#"route="/api/{user_id}/tasks/{id}",method="GET",status="200"} 6"#,
+        r#"route="/api/{user_id}/tasks/{id}",method="GET",status="200"} 9"#,
     ] {
         assert!(counted.contains(line), "{line} is missing in:\n{counted}");
     }

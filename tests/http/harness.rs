@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tasklane::auth::{Signer, Verifier};
 use tasklane::config::{AuthConfig, Config, Expected, Secret, Settings};
-use tasklane::domain::{Change, Seq, Task, Timestamp, UserId};
+use tasklane::domain::{Change, Lineage, Seq, StoreIdentity, Task, Timestamp, UserId};
 use tasklane::http::Api;
 use tasklane::lane::{LaneLimits, Registry};
 use tasklane::store::group_commit::GroupCommitter;
@@ -204,6 +204,21 @@ where
 
 pub fn request(method: &str, path: &str) -> TestRequest {
     TestRequest::default().method(method.parse().unwrap()).uri(path)
+}
+
+/// Alice's lineage in the store of these tests.
+pub fn lineage() -> Lineage {
+    StoreIdentity::default().lineage("alice")
+}
+
+/// The tag of alice's task in this version.
+pub fn tag(version: i64) -> String {
+    format!("\"{version}-{}\"", lineage())
+}
+
+/// The tag of alice's list at this seq.
+pub fn list_tag(seq: i64) -> String {
+    format!("W/{}", tag(seq))
 }
 
 /// The header of a user's token.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tasklane::http;
 use tokio::time::timeout;
 
-use crate::harness::{alice, api, bearer, request, send, signer};
+use crate::harness::{alice, api, bearer, lineage, list_tag, request, send, signer};
 
 const ID: &str = "6f1c9a52-3d0e-4b7a-9c58-2f6d1e0b4a77";
 
@@ -55,7 +55,8 @@ impl Events {
         let events = chunk.split("\n\n").filter(|event| !event.is_empty());
         let read = events.map(|event| {
             let data = serde_json::from_str(&line(event, "data: ")).unwrap();
-            (line(event, "event: "), line(event, "id: ").parse().unwrap(), data)
+            let id = line(event, "id: ").replace(&format!("-{}", lineage()), "").parse().unwrap();
+            (line(event, "event: "), id, data)
         });
         read.collect()
     }
@@ -81,10 +82,10 @@ async fn the_feed_has_each_task_in_its_latest_form_each_deletion_and_a_seq_to_co
     send(&app, alice("DELETE", &format!("/api/me/tasks/{ID}"))).await;
 
     let all = send(&app, alice("GET", "/api/me/changes?since=0")).await;
-    assert_eq!((all.header("etag"), all.header("x-tasklane-seq")), ("W/\"5\"", "5"));
+    assert_eq!((all.header("etag"), all.header("x-tasklane-seq")), (&*list_tag(5), "5"));
     let expected = json!({
         "changes": [{"seq": 2, "task": second}, {"seq": 3, "task": changed}, {"seq": 5, "id": ID, "deleted": true}],
-        "seq": 5, "has_more": false
+        "seq": 5, "lineage": lineage().to_string(), "has_more": false
     });
     assert_eq!(all.json(), expected);
     let page = send(&app, alice("GET", "/api/me/changes?since=2&limit=1")).await.json();
@@ -93,7 +94,7 @@ async fn the_feed_has_each_task_in_its_latest_form_each_deletion_and_a_seq_to_co
         (&json!(3), &json!(3), &json!(true))
     );
     let none = send(&app, alice("GET", "/api/me/changes?since=5")).await.json();
-    assert_eq!(none, json!({"changes": [], "seq": 5, "has_more": false}));
+    assert_eq!(none, json!({"changes": [], "seq": 5, "lineage": lineage().to_string(), "has_more": false}));
 
     let future =
         send(&app, alice("GET", "/api/me/changes?since=6").insert_header(("if-none-match", "*"))).await;
@@ -123,13 +124,14 @@ async fn a_stream_continues_from_the_clients_seq_and_then_live_without_a_gap() {
     let mut resumed = Events::open(&app, resumed).await.unwrap();
     // Before the first read of the stream: a change after the list was read.
     let third = send(&app, create("c\nd")).await.json();
-    let hello = |seq: i64| ("hello".to_owned(), seq, json!({"seq": seq}));
+    let hello = |seq: i64| ("hello".to_owned(), seq, json!({"seq": seq, "lineage": lineage().to_string()}));
     let change = ("change".to_owned(), 3, json!({"seq": 3, "task": third}));
     let first = from_now.chunk().await.unwrap();
-    assert!(
-        first.starts_with("retry: 2000\nevent: hello\nid: 2\ndata: {\"seq\":2}\n\nevent: change\n"),
-        "{first}"
+    let lineage = lineage();
+    let start = format!(
+        "retry: 2000\nevent: hello\nid: 2-{lineage}\ndata: {{\"seq\":2,\"lineage\":\"{lineage}\"}}\n\nevent: change\n"
     );
+    assert!(first.starts_with(&start), "{first}");
     let events = from_one.events().await;
     assert_eq!((&events[0], events[1].1, &events[2]), (&hello(1), 2, &change));
     assert_eq!(resumed.events().await, [hello(2), change]);
@@ -175,13 +177,19 @@ async fn a_client_whose_changes_are_no_longer_known_gets_resync_and_continues_fr
     let mut ahead = Events::open(&app, alice("GET", "/api/me/events?since=9")).await.unwrap();
     let mut live = Events::open(&app, alice("GET", "/api/me/events")).await.unwrap();
     let told = ahead.events().await;
-    assert_eq!((told[0].1, &told[1]), (9, &("resync".to_owned(), 1, json!({"seq": 1}))));
+    assert_eq!(
+        (told[0].1, &told[1]),
+        (9, &("resync".to_owned(), 1, json!({"seq": 1, "lineage": lineage().to_string()})))
+    );
     live.events().await;
     // All data is erased: the changes before are no longer known.
     let erase = alice("DELETE", "/api/me").insert_header(("x-confirm-delete", "alice"));
     assert_eq!(send(&app, erase).await.status, 204);
     for stream in [&mut ahead, &mut live] {
-        assert_eq!(stream.events().await, [("resync".to_owned(), 2, json!({"seq": 2}))]);
+        assert_eq!(
+            stream.events().await,
+            [("resync".to_owned(), 2, json!({"seq": 2, "lineage": lineage().to_string()}))]
+        );
     }
     send(&app, create("b")).await;
     assert_eq!((ahead.ids().await, live.ids().await), (vec![3], vec![3]));
@@ -358,7 +366,7 @@ async fn data_is_erased_only_when_confirmed_by_the_users_own_id_and_the_seq_cont
     let erased = send(&app, erased).await;
     assert_eq!((erased.status, erased.header("x-tasklane-seq"), erased.body.len()), (204, "3", 0));
     let list = send(&app, alice("GET", "/api/me/tasks")).await;
-    assert_eq!((list.json()["count"].as_u64(), list.header("etag")), (Some(0), "W/\"3\""));
+    assert_eq!((list.json()["count"].as_u64(), list.header("etag")), (Some(0), &*list_tag(3)));
     send(&app, alice("GET", "/api/me/changes?since=2")).await.is_error(410, "RESYNC_REQUIRED");
     assert_eq!(send(&app, alice("GET", "/api/me/changes?since=3")).await.status, 200);
     // Keys used before are forgotten, too.

@@ -141,8 +141,8 @@ fn a_batch_applies_wholly_or_not_at_all() {
             }
         };
         match world.lanes.submit(&who, batch(id)).await {
-            Err(Error::Refused { refusal: Refusal::NotFound, operation: 3, seq, .. }) => {
-                assert_eq!(seq.get(), 1, "nothing of it was applied");
+            Err(Error::Refused { refusal: Refusal::NotFound, operation: 3, at, .. }) => {
+                assert_eq!(at.seq.get(), 1, "nothing of it was applied");
             }
             other => panic!("{other:?}"),
         }

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tasklane::domain::{Seq, Task, Timestamp, UserId};
-use tasklane::store::{Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
+use tasklane::domain::{Seq, StoreIdentity, Task, Timestamp, UserId};
+use tasklane::store::{
+    Batch, KeyRecord, Outcome, PoolState, Recalled, Store, StoreError, StoreLife, StoredUser,
+};
 use uuid::Uuid;
 
 use crate::history::Ending;
@@ -301,8 +303,9 @@ impl Store for MemoryStore {
         outcomes
     }
 
-    fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
+    fn life(&self) -> StoreLife {
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        StoreLife { epoch, identity: StoreIdentity::of(&[&epoch.to_be_bytes()]) }
     }
 
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {

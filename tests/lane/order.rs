@@ -99,7 +99,7 @@ fn a_refusal_that_depends_on_an_uncommitted_write_waits_for_its_outcome() {
         first.await.unwrap().unwrap();
         assert!(matches!(effect(&delete.await.unwrap().unwrap()), Effect::Deleted));
         match late.await.unwrap() {
-            Err(Error::Refused { refusal: Refusal::NotFound, seq, .. }) => assert_eq!(seq.get(), 3),
+            Err(Error::Refused { refusal: Refusal::NotFound, at, .. }) => assert_eq!(at.seq.get(), 3),
             other => panic!("{other:?}"),
         }
         world.assert_readers_see_the_store(&who).await;

@@ -10,7 +10,7 @@ use tasklane::config::{LaneConfig, Mode};
 use tasklane::domain::{Command, Operation, Patch, Refusal, Seq, TaskId, Title};
 use tasklane::error::Error;
 use tasklane::lane::{Effect, Event, IdempotencyKey, LaneLimits, Snapshot, Work, Write};
-use tasklane::store::Store;
+use tasklane::store::{Store, StoreLife};
 
 use crate::support::{create, effect, flip, replicas, user, world};
 
@@ -111,7 +111,7 @@ fn a_seq_beyond_the_stored_one_is_refused() {
         assert_eq!(world.lanes.snapshot_from(&who, Seq::new(1)).await.unwrap().seq().get(), 1);
         assert_eq!(world.store.validations.load(Ordering::SeqCst), 0, "a sole process asks nobody");
         let ahead = world.lanes.snapshot_from(&who, Seq::new(2)).await;
-        assert!(matches!(ahead, Err(Error::SeqAhead { seq }) if seq.get() == 1), "{ahead:?}");
+        assert!(matches!(ahead, Err(Error::SeqAhead { at }) if at.seq.get() == 1), "{ahead:?}");
         // Even where only a restart or another process could explain the seq.
         world.store.overtake(who.user(), who.subject());
         assert_eq!(world.lanes.snapshot_from(&who, Seq::new(2)).await.unwrap().seq().get(), 2);
@@ -296,13 +296,13 @@ proptest! {
                         let shown = worlds[1].lanes.snapshot(&who).await.unwrap();
                         let stored = store.load(who.user()).await.unwrap();
                         let horizon = stored.as_ref().map_or(Seq::ZERO, |stored| stored.horizon);
-                        let whole = Snapshot::of_stored(stored, who.subject(), 0);
+                        let whole = Snapshot::of_stored(stored, who.subject(), StoreLife::default());
                         assert_eq!(visible(&shown, horizon), visible(&whole, horizon));
                         assert!(horizon == Seq::ZERO || shown.changes(Seq::ZERO, 1, usize::MAX).is_none());
                         continue;
                     }
                 };
-                let operation = Operation { command: work, if_match: None };
+                let operation = Operation::from(work);
                 let _ = worlds[0].lanes.submit(&who, operation.into()).await;
             }
         });

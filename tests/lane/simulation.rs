@@ -103,7 +103,7 @@ async fn send(lanes: &Registry, who: &Identity, command: Option<Command>, key: O
     let key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: [7; 32], sent: 100 });
     match lanes.submit(who, Write { key, ..command.into() }).await {
         Ok(answer) => Outcome::Done(answer.seq.get()),
-        Err(Error::Refused { seq, .. }) => Outcome::Refused(seq.get()),
+        Err(Error::Refused { at, .. }) => Outcome::Refused(at.seq.get()),
         Err(Error::OutcomeUnknown) => Outcome::Unknown,
         Err(Error::StoreUnavailable(_) | Error::Overloaded(_) | Error::OverShare(_) | Error::Internal(_)) => {
             Outcome::NotApplied

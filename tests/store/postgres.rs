@@ -153,7 +153,7 @@ fn a_batch_of_another_epoch_is_not_applied_and_one_applied_before_is_recognised(
     let user = User::new();
     let first = first_batch(&user);
     assert_eq!(run(commit(&store, first.clone())), Outcome::Committed);
-    let of_another = |batch: Batch| Batch { epoch: store.epoch() + 1, ..batch };
+    let of_another = |batch: Batch| Batch { epoch: store.life().epoch + 1, ..batch };
     assert_eq!(run(commit(&store, of_another(first))), Outcome::Committed);
     let second = user.batch(1, vec![put(&task(TaskId::generate(), "second", 2))]);
     let newcomer = User::new();

@@ -39,6 +39,7 @@ on_every_pair! {
     users_of_the_target_alone_are_left_alone
     users_are_made_together_or_not_at_all
     a_change_of_the_source_during_the_copy_is_found
+    the_target_is_another_store_after_each_copy
 }
 
 async fn copied(from: &dyn Transfer, to: &dyn Transfer) -> Result<Copied, CopyError> {
@@ -124,6 +125,28 @@ async fn an_interrupted_copy_is_continued(from: Database, to: Database) {
     for user in &users {
         assert_eq!(whole(&*target, user).await, whole(&*source, user).await);
     }
+}
+
+async fn the_target_is_another_store_after_each_copy(from: Database, to: Database) {
+    let source = from.open().await;
+    lively(&*source).await;
+    let mut identities = vec![source.life().identity];
+    for _ in 0..3 {
+        let target = to.open().await;
+        copied(&*source, &*target).await.unwrap();
+        target.close().await;
+        // Opened again it stays what it is.
+        let mut lives = Vec::new();
+        for _ in 0..2 {
+            let target = to.open().await;
+            lives.push(target.life());
+            target.close().await;
+        }
+        assert_eq!(lives[0], lives[1]);
+        assert!(!identities.contains(&lives[0].identity));
+        identities.push(lives[0].identity);
+    }
+    assert_eq!(source.life().identity, identities[0]);
 }
 
 async fn a_difference_in_any_value_is_found(from: Database, to: Database) {

@@ -3,16 +3,17 @@ import { Tasklane, type Answer, type TaskList } from '@tasklane/client';
 
 const tasklane = new Tasklane({ baseUrl: 'http://localhost:8000', token: 'a token' });
 const queries = new QueryClient();
-const queryKey = ['tasks'];
+// With the user: what is cached of one is not another's.
+const queryKey = ['tasks', 'the user’s id'];
 
 // For useQuery: the previous answer is passed along, so that an unchanged list is not sent again; an answer that is
-// older than the previous one is dropped.
+// older than the previous one is dropped, unless the lineage is another one: then the store has been restored.
 export const tasksQuery = {
   queryKey,
   queryFn: async ({ signal }: { signal: AbortSignal }) => {
     const known = queries.getQueryData<Answer<TaskList>>(queryKey);
     const answer = await tasklane.listTasks({}, { signal, ...(known && { known }) });
-    return known && answer.seq < known.seq ? known : answer;
+    return known && answer.lineage === known.lineage && answer.seq < known.seq ? known : answer;
   },
 };
 

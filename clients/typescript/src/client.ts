@@ -21,6 +21,8 @@ export interface Answer<T> {
   status: number;
   /** The seq of the state in `data`; after a write, the write's own. */
   seq: number;
+  /** What seqs and versions count in. Once it is another one, what was known before means nothing. */
+  lineage: string | null;
   etag: string | null;
   /** Whether it is a replay of the answer that this idempotency key got before. */
   replayed: boolean;
@@ -30,8 +32,11 @@ export interface Answer<T> {
 
 /** An event of the stream; `lost` means that the connection ended and is being reopened. */
 export type StreamEvent =
-  | { type: 'hello' | 'resync' | 'lost'; seq: number }
-  | { type: 'change'; seq: number; change: Change };
+  | { type: 'hello' | 'resync' | 'lost'; seq: number; lineage: string }
+  | { type: 'change'; seq: number; lineage: string; change: Change };
+
+/** A seq, or a seq with its lineage: `7-mZq3nT0pXw4e`. */
+export type Revision = number | string;
 
 export interface TasklaneOptions {
   /** Such as `http://localhost:8000`; not needed on a page that the server itself serves. */
@@ -112,6 +117,11 @@ export class Tasklane {
     this.#options = options;
   }
 
+  /** Whose tasks: the token's subject, or `me`. */
+  get user(): string {
+    return this.#options.user ?? 'me';
+  }
+
   listTasks = (query: TaskQuery = {}, options: ReadOptions<TaskList> = {}) =>
     this.#call<TaskList>('GET', '/tasks', { ...options, query });
   createTask = (body: NewTask, options: WriteOptions = {}) =>
@@ -132,7 +142,7 @@ export class Tasklane {
     this.#call<Schemas['BatchResults']>('POST', '/batch', { ...options, body: { operations } });
   getSummary = (query: { tz?: string } = {}, options: CallOptions = {}) =>
     this.#call<Summary>('GET', '/summary', { ...options, query });
-  listChanges = (query: { since: number; limit?: number }, options: ReadOptions<ChangeList> = {}) =>
+  listChanges = (query: { since: Revision; limit?: number }, options: ReadOptions<ChangeList> = {}) =>
     this.#call<ChangeList>('GET', '/changes', { ...options, query });
   /** A ticket for the event stream, for `EventSource`, which cannot send a token. */
   createTicket = (options: CallOptions = {}) => this.#call<Schemas['TicketAnswer']>('POST', '/events/ticket', options);
@@ -150,7 +160,7 @@ export class Tasklane {
    * The changes after `since` (or from now on), as they happen. A lost connection is reopened after the last
    * event. It ends when the signal is aborted, and throws when the server refuses it.
    */
-  async *getEvents({ since, signal }: CallOptions & { since?: number } = {}): AsyncGenerator<StreamEvent, void> {
+  async *getEvents({ since, signal }: CallOptions & { since?: Revision } = {}): AsyncGenerator<StreamEvent, void> {
     let last = since;
     for (let attempt = 0; !signal?.aborted; attempt++) {
       const stop = new AbortController();
@@ -168,7 +178,7 @@ export class Tasklane {
           const parts = (text + value).split(/\r?\n\r?\n/);
           text = parts.pop()!;
           for (const event of parts.map(parseEvent).filter((event) => event !== null)) {
-            [last, attempt] = [event.seq, 0];
+            [last, attempt] = [`${event.seq}-${event.lineage}`, 0];
             yield event;
           }
         }
@@ -180,7 +190,8 @@ export class Tasklane {
         signal?.removeEventListener('abort', abort);
         stop.abort();
       }
-      yield { type: 'lost', seq: last ?? 0 };
+      const [seq, lineage = ''] = String(last ?? 0).split(/-(.*)/);
+      yield { type: 'lost', seq: Number(seq), lineage };
       await sleep(backoff(attempt), signal).catch(() => {});
     }
   }
@@ -196,6 +207,7 @@ export class Tasklane {
         const answer = {
           status: response.status,
           seq: Number(response.headers.get('x-tasklane-seq')),
+          lineage: response.headers.get('x-tasklane-lineage'),
           etag: response.headers.get('etag'),
           replayed: response.headers.get('idempotent-replayed') === 'true',
         };
@@ -212,7 +224,7 @@ export class Tasklane {
 
   /** One request, repeated once with a fresh token if the token was refused. */
   async #fetch(method: string, path: string, call: Call, fresh = false): Promise<Response> {
-    const { token, baseUrl = '', user = 'me', fetch: send = fetch } = this.#options;
+    const { token, baseUrl = '', fetch: send = fetch } = this.#options;
     const headers: Record<string, string> = {};
     if (!path.startsWith('//')) {
       headers['Authorization'] = `Bearer ${typeof token === 'string' ? token : await token({ fresh })}`;
@@ -228,7 +240,7 @@ export class Tasklane {
     for (const [name, value] of Object.entries(call.query ?? {})) {
       for (const each of [value].flat()) if (each !== undefined) query.append(name, String(each));
     }
-    const below = path.startsWith('//') ? path.slice(1) : `/api/${encodeURIComponent(user)}${path}`;
+    const below = path.startsWith('//') ? path.slice(1) : `/api/${encodeURIComponent(this.user)}${path}`;
     const url = `${baseUrl.replace(/\/+$/, '')}${below}${query.size ? `?${query}` : ''}`;
     const body = call.body === undefined ? null : JSON.stringify(call.body);
     const response = await send(url, { method, headers, body, signal: call.signal ?? null, cache: 'no-store' });
@@ -242,7 +254,10 @@ export class Tasklane {
 /** Parses one event (WHATWG HTML, section 9.2); `null` for a comment. */
 function parseEvent(text: string): StreamEvent | null {
   const fields = new Map(text.split(/\r?\n/).map((line) => [line.split(':', 1)[0], line.replace(/^[^:]*: ?/, '')]));
-  const [type, seq] = [fields.get('event'), Number(fields.get('id'))];
-  if (type === 'hello' || type === 'resync') return { type, seq };
-  return type === 'change' ? { type, seq, change: JSON.parse(fields.get('data')!) as Change } : null;
+  const type = fields.get('event');
+  if (type !== 'hello' && type !== 'resync' && type !== 'change') return null;
+  const data = JSON.parse(fields.get('data')!);
+  if (type !== 'change') return { type, seq: data.seq, lineage: data.lineage };
+  // The id is `<seq>-<lineage>`.
+  return { type, seq: data.seq, lineage: fields.get('id')!.replace(/^\d+-?/, ''), change: data as Change };
 }

@@ -1,6 +1,6 @@
 /** A user's tasks as a page shows them: the server's tasks, overlaid with writes that the server may not have yet. */
 import { backoff, sleep, TasklaneError, uuid } from './client.js';
-import type { Answer, Change, NewTask, Task, Tasklane, TaskPatch } from './client.js';
+import type { Answer, Change, NewTask, Revision, Task, Tasklane, TaskPatch } from './client.js';
 
 type Write =
   | { kind: 'create'; body: NewTask }
@@ -11,7 +11,10 @@ type Write =
 export type Pending = Write & { key: string; at: string; id: string; seq?: number };
 
 export interface StoreOptions {
-  /** Such as `localStorage`: keeps unsent writes across a reload. */
+  /**
+   * Such as `localStorage`: keeps unsent writes across a reload. Where several people use one browser, the client needs
+   * its `user`: then each has their own.
+   */
   storage?: Storage;
   /** Called when the server refused a write; its overlay is gone. */
   onRefused?: (error: TasklaneError, write: Pending) => void;
@@ -31,13 +34,16 @@ export interface View {
   waiting: number;
 }
 
-const PREFIX = 'tasklane.write.';
+/** What the names of a user's unsent writes begin with. */
+const prefix = (user: string) => (user === 'me' ? 'tasklane.write.' : `tasklane.write-of.${encodeURIComponent(user)}/`);
 
 /** `subscribe` and `getSnapshot` are what React's `useSyncExternalStore` takes. */
 export class TaskStore {
   #tasks = new Map<string, Task>();
   #pending: Pending[];
   #state = { seq: 0, loaded: false, live: false };
+  /** What the seqs count in. */
+  #lineage: string | null = null;
   #view: View | undefined;
   #listeners = new Set<() => void>();
   /** Aborts whatever the store is waiting for. */
@@ -46,7 +52,7 @@ export class TaskStore {
   #sending = false;
 
   constructor(readonly client: Tasklane, readonly options: StoreOptions = {}) {
-    const kept = Object.entries({ ...options.storage }).filter(([name]) => name.startsWith(PREFIX));
+    const kept = Object.entries({ ...options.storage }).filter(([name]) => name.startsWith(prefix(client.user)));
     const writes = kept.map(([, text]) => JSON.parse(text as string) as Pending);
     this.#pending = writes.sort((a, b) => compare(a.at, b.at));
   }
@@ -93,7 +99,7 @@ export class TaskStore {
   #add(id: string, write: Write): void {
     const pending = { ...write, id, key: uuid(), at: new Date().toISOString() };
     this.#pending.push(pending);
-    this.options.storage?.setItem(PREFIX + pending.key, JSON.stringify(pending));
+    this.options.storage?.setItem(prefix(this.client.user) + pending.key, JSON.stringify(pending));
     this.#changed();
     void this.#send();
   }
@@ -133,10 +139,10 @@ export class TaskStore {
       const { signal } = this.#round;
       try {
         await (this.#state.loaded ? this.#catchUp(signal) : this.#load(signal));
-        for await (const event of this.client.getEvents({ since: this.#state.seq, signal })) {
+        for await (const event of this.client.getEvents({ since: this.#at(), signal })) {
           if (event.type === 'lost') break;
-          if (event.type === 'resync') await this.#load(signal);
-          if (event.type === 'change') this.#take(event.change);
+          if (event.type === 'resync' || event.lineage !== this.#lineage) await this.#load(signal);
+          else if (event.type === 'change') this.#take(event.change);
           if (!this.#state.live) this.#changed({ live: true });
           attempt = 0;
         }
@@ -149,16 +155,25 @@ export class TaskStore {
   }
 
   async #load(signal: AbortSignal): Promise<void> {
-    const { data, seq } = await this.client.listTasks({}, { signal });
-    if (seq < this.#state.seq) return;
+    const { data, seq, lineage } = await this.client.listTasks({}, { signal });
+    const other = lineage !== this.#lineage;
+    if (seq < this.#state.seq && !other) return;
+    // An answer of another lineage says nothing of this one's seqs: what came of its write is in the list.
+    if (other) for (const write of this.#pending) if (write.seq !== undefined) write.seq = 0;
+    this.#lineage = lineage;
     this.#tasks = new Map(data.tasks.map((task) => [task.id, task]));
     this.#changed({ seq, loaded: true });
+  }
+
+  /** Where the store is. */
+  #at(): Revision {
+    return this.#lineage ? `${this.#state.seq}-${this.#lineage}` : this.#state.seq;
   }
 
   async #catchUp(signal: AbortSignal): Promise<void> {
     try {
       for (let more = true; more; ) {
-        const { data } = await this.client.listChanges({ since: this.#state.seq }, { signal });
+        const { data } = await this.client.listChanges({ since: this.#at() }, { signal });
         for (const change of data.changes) this.#take(change);
         more = data.has_more;
       }
@@ -177,8 +192,9 @@ export class TaskStore {
       if (!write) break;
       const { signal } = this.#round;
       try {
-        const { seq, data } = await this.#submit(write, signal);
+        const { seq, lineage, data } = await this.#submit(write, signal);
         write.seq = seq;
+        if (this.#state.loaded && lineage !== this.#lineage) await this.#load(signal).catch(() => {});
         // If the next change is this one, there is no need to wait for it on the stream.
         if (seq === this.#state.seq + 1) {
           if (write.kind === 'delete') this.#take({ seq, id: write.id, deleted: true });
@@ -195,7 +211,7 @@ export class TaskStore {
         // Another client did the same before.
         if (write.kind !== 'delete' || error.status !== 404) this.options.onRefused?.(error, write);
       }
-      this.options.storage?.removeItem(PREFIX + write.key);
+      this.options.storage?.removeItem(prefix(this.client.user) + write.key);
       this.#changed();
       attempt = 0;
     }

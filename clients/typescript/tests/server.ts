@@ -16,9 +16,9 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-export async function startServer(): Promise<Server> {
+export async function startServer(port = '0'): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'tasklane-'));
-  const env = { PORT: '0', BETTER_AUTH_SECRET: secret };
+  const env = { PORT: port, BETTER_AUTH_SECRET: secret };
   const child = spawn(binary, ['serve'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'ignore'] });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const address = await new Promise<string>((resolve, reject) => {

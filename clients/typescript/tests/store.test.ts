@@ -151,3 +151,39 @@ test('a deleted task comes back with its id and times', async () => {
   expect(store.getSnapshot().tasks[1]).toEqual({ ...task, version: 4 });
   store.stop();
 });
+
+test('unsent writes of one user of a browser are not another’s', async () => {
+  const storage = memory();
+  const net = bent();
+  net.turns.push(...Array.from({ length: 50 }, () => refused(503)));
+  const left = new TaskStore(server.client('left', { user: 'left', fetch: net.fetch }), { storage });
+  left.start();
+  left.create({ title: 'Private' });
+  left.stop();
+  expect(Object.keys(storage)).toHaveLength(1);
+  for (const user of ['came', undefined, 'lef']) {
+    const came = new TaskStore(server.client(user ?? 'me', user ? { user } : {}), { storage });
+    expect(came.getSnapshot()).toMatchObject({ waiting: 0, tasks: [] });
+  }
+  const back = new TaskStore(server.client('left', { user: 'left' }), { storage });
+  expect(back.getSnapshot()).toMatchObject({ waiting: 1, tasks: [{ title: 'Private' }] });
+});
+
+test('of a server whose store was made again nothing is kept, though its seqs go on', async () => {
+  const first = await startServer();
+  const store = new TaskStore(first.client('ann'));
+  store.start();
+  for (const title of ['One', 'Two', 'Three']) store.create({ title });
+  await until(() => expect(store.getSnapshot()).toMatchObject({ waiting: 0, seq: 3 }));
+  await first.stop();
+  const second = await startServer(new URL(first.address).port);
+  // As many and more writes, of which the store has seen none.
+  for (const title of ['a', 'b', 'c', 'd']) await second.client('ann').createTask({ title });
+  store.retry();
+  await until(() => expect(titles(store)).toEqual(['d', 'c', 'b', 'a']));
+  store.create({ title: 'e' });
+  await until(() => expect(store.getSnapshot()).toMatchObject({ waiting: 0, seq: 5 }));
+  expect(titles(store)).toEqual(['e', 'd', 'c', 'b', 'a']);
+  store.stop();
+  await second.stop();
+});

@@ -4,9 +4,10 @@ use actix_web::ResponseError;
 use serde_json::Value;
 use utoipa::openapi::{RefOr, Response};
 
-use crate::domain::{Refusal, Seq};
+use crate::domain::{Refusal, Revision, Seq};
 use crate::error::Error;
 use crate::http::error::{ApiError, Code};
+use crate::http::request::conditional::REVISION;
 
 /// The request id of every example.
 const REQUEST_ID: &str = "5f0c9a2e61d4b837-000000000000001f";
@@ -21,14 +22,15 @@ pub(crate) fn add(response: &mut Response, status: &str, operation: &str, task: 
     }
 }
 
+/// Where the user is in every example.
+fn at() -> Revision {
+    Revision { seq: Seq::new(7), ..Revision::default() }
+}
+
 /// The body of an error; `None` if the status is no error's.
 fn error_body(status: &str, operation: &str, task: &str) -> Option<Value> {
-    let refused = |refusal| Error::Refused {
-        refusal,
-        seq: Seq::new(7),
-        current: Some(task.to_owned().into()),
-        operation: 2,
-    };
+    let refused =
+        |refusal| Error::Refused { refusal, at: at(), current: Some(task.to_owned().into()), operation: 2 };
     // The errors of a batch and of an import name the operation.
     let from = |error: Error| {
         let many = matches!(operation, "create_batch" | "import_tasks");
@@ -39,7 +41,7 @@ fn error_body(status: &str, operation: &str, task: &str) -> Option<Value> {
         "404" => from(refused(Refusal::NotFound)),
         "408" => ApiError::new(Code::RequestTimeout, "The body did not arrive in time"),
         "409" => from(refused(Refusal::IdTaken)),
-        "410" => ApiError::changes_lost(Seq::new(7)),
+        "410" => ApiError::changes_lost(at()),
         "412" => from(refused(Refusal::PreconditionFailed)),
         "413" => ApiError::new(Code::PayloadTooLarge, "The body must be at most 65536 bytes long"),
         "415" => ApiError::new(Code::UnsupportedMediaType, "The body must be application/json"),
@@ -65,13 +67,13 @@ fn wrong(operation: &str) -> ApiError {
     const TOO_LONG: &str = "must be at most 200 characters long";
     match operation {
         "list_tasks" => ApiError::wrong("limit", "must be from 1 to 500"),
-        "list_changes" | "get_events" => ApiError::wrong("since", "must be a seq"),
+        "list_changes" | "get_events" => ApiError::wrong("since", REVISION),
         "get_summary" => ApiError::wrong("tz", "must be an IANA time zone, such as `Europe/Berlin`"),
         "complete_task" => ApiError::wrong("completed", "is required"),
         "create_batch" => ApiError::wrong("operations[0].title", TOO_LONG),
         "import_tasks" => ApiError::wrong("tasks[0].title", TOO_LONG),
         // Without a body only the key can be wrong.
-        "delete_task" | "delete_user" => Error::KeyReused { seq: Seq::new(7) }.into(),
+        "delete_task" | "delete_user" => Error::KeyReused { at: at() }.into(),
         _ => ApiError::wrong("title", TOO_LONG),
     }
 }

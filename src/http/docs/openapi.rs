@@ -12,7 +12,7 @@ use utoipa::openapi::{PathItem, RefOr, Required, Response};
 use utoipa::{OpenApi, PartialSchema};
 
 use super::{error_details, examples};
-use crate::domain::Sort;
+use crate::domain::{GivenRevision, Sort};
 use crate::http::request::list_query::{Order, Status};
 use crate::http::routes;
 
@@ -37,7 +37,8 @@ pub fn document() -> String {
     info(
         title = "Tasklane",
         description = "A task backend for frontends. Every user has a `seq`, raised by exactly 1 with every change: \
-            it is the list's `ETag`, a task's `version`, and the value of `X-Tasklane-Seq`.\n\n\
+            it is a task's `version`, the value of `X-Tasklane-Seq`, and part of every `ETag`, beside the lineage, \
+            which says what seqs count in: one user's history in one life of the store.\n\n\
             `user_id` in a path is the token's subject, or `me`. Without it a path means `me`: `/api/tasks` is \
             `/api/me/tasks`.",
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
@@ -46,7 +47,7 @@ pub fn document() -> String {
     tags((name = "tasks", description = "A user's tasks"), (name = "sync", description = "Keeping up with changes"),
         (name = "account", description = "All of a user's data"), (name = "health", description = "Health checks")),
     security(("bearer" = [])),
-    components(schemas(Status, Sort, Order, error_details::ErrorDetails)),
+    components(schemas(Status, Sort, Order, GivenRevision, error_details::ErrorDetails)),
 )]
 struct Document;
 
@@ -120,6 +121,8 @@ fn add_headers(response: &mut Response, method: &str) {
         let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
         response.headers.insert(name.into(), RefOr::T(header));
     };
+    let lineage = "What seqs and versions count in: another one means that everything has to be read again";
+    add("X-Tasklane-Lineage", String::schema(), lineage);
     if method == "GET" {
         return add("X-Tasklane-Seq", i64::schema(), "The seq at which this is true");
     }

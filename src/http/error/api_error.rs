@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, ResponseError};
 use super::code::Code;
 use super::details::{Details, FieldError, TaskJson};
 use crate::auth::AuthError;
-use crate::domain::{Refusal, Seq};
+use crate::domain::{Refusal, Revision};
 use crate::error::Error;
 
 /// How many wrong fields an error's message names; its `details` list them all.
@@ -21,8 +21,8 @@ pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: Cow<'static, str>,
     pub(crate) details: Option<Box<Details>>,
-    /// The user's seq at which the error was found.
-    pub(crate) seq: Option<Seq>,
+    /// Where the user was when the error was found.
+    pub(crate) at: Option<Revision>,
     /// With 405, the methods that the route takes.
     pub(crate) allow: Option<&'static str>,
     /// The cause, for the log only.
@@ -31,7 +31,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), details: None, seq: None, allow: None, cause: None }
+        Self { code, message: message.into(), details: None, at: None, allow: None, cause: None }
     }
 
     /// Stands for an error response that the framework made.
@@ -39,21 +39,33 @@ impl ApiError {
         Self::new(Code::of_status(status), status.canonical_reason().unwrap_or("Error"))
     }
 
-    /// 404 for a task; `seq` is the user's, where it is known.
-    pub(crate) fn no_task(seq: Option<Seq>) -> Self {
-        Self { seq, ..Self::new(Code::NotFound, "Task not found") }
+    /// 404 for a task; `at` is the user's, where it is known.
+    pub(crate) fn no_task(at: Option<Revision>) -> Self {
+        Self { at, ..Self::new(Code::NotFound, "Task not found") }
     }
 
     /// The replay of a write to a task that is gone since, and whose text was too long to be kept with the key.
-    pub(crate) fn task_gone_since(seq: Seq) -> Self {
+    pub(crate) fn task_gone_since(at: Revision) -> Self {
         let message = "The write was carried out; its task has been deleted since";
-        Self { seq: Some(seq), ..Self::new(Code::NotFound, message) }
+        Self { at: Some(at), ..Self::new(Code::NotFound, message) }
     }
 
     /// 410: the changes that the request asks for are no longer known.
-    pub(crate) fn changes_lost(seq: Seq) -> Self {
+    pub(crate) fn changes_lost(at: Revision) -> Self {
         let message = "What changed since then cannot be told any more; read the whole list";
-        Self { seq: Some(seq), ..Self::new(Code::ResyncRequired, message) }
+        Self { at: Some(at), ..Self::new(Code::ResyncRequired, message) }
+    }
+
+    /// 410: what the request goes on from is of another user, or of an earlier life of the store.
+    pub(crate) fn other_lineage(at: Revision) -> Self {
+        let message = "This was not given out for these tasks as they are stored now; read the whole list";
+        Self { at: Some(at), ..Self::new(Code::ResyncRequired, message) }
+    }
+
+    /// 412: the request's conditions do not hold; `at` is the user's, where it is known.
+    pub(crate) fn condition_failed(at: Option<Revision>) -> Self {
+        let message = "The condition of If-Match or If-None-Match does not hold";
+        Self { at, ..Self::new(Code::PreconditionFailed, message) }
     }
 
     /// Wrong fields. The message names the first [`FIELDS_IN_MESSAGE`] of them.
@@ -126,14 +138,13 @@ impl ResponseError for ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Refused { refusal, seq, current, operation: _ } => {
+            Error::Refused { refusal, at, current, operation: _ } => {
                 let refused = match refusal {
                     Refusal::NotFound => Self::no_task(None),
                     Refusal::IdTaken => Self::new(Code::Conflict, "This id belongs to another task"),
                     Refusal::PreconditionFailed => {
-                        let message = "The task is not in the version that If-Match names";
                         let details = current.map(|task| Box::new(Details::Task(TaskJson(task))));
-                        Self { details, ..Self::new(Code::PreconditionFailed, message) }
+                        Self { details, ..Self::condition_failed(None) }
                     }
                     Refusal::QuotaExceeded { limit } => {
                         Self::new(Code::QuotaExceeded, format!("There can be no more than {limit} tasks"))
@@ -145,15 +156,15 @@ impl From<Error> for ApiError {
                         Self::new(Code::QuotaExceeded, message)
                     }
                 };
-                Self { seq: Some(seq), ..refused }
+                Self { at: Some(at), ..refused }
             }
-            Error::KeyReused { seq } => {
+            Error::KeyReused { at } => {
                 let message = "This idempotency key was used for another request";
-                Self { seq: Some(seq), ..Self::new(Code::IdempotencyKeyReused, message) }
+                Self { at: Some(at), ..Self::new(Code::IdempotencyKeyReused, message) }
             }
-            Error::SeqAhead { seq } => {
+            Error::SeqAhead { at } => {
                 let message = "The store has not come to this seq; read the whole list without asking for it";
-                Self { seq: Some(seq), ..Self::new(Code::ResyncRequired, message) }
+                Self { at: Some(at), ..Self::new(Code::ResyncRequired, message) }
             }
             Error::Overloaded(what) => {
                 Self::new(Code::Overloaded, "The service is overloaded; try again soon").because(what)

@@ -4,7 +4,8 @@ use actix_web::http::header::{ACCEPT, ALLOW, HeaderMap, HeaderValue, RETRY_AFTER
 
 use super::api_error::ApiError;
 use super::code::Code;
-use crate::http::header_names::{JSON, PROBLEM, SEQ};
+use crate::domain::Revision;
+use crate::http::header_names::{JSON, LINEAGE, PROBLEM, SEQ};
 
 /// The content type of errors: `application/problem+json` if the request's `Accept` names it.
 pub(crate) fn error_type(headers: &HeaderMap) -> HeaderValue {
@@ -18,11 +19,18 @@ pub(crate) fn error_type(headers: &HeaderMap) -> HeaderValue {
     if problems.next().is_some() { PROBLEM } else { JSON }
 }
 
+/// Says in which state of the user's tasks a response was made.
+pub(crate) fn set_revision(headers: &mut HeaderMap, at: Revision) {
+    headers.insert(SEQ, at.seq.get().into());
+    let lineage = HeaderValue::from_bytes(at.lineage.as_bytes());
+    headers.insert(LINEAGE, lineage.expect("a lineage is visible ASCII"));
+}
+
 impl ApiError {
     /// Sets the headers that say more about the error.
     pub(crate) fn set_headers(&self, headers: &mut HeaderMap) {
-        if let Some(seq) = self.seq {
-            headers.insert(SEQ, seq.get().into());
+        if let Some(at) = self.at {
+            set_revision(headers, at);
         }
         if self.code == Code::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

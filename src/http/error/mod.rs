@@ -17,5 +17,5 @@ pub(crate) mod refusals;
 pub(crate) use api_error::ApiError;
 pub(crate) use body::ErrorBody;
 pub(crate) use code::Code;
-pub(crate) use details::{Details, FieldError};
-pub(crate) use headers::error_type;
+pub(crate) use details::{Details, FieldError, TaskJson};
+pub(crate) use headers::{error_type, set_revision};

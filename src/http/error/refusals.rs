@@ -29,7 +29,7 @@ pub(crate) enum Refused {
 #[response(status = 404)]
 pub(crate) struct TaskMissing(ErrorBody<'static>);
 
-/// The task is not in the version that `If-Match` names; `details` is the task as it is
+/// `If-Match` or `If-None-Match` does not hold; of a task, `details` is the task as it is
 #[derive(IntoResponses)]
 #[response(status = 412)]
 pub(crate) struct ConditionFailed(ErrorBody<'static>);

@@ -12,12 +12,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::tasks::HandlerResult;
 use crate::domain::{Command, Operation, Task, Timestamp};
-use crate::http::error::refusals::{BodyRefused, KeyRefused, Refused, ResyncRequired};
+use crate::http::error::refusals::{BodyRefused, ConditionFailed, KeyRefused, Refused, ResyncRequired};
 use crate::http::error::{ApiError, Code, ErrorBody, FieldError};
 use crate::http::header_names::CONFIRM;
 use crate::http::request::body::{ReadBody, parse_large};
 use crate::http::request::task_body::{self, TaskBody, import_example};
-use crate::http::request::{Allowance, Body, Caller, KeyHeader, MinSeq, UserPath, json_fields};
+use crate::http::request::{Allowance, Body, Caller, Conditional, KeyHeader, MinSeq, UserPath, json_fields};
 use crate::http::response::large::of_tasks;
 use crate::http::response::task::{found, written_all};
 use crate::lane::{Effect, TasksBody, Work};
@@ -55,22 +55,24 @@ pub(crate) struct Export {
 ///
 /// All of a user's tasks at one seq, newest first, in the form that `import` takes.
 #[utoipa::path(
-    get, path = "", tag = "account", params(UserPath, MinSeq),
+    get, path = "", tag = "account", params(UserPath, MinSeq, Conditional),
     responses(
         (status = 200, description = "All tasks", body = Export),
+        (status = 304, description = "`If-None-Match: *`: there is an export"),
         (status = 422, description = "`X-Tasklane-Min-Seq` is not a seq", body = ErrorBody),
-        ResyncRequired, Refused,
+        ConditionFailed, ResyncRequired, Refused,
     )
 )]
 pub(crate) async fn export_tasks(caller: Caller) -> HandlerResult {
     let snapshot = caller.snapshot().await?;
     let mut start = b"{\"user_id\":".to_vec();
     serde_json::to_writer(&mut start, &**caller.who().subject()).expect("text is always valid JSON");
-    let (seq, now) = (snapshot.seq(), Timestamp::now().to_rfc3339());
+    let at = snapshot.revision();
+    let (seq, now) = (at.seq, Timestamp::now().to_rfc3339());
     start.extend_from_slice(format!(",\"seq\":{seq},\"exported_at\":\"{now}\",\"tasks\":[").as_bytes());
     let registry = caller.registry();
     let tasks = TasksBody::Chunks(registry.all_tasks(caller.who(), &snapshot, start, b"]}".to_vec()));
-    let mut response = found(StatusCode::OK, seq, of_tasks(registry.budget(), caller.who().user(), tasks)?);
+    let mut response = found(StatusCode::OK, at, of_tasks(registry.budget(), caller.who().user(), tasks)?);
     let name = HeaderValue::from_static("attachment; filename=\"tasks.json\"");
     response.headers_mut().insert(CONTENT_DISPOSITION, name);
     Ok(response)
@@ -106,12 +108,12 @@ pub(crate) struct ImportResult {
 /// already with the same content is left alone, so that an import can be retried; another task with the same
 /// id is a 409. The body may have 100,000 tasks and 64 MiB; split what is larger.
 #[utoipa::path(
-    post, path = "", tag = "account", params(UserPath, KeyHeader), request_body = Import,
+    post, path = "", tag = "account", params(UserPath, Conditional, KeyHeader), request_body = Import,
     responses(
         (status = 200, description = "The tasks are imported", body = ImportResult, headers(
             ("Idempotent-Replayed" = String, description = "`true`: a repeat under the same key; this is the first response again"))),
         (status = 409, description = "An id belongs to another task (`CONFLICT`), or there would be more tasks than allowed (`QUOTA_EXCEEDED`); `details.operation` is the task's index in the list, from 0", body = ErrorBody),
-        BodyRefused, Refused,
+        ConditionFailed, BodyRefused, Refused,
     )
 )]
 pub(crate) async fn import_tasks(caller: Caller, body: Body) -> HandlerResult {
@@ -151,11 +153,11 @@ pub(crate) struct ConfirmHeader {
 /// Tasks, deletions, idempotency keys, e-mail address: everything except the seq, which goes on, so that no
 /// client takes old data for new. Other clients get `resync` and 410. This cannot be undone.
 #[utoipa::path(
-    delete, path = "", tag = "account", params(UserPath, ConfirmHeader, KeyHeader),
+    delete, path = "", tag = "account", params(UserPath, ConfirmHeader, Conditional, KeyHeader),
     responses(
         (status = 204, description = "All data is erased"),
         (status = 428, description = "`X-Confirm-Delete` is missing, or is not the user's id", body = ErrorBody),
-        KeyRefused, Refused,
+        ConditionFailed, KeyRefused, Refused,
     )
 )]
 pub(crate) async fn delete_user(caller: Caller) -> HandlerResult {

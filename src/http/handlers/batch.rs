@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::tasks::HandlerResult;
-use crate::domain::{Command, Match, NewTask, Operation, Patch, Seq, TaskId};
+use crate::domain::{Command, Conditions, Match, NewTask, Operation, Patch, Seq, TaskId};
 use crate::http::error::refusals::{BodyRefused, Refused};
 use crate::http::error::{ApiError, Details, ErrorBody, FieldError};
 use crate::http::request::body::parse_large;
@@ -18,7 +18,7 @@ use crate::http::request::conditional::matching;
 use crate::http::request::form::{FieldValue, Form};
 use crate::http::request::json_fields::{self, Fault, Faults, RawObject, is_null};
 use crate::http::request::task_body::{self, TaskBody};
-use crate::http::request::{Allowance, Body, Caller, KeyHeader, UserPath};
+use crate::http::request::{Allowance, Body, Caller, Conditional, KeyHeader, UserPath};
 use crate::http::response::large::of_bytes;
 use crate::http::response::task::written_all;
 use crate::lane::{Effect, Work, WriteReply};
@@ -110,13 +110,13 @@ struct BatchResult {
 /// and code of that request, and `details` name the operation. Wrong fields are all listed, as
 /// `operations[3].title`. The body may have 2 MiB, or `MAX_BODY_BYTES` if that is more.
 #[utoipa::path(
-    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = BatchBody,
+    post, path = "", tag = "tasks", params(UserPath, Conditional, KeyHeader), request_body = BatchBody,
     responses(
         (status = 200, description = "The result of each operation, in order", body = BatchResults, headers(
             ("Idempotent-Replayed" = String, description = "`true`: a repeat under the same key; this is the first response again"))),
         (status = 404, description = "The user has no such task; `details.operation` is the operation's index", body = ErrorBody),
         (status = 409, description = "`CONFLICT` or `QUOTA_EXCEEDED`, as for a create alone", body = ErrorBody),
-        (status = 412, description = "A task is not in the version that its `if_match` names; `details.task` is the task as it is", body = ErrorBody),
+        (status = 412, description = "A task is not in the version that its `if_match` names: `details.task` is the task as it is; or the request's own condition does not hold", body = ErrorBody),
         BodyRefused, Refused,
     )
 )]
@@ -200,7 +200,8 @@ fn read_one(given: &RawObject, name: &str, faults: &mut Faults) -> Option<Option
         }
         _ => id?.map(|id| Command::DeleteTask { id }),
     };
-    Some(command.map(|command| Operation { command, if_match }))
+    let conditions = Conditions { if_match, if_none_match: None };
+    Some(command.map(|command| Operation { command, conditions }))
 }
 
 /// Reads an operation's task.
@@ -215,7 +216,7 @@ fn if_match(raw: &RawValue) -> Result<Match, Fault> {
     // To JSON Schema and JavaScript, `7.0` is an integer, too.
     let number = raw.get().strip_suffix(".0").unwrap_or(raw.get());
     if let Ok(version) = serde_json::from_str::<i64>(number) {
-        return Ok(Match::Versions(vec![Seq::new(version)]));
+        return Ok(Match::Versions(vec![Seq::new(version).into()]));
     }
     let text = json_fields::string(raw, "must be a version, or the text of an If-Match header")?;
     Ok(matching(text.as_bytes()))

@@ -10,15 +10,16 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::tasks::HandlerResult;
-use crate::domain::{Seq, Timestamp};
-use crate::http::error::refusals::{Refused, ResyncRequired};
+use crate::domain::{GivenRevision, Lineage, Seq, Timestamp};
+use crate::http::error::refusals::{ConditionFailed, Refused, ResyncRequired};
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::request::list_query::{MAX_PAGE, seq};
+use crate::http::request::conditional::REVISION;
+use crate::http::request::list_query::MAX_PAGE;
 use crate::http::request::query::number;
 use crate::http::request::task_body::TaskBody;
-use crate::http::request::{Caller, EntityTag, MinSeq, Parameters, UserPath};
+use crate::http::request::{Caller, Conditional, EntityTag, MinSeq, Parameters, UserPath};
 use crate::http::response::large::of_tasks;
-use crate::http::response::task::{found, listed, unmodified};
+use crate::http::response::task::{found, listed};
 use crate::lane::{Changes, Event, TasksBody};
 
 /// Bytes of tasks in one response, about: what is left comes with the next one.
@@ -75,11 +76,12 @@ struct CountsByPriority {
 /// Exact counts at one seq. `overdue`, `due_today`, `by_priority` and `by_tag` count open tasks only. They
 /// depend on the clock, so there is no `ETag`.
 #[utoipa::path(
-    get, path = "", tag = "sync", params(UserPath, SummaryQuery, MinSeq),
+    get, path = "", tag = "sync", params(UserPath, SummaryQuery, MinSeq, Conditional),
     responses(
         (status = 200, description = "The counts", body = SummaryCounts),
+        (status = 304, description = "`If-None-Match: *`: there are counts"),
         (status = 422, description = "`tz` is not the name of a time zone, or `X-Tasklane-Min-Seq` is not a seq", body = ErrorBody),
-        ResyncRequired, Refused,
+        ConditionFailed, ResyncRequired, Refused,
     )
 )]
 pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
@@ -88,13 +90,13 @@ pub(crate) async fn get_summary(caller: Caller) -> HandlerResult {
     given.check()?;
     let zone = zone.unwrap_or(Tz::UTC);
     let snapshot = caller.snapshot().await?;
-    let seq = snapshot.seq();
+    let at = snapshot.revision();
     let much = !snapshot.is_small();
     let count = move || snapshot.summary(Timestamp::now(), &zone);
     let summary =
         if much { caller.registry().work().run(caller.who().user(), count).await? } else { count() };
     let body = serde_json::to_vec(&summary).expect("counts by text are always valid JSON");
-    Ok(found(StatusCode::OK, seq, BoxBody::new(body)))
+    Ok(found(StatusCode::OK, at, BoxBody::new(body)))
 }
 
 /// The time zone of this name, in upper or lower case. A `+` that was not encoded has become a space.
@@ -110,9 +112,9 @@ fn zone(name: &str) -> Option<Tz> {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ChangesQuery {
-    /// The seq of the list or of the changes read last; 0 for everything
-    #[param(minimum = 0, example = 7)]
-    since: i64,
+    /// The seq of the list or of the changes read last, best with its lineage, as `<seq>-<lineage>`; 0 for everything
+    #[param(example = "7-mZq3nT0pXw4e")]
+    since: GivenRevision,
     /// Changes in the response, at most; 500 by default
     #[param(minimum = 1, maximum = 500, required = false)]
     limit: Option<u32>,
@@ -122,7 +124,7 @@ pub(crate) struct ChangesQuery {
 #[derive(ToSchema)]
 #[schema(example = json!({
     "changes": [{"seq": 8, "id": "01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89", "deleted": true}],
-    "seq": 8, "has_more": false
+    "seq": 8, "lineage": "mZq3nT0pXw4e", "has_more": false
 }))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct ChangeList {
@@ -130,6 +132,8 @@ pub(crate) struct ChangeList {
     changes: Vec<FeedChange>,
     /// The seq to continue from.
     seq: u64,
+    /// What the seqs count in: continue from `<seq>-<lineage>`.
+    lineage: String,
     /// Whether there are more changes already.
     has_more: bool,
 }
@@ -163,31 +167,34 @@ pub(crate) enum FeedChange {
 /// from the response's `seq`; while `has_more` is true there are more changes already. A response may have fewer
 /// changes than `limit` if their tasks are long. After 410, read the whole list, and continue from its seq.
 #[utoipa::path(
-    get, path = "", tag = "sync", params(UserPath, ChangesQuery, MinSeq),
+    get, path = "", tag = "sync", params(UserPath, ChangesQuery, MinSeq, Conditional),
     responses(
         (status = 200, description = "The changes", body = ChangeList, headers(
-            ("ETag" = String, description = "`W/\"<seq>\"`"))),
+            ("ETag" = String, description = "`W/\"<seq>-<lineage>\"`"))),
         (status = 304, description = "The client's copy is current"),
         (status = 422, description = "Parameters are wrong; `details` lists every one", body = ErrorBody),
-        ResyncRequired, Refused,
+        ConditionFailed, ResyncRequired, Refused,
     )
 )]
 pub(crate) async fn list_changes(caller: Caller) -> HandlerResult {
     let (since, limit) = changes_query(caller.request().query_string())?;
     let snapshot = caller.snapshot().await?;
-    let seq = snapshot.seq();
+    let at = snapshot.revision();
+    if !since.is_of(at.lineage) {
+        return Err(ApiError::other_lineage(at));
+    }
     caller.make_feed(&snapshot).await?;
-    let changes = snapshot.changes(since, limit, MOST_BYTES).ok_or_else(|| ApiError::changes_lost(seq))?;
-    if let Some(unmodified) = unmodified(caller.request(), &EntityTag::weak(seq), seq) {
+    let changes = snapshot.changes(since.seq, limit, MOST_BYTES).ok_or_else(|| ApiError::changes_lost(at))?;
+    if let Some(unmodified) = caller.condition(&EntityTag::weak(at), at)? {
         return Ok(unmodified);
     }
     let (budget, user) = (caller.registry().budget(), caller.who().user());
-    Ok(listed(seq, of_tasks(budget, user, TasksBody::Ready(body(&changes)))?, None))
+    Ok(listed(at, of_tasks(budget, user, TasksBody::Ready(body(&changes, at.lineage)))?, None))
 }
 
-pub(crate) fn changes_query(query: &str) -> Result<(Seq, usize), ApiError> {
+pub(crate) fn changes_query(query: &str) -> Result<(GivenRevision, usize), ApiError> {
     let mut given = Parameters::new(query);
-    let since = given.read("since", "must be a seq", seq);
+    let since = given.read("since", REVISION, GivenRevision::parse);
     if since.is_none() && given.is_fine() {
         given.note("since", "is required: the seq of the list or of the changes read last");
     }
@@ -196,7 +203,7 @@ pub(crate) fn changes_query(query: &str) -> Result<(Seq, usize), ApiError> {
     Ok((since.unwrap_or_default(), limit.unwrap_or(MAX_PAGE)))
 }
 
-fn body(changes: &Changes) -> Bytes {
+fn body(changes: &Changes, lineage: Lineage) -> Bytes {
     let mut body = Vec::with_capacity(changes.events.len() * 512 + 64);
     body.extend_from_slice(b"{\"changes\":[");
     for (index, (seq, event)) in changes.events.iter().enumerate() {
@@ -205,7 +212,8 @@ fn body(changes: &Changes) -> Bytes {
         }
         write_event(&mut body, *seq, event);
     }
-    let end = format!("],\"seq\":{},\"has_more\":{}}}", changes.seq, changes.has_more);
+    let Changes { seq, has_more, .. } = changes;
+    let end = format!("],\"seq\":{seq},\"lineage\":\"{lineage}\",\"has_more\":{has_more}}}");
     body.extend_from_slice(end.as_bytes());
     body.into()
 }

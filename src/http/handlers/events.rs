@@ -21,15 +21,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::changes::write_event;
 use super::tasks::HandlerResult;
-use crate::domain::Seq;
+use crate::domain::{GivenRevision, Revision, Seq};
 use crate::error::Error;
 use crate::http::api::Api;
-use crate::http::error::refusals::Refused;
-use crate::http::error::{ApiError, ErrorBody};
+use crate::http::error::refusals::{ConditionFailed, Refused};
+use crate::http::error::{ApiError, ErrorBody, set_revision};
 use crate::http::event_tickets::{LIFETIME, now};
-use crate::http::header_names::{LAST_EVENT_ID, SEQ};
-use crate::http::request::list_query::seq;
-use crate::http::request::{Caller, Parameters, UserPath};
+use crate::http::header_names::LAST_EVENT_ID;
+use crate::http::request::conditional::REVISION;
+use crate::http::request::{Caller, Conditional, Parameters, UserPath};
 use crate::http::response::task::found;
 use crate::lane::{Snapshot, Subscription};
 
@@ -53,9 +53,10 @@ const MAX_DURATION: Duration = Duration::from_hours(24);
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct EventsQuery {
-    /// The seq of the list or of the event read last; by default, only new changes are sent
-    #[param(minimum = 0, required = false, example = 7)]
-    since: Option<i64>,
+    /// The seq of the list or of the event read last, best with its lineage, as `<seq>-<lineage>`; by default, only
+    /// new changes are sent
+    #[param(required = false, example = "7-mZq3nT0pXw4e")]
+    since: Option<GivenRevision>,
 }
 
 /// Where an event stream continues after a reconnect.
@@ -64,28 +65,30 @@ pub(crate) struct EventsQuery {
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct LastEventId {
     /// The `id` of the last event; it takes precedence over `since`
-    #[param(rename = "Last-Event-ID", minimum = 0, required = false)]
-    last_event_id: Option<i64>,
+    #[param(rename = "Last-Event-ID", required = false)]
+    last_event_id: Option<GivenRevision>,
 }
 
 /// Follow the changes
 ///
-/// Server-sent events. The first one is `hello`, whose `id` is the seq from which the stream continues: that
-/// of `Last-Event-ID` or `since`; without either, the newest. A client that has read a list at seq 7 asks
-/// for `since=7` and misses nothing. Each `change` has its seq as its `id`, and one element of `/changes` as
-/// its data. `resync` means that the changes before its `id` are no longer known: read the whole list; the
-/// stream continues from there. A comment is sent after 15 seconds without an event. The stream ends when
+/// Server-sent events. The first one is `hello`, with the seq from which the stream continues: that of
+/// `Last-Event-ID` or `since`; without either, the newest. A client that has read a list at seq 7 asks for
+/// `since=7-<lineage>` and misses nothing. Each `change` has `<seq>-<lineage>` as its `id`, and one element of
+/// `/changes` as its data. `resync` means that the changes before its `id` are no longer known, or that they
+/// were given out for other tasks than those stored now: read the whole list; the stream continues from there.
+/// A comment is sent after 15 seconds without an event. The stream ends when
 /// the token expires, at a restart, and for a client that does not read. A client with a token in its header
 /// reconnects with the `id` of the last event. `EventSource` cannot: it repeats its URL, whose ticket is used,
 /// and gets a 401. Its page asks for a new ticket, and opens a new stream with `since`.
 #[utoipa::path(
-    get, path = "", tag = "sync", params(UserPath, EventsQuery, LastEventId),
+    get, path = "", tag = "sync", params(UserPath, EventsQuery, LastEventId, Conditional),
     security(("bearer" = []), ("ticket" = [])),
     responses(
         (status = 200, description = "The stream", content_type = "text/event-stream", body = String,
-            example = json!("retry: 2000\nevent: hello\nid: 7\ndata: {\"seq\":7}\n\nevent: change\nid: 8\ndata: {\"seq\":8,\"id\":\"01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89\",\"deleted\":true}\n\n: still here\n\n")),
+            example = json!("retry: 2000\nevent: hello\nid: 7-mZq3nT0pXw4e\ndata: {\"seq\":7,\"lineage\":\"mZq3nT0pXw4e\"}\n\nevent: change\nid: 8-mZq3nT0pXw4e\ndata: {\"seq\":8,\"id\":\"01958f3a-6c5e-7d2a-9b1f-3e4d5c6b7a89\",\"deleted\":true}\n\n: still here\n\n")),
+        (status = 304, description = "`If-None-Match: *`: there is a stream"),
         (status = 422, description = "`since` or `Last-Event-ID` is not a seq", body = ErrorBody),
-        Refused,
+        ConditionFailed, Refused,
     )
 )]
 pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
@@ -96,35 +99,55 @@ pub(crate) async fn get_events(caller: Caller) -> HandlerResult {
     let ended = || Error::Overloaded("the user's lane has just left memory");
     let snapshot = subscription.snapshot().ok_or_else(ended)?;
     caller.make_feed(&snapshot).await?;
-    let sent = since.unwrap_or(snapshot.seq());
+    let at = snapshot.revision();
+    let start = match since {
+        None => Start::At(at.seq),
+        Some((since, _)) if since.is_of(at.lineage) => Start::At(since.seq),
+        Some((_, given)) => Start::Anew(given),
+    };
     let end = Instant::now() + caller.session().left().min(MAX_DURATION);
     let timeline = snapshot.timeline();
-    let feed = Feed { subscription, timeline, sent, opened: false, end, stop };
+    let feed = Feed { subscription, timeline, sent: at.seq, start: Some(start), end, stop };
     let stream = unfold(feed, |mut feed| async move {
         let chunk = feed.next().await?;
         Some((Ok::<_, Infallible>(chunk), feed))
     });
     let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((SEQ, snapshot.seq().get()));
+    response.insert_header((CONTENT_TYPE, "text/event-stream"));
     // Proxies pass on each event at once, and do not compress, for which they would collect events.
     response
         .insert_header(("x-accel-buffering", "no"))
         .insert_header((CACHE_CONTROL, "no-store, no-transform"));
-    Ok(response.streaming(stream))
+    let mut response = response.streaming(stream);
+    set_revision(response.headers_mut(), at);
+    Ok(response)
 }
 
-/// The seq from which the stream continues, if the request says so. A client that reconnects may repeat its URL,
-/// so the header takes precedence.
-pub(crate) fn since(headers: &HeaderMap, query: &str) -> Result<Option<Seq>, ApiError> {
+/// The seq from which the stream continues, if the request says so, also as it is given. A client that reconnects may
+/// repeat its URL, so the header takes precedence.
+pub(crate) fn since(headers: &HeaderMap, query: &str) -> Result<Option<(GivenRevision, String)>, ApiError> {
     let last = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty());
     if let Some(last) = last {
-        let last = last.to_str().ok().and_then(seq);
-        return last.map(Some).ok_or_else(|| ApiError::wrong("Last-Event-ID", "must be a seq"));
+        let last = last.to_str().ok().and_then(given_revision);
+        return last.map(Some).ok_or_else(|| ApiError::wrong("Last-Event-ID", REVISION));
     }
     let mut given = Parameters::new(query);
-    let since = given.read("since", "must be a seq", seq);
+    let since = given.read("since", REVISION, given_revision);
     given.check()?;
     Ok(since)
+}
+
+fn given_revision(text: &str) -> Option<(GivenRevision, String)> {
+    GivenRevision::parse(text).map(|given| (given, text.to_owned()))
+}
+
+/// Where a stream begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Start {
+    /// After this seq.
+    At(Seq),
+    /// With `resync`: what the client knows, up to this, is of another lineage.
+    Anew(String),
 }
 
 /// What a stream is made from.
@@ -134,7 +157,8 @@ struct Feed {
     timeline: u32,
     /// The seq up to which all changes were sent.
     sent: Seq,
-    opened: bool,
+    /// Until the first chunk.
+    start: Option<Start>,
     end: Instant,
     stop: watch::Receiver<bool>,
 }
@@ -144,12 +168,10 @@ impl Feed {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let mut chunk = Vec::new();
-            if !self.opened {
-                self.opened = true;
-                chunk.extend_from_slice(format!("retry: {RETRY}\n").as_bytes());
-                write_seq(&mut chunk, "hello", self.sent);
+            match self.start.take() {
+                Some(start) => self.open(start, &mut chunk)?,
+                None => self.write_changes(&mut chunk)?,
             }
-            self.write_changes(&mut chunk)?;
             if !chunk.is_empty() {
                 return Some(chunk.into());
             }
@@ -164,6 +186,37 @@ impl Feed {
         }
     }
 
+    /// Writes the first events; `None` when the stream ends.
+    fn open(&mut self, start: Start, chunk: &mut Vec<u8>) -> Option<()> {
+        let snapshot: Arc<Snapshot> = self.subscription.snapshot()?;
+        let now = snapshot.revision();
+        chunk.extend_from_slice(format!("retry: {RETRY}\nevent: hello\n").as_bytes());
+        match start {
+            Start::At(since) => {
+                self.sent = since;
+                let at = Revision { seq: since, ..now };
+                chunk.extend_from_slice(format!("id: {at}\n").as_bytes());
+                write_data(chunk, at);
+                self.write_changes(chunk)
+            }
+            // A client that gets no more than this comes back with the same id, and not as one that knows this lineage.
+            Start::Anew(given) => {
+                chunk.extend_from_slice(format!("id: {given}\n").as_bytes());
+                write_data(chunk, now);
+                self.resync(&snapshot, chunk);
+                Some(())
+            }
+        }
+    }
+
+    /// Writes that the whole list has to be read again.
+    fn resync(&mut self, snapshot: &Snapshot, chunk: &mut Vec<u8>) {
+        (self.timeline, self.sent) = (snapshot.timeline(), snapshot.seq());
+        let at = snapshot.revision();
+        chunk.extend_from_slice(format!("event: resync\nid: {at}\n").as_bytes());
+        write_data(chunk, at);
+    }
+
     /// Writes the changes since the last chunk; `None` when the stream ends.
     fn write_changes(&mut self, chunk: &mut Vec<u8>) -> Option<()> {
         let snapshot: Arc<Snapshot> = self.subscription.snapshot()?;
@@ -173,12 +226,12 @@ impl Feed {
         }
         let changes = if went_back { None } else { snapshot.changes(self.sent, CHUNK, CHUNK_BYTES) };
         let Some(changes) = changes else {
-            (self.timeline, self.sent) = (snapshot.timeline(), snapshot.seq());
-            write_seq(chunk, "resync", self.sent);
+            self.resync(&snapshot, chunk);
             return Some(());
         };
+        let lineage = snapshot.lineage();
         for (seq, event) in &changes.events {
-            chunk.extend_from_slice(format!("event: change\nid: {seq}\ndata: ").as_bytes());
+            chunk.extend_from_slice(format!("event: change\nid: {seq}-{lineage}\ndata: ").as_bytes());
             // In JSON line breaks are escaped: it is one line.
             write_event(chunk, *seq, event);
             chunk.extend_from_slice(b"\n\n");
@@ -188,9 +241,10 @@ impl Feed {
     }
 }
 
-/// Writes an event whose data is a seq.
-fn write_seq(chunk: &mut Vec<u8>, event: &str, seq: Seq) {
-    chunk.extend_from_slice(format!("event: {event}\nid: {seq}\ndata: {{\"seq\":{seq}}}\n\n").as_bytes());
+/// Writes an event's data and its end.
+fn write_data(chunk: &mut Vec<u8>, Revision { seq, lineage }: Revision) {
+    let data = format!("data: {{\"seq\":{seq},\"lineage\":\"{lineage}\"}}\n\n");
+    chunk.extend_from_slice(data.as_bytes());
 }
 
 /// A ticket for the event stream.
@@ -209,13 +263,14 @@ pub(crate) struct TicketAnswer {
 /// for 30 seconds, for this user, once in each process of the service: when a stream has ended, ask for another
 /// one. The stream ends when the token of this request expires.
 #[utoipa::path(
-    post, path = "", tag = "sync", params(UserPath),
-    responses((status = 201, description = "The ticket", body = TicketAnswer), Refused)
+    post, path = "", tag = "sync", params(UserPath, Conditional),
+    responses((status = 201, description = "The ticket", body = TicketAnswer), ConditionFailed, Refused)
 )]
 pub(crate) async fn create_ticket(caller: Caller) -> HandlerResult {
-    let seq = caller.snapshot().await?.seq();
+    let at = caller.snapshot().await?.revision();
+    caller.check_untagged()?;
     let ticket = Api::of(caller.request()).tickets.issue(caller.session(), now())?;
     let ticket = TicketAnswer { ticket, expires_in: LIFETIME.as_secs() };
     let body = serde_json::to_vec(&ticket).expect("a string and a number are always valid JSON");
-    Ok(found(StatusCode::CREATED, seq, BoxBody::new(body)))
+    Ok(found(StatusCode::CREATED, at, BoxBody::new(body)))
 }

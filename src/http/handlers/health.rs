@@ -8,9 +8,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::domain::Timestamp;
 use crate::http::api::Api;
-use crate::http::error::refusals::Refused;
+use crate::http::error::refusals::{ConditionFailed, Refused};
 use crate::http::error::{ApiError, Code, ErrorBody};
-use crate::http::request::{Caller, UserPath};
+use crate::http::request::{Caller, Conditional, UserPath};
 
 /// The service is alive.
 #[derive(serde::Serialize, utoipa::ToSchema)]
@@ -86,8 +86,12 @@ struct TokenUser {
 
 /// Check a token
 #[utoipa::path(
-    get, path = "", tag = "health", params(UserPath),
-    responses((status = 200, description = "The token is valid", body = TokenTest), Refused)
+    get, path = "", tag = "health", params(UserPath, Conditional),
+    responses(
+        (status = 200, description = "The token is valid", body = TokenTest),
+        (status = 304, description = "`If-None-Match: *`: there is an answer"),
+        ConditionFailed, Refused,
+    )
 )]
 pub(crate) async fn get_test(caller: Caller) -> Json<TokenTest> {
     let (id, email) = (Arc::clone(caller.who().subject()), caller.who().email().cloned());

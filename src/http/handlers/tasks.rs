@@ -15,9 +15,9 @@ use crate::http::request::body::ReadBody;
 use crate::http::request::list_query::{self, TaskQuery};
 use crate::http::request::query::with_cursor;
 use crate::http::request::task_body::{Completed, TaskBody, TaskList};
-use crate::http::request::{Body, Caller, EntityTag, IfMatch, KeyHeader, MinSeq, TaskPath, UserPath};
+use crate::http::request::{Body, Caller, Conditional, EntityTag, KeyHeader, MinSeq, TaskPath, UserPath};
 use crate::http::response::large::of_tasks;
-use crate::http::response::task::{listed, unmodified};
+use crate::http::response::task::listed;
 use crate::lane::{Query, Selection, Snapshot};
 
 /// The result of a handler.
@@ -30,26 +30,29 @@ pub(crate) type HandlerResult = Result<HttpResponse, ApiError>;
 /// `rel="next"`, lead to the next one, whatever is created or deleted meanwhile. `If-None-Match` with the
 /// list's `ETag` gives 304 for an unchanged list, whatever its parameters. Unknown parameters are ignored.
 #[utoipa::path(
-    get, path = "", tag = "tasks", params(UserPath, TaskQuery, MinSeq),
+    get, path = "", tag = "tasks", params(UserPath, TaskQuery, MinSeq, Conditional),
     responses(
         (status = 200, description = "The tasks", body = TaskList, headers(
-            ("ETag" = String, description = "`W/\"<seq>\"`"),
+            ("ETag" = String, description = "`W/\"<seq>-<lineage>\"`"),
             ("Link" = String, description = "`<…>; rel=\"next\"`, if there is a next page"))),
         (status = 304, description = "The client's copy is current"),
         (status = 422, description = "Parameters are wrong; `details` lists every one", body = ErrorBody),
-        ResyncRequired, Refused,
+        ConditionFailed, ResyncRequired, Refused,
     )
 )]
 pub(crate) async fn list_tasks(caller: Caller) -> HandlerResult {
     let request = caller.request();
-    let query = list_query::parse(request.query_string())?;
+    let (query, lineages) = list_query::parse(request.query_string())?;
     let snapshot = caller.snapshot().await?;
-    let seq = snapshot.seq();
+    let at = snapshot.revision();
+    if lineages.iter().any(|lineage| *lineage != at.lineage) {
+        return Err(ApiError::other_lineage(at));
+    }
     let whole = query.limit.is_none_or(|limit| limit >= snapshot.len());
     if whole && query == (Query { limit: query.limit, ..Query::default() }) {
         return whole_list(&caller, &snapshot);
     }
-    if let Some(unmodified) = unmodified(request, &EntityTag::weak(seq), seq) {
+    if let Some(unmodified) = caller.condition(&EntityTag::weak(at), at)? {
         return Ok(unmodified);
     }
     let (registry, user) = (caller.registry(), caller.who().user());
@@ -65,35 +68,36 @@ pub(crate) async fn list_tasks(caller: Caller) -> HandlerResult {
     let next = page.next_cursor();
     let next = next.map(|cursor| with_cursor(uri.path(), uri.query().unwrap_or_default(), &cursor));
     let next = next.map(|path| Api::of(request).link(&path));
-    Ok(listed(seq, of_tasks(registry.budget(), user, page.body())?, next))
+    Ok(listed(at, of_tasks(registry.budget(), user, page.body())?, next))
 }
 
 /// All of a user's tasks, in the default order.
 pub(crate) fn whole_list(caller: &Caller, snapshot: &Arc<Snapshot>) -> HandlerResult {
-    let seq = snapshot.seq();
-    if let Some(unmodified) = unmodified(caller.request(), &EntityTag::weak(seq), seq) {
+    let at = snapshot.revision();
+    if let Some(unmodified) = caller.condition(&EntityTag::weak(at), at)? {
         return Ok(unmodified);
     }
     let (registry, who) = (caller.registry(), caller.who());
     let body = of_tasks(registry.budget(), who.user(), registry.list(who, snapshot))?;
-    Ok(listed(seq, body, None))
+    Ok(listed(at, body, None))
 }
 
 /// Create a task
 ///
 /// A client may choose the `id`, which makes the request safe to retry: the same create again answers 200
-/// with the stored task, and writes nothing. An `Idempotency-Key` does the same without an `id`.
+/// with the stored task, and writes nothing. An `Idempotency-Key` does the same without an `id`. Conditions are
+/// those of the list: `If-None-Match: *` never holds.
 #[utoipa::path(
-    post, path = "", tag = "tasks", params(UserPath, KeyHeader), request_body = NewTask,
+    post, path = "", tag = "tasks", params(UserPath, Conditional, KeyHeader), request_body = NewTask,
     responses(
         (status = 201, description = "The new task", body = TaskBody, headers(
             ("Location" = String, description = "The task's path"),
-            ("ETag" = String, description = "`\"<version>\"`"),
+            ("ETag" = String, description = "`\"<version>-<lineage>\"`"),
             ("Idempotent-Replayed" = String, description = "`true`: a repeat under the same key; this is the first response again"))),
         (status = 200, description = "A repeat of the same create; the stored task", body = TaskBody, headers(
-            ("ETag" = String, description = "`\"<version>\"`"))),
+            ("ETag" = String, description = "`\"<version>-<lineage>\"`"))),
         (status = 409, description = "The id belongs to another task (`CONFLICT`), or there are as many tasks as allowed (`QUOTA_EXCEEDED`)", body = ErrorBody),
-        BodyRefused, Refused,
+        ConditionFailed, BodyRefused, Refused,
     )
 )]
 pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
@@ -104,13 +108,13 @@ pub(crate) async fn create_task(caller: Caller, body: Body) -> HandlerResult {
 
 /// Read a task
 #[utoipa::path(
-    get, path = "", tag = "tasks", params(UserPath, TaskPath, MinSeq),
+    get, path = "", tag = "tasks", params(UserPath, TaskPath, MinSeq, Conditional),
     responses(
         (status = 200, description = "The task", body = TaskBody, headers(
-            ("ETag" = String, description = "`\"<version>\"`"))),
+            ("ETag" = String, description = "`\"<version>-<lineage>\"`"))),
         (status = 304, description = "The client's copy is current"),
         (status = 422, description = "`X-Tasklane-Min-Seq` is not a seq", body = ErrorBody),
-        TaskMissing, ResyncRequired, Refused,
+        TaskMissing, ConditionFailed, ResyncRequired, Refused,
     )
 )]
 pub(crate) async fn get_task(caller: Caller) -> HandlerResult {
@@ -120,14 +124,14 @@ pub(crate) async fn get_task(caller: Caller) -> HandlerResult {
 
 /// The task with this id, if there is one.
 pub(crate) fn one_task(caller: &Caller, snapshot: &Snapshot, id: TaskId) -> HandlerResult {
-    let task = snapshot.get(id).ok_or_else(|| ApiError::no_task(Some(snapshot.seq())))?;
-    Ok(caller.task(task, snapshot.seq()))
+    let task = snapshot.get(id).ok_or_else(|| ApiError::no_task(Some(snapshot.revision())))?;
+    caller.task(task, snapshot.revision())
 }
 
 /// The task as it is now
 #[derive(IntoResponses)]
 #[response(status = 200, headers(
-    ("ETag" = String, description = "`\"<version>\"`"),
+    ("ETag" = String, description = "`\"<version>-<lineage>\"`"),
     ("Idempotent-Replayed" = String, description = "`true`: a repeat under the same key; this is the first response again")))]
 #[expect(dead_code, reason = "only its schema is used")]
 struct ChangedTask(TaskBody);
@@ -137,7 +141,7 @@ struct ChangedTask(TaskBody);
 /// Fields that are left out stay; `null` clears (for `tags` it is the same as `[]`). `PUT` and `PATCH` do
 /// the same. With `If-Match` the task changes only if it is still in that version.
 #[utoipa::path(
-    patch, path = "", tag = "tasks", params(UserPath, TaskPath, IfMatch, KeyHeader), request_body = Patch,
+    patch, path = "", tag = "tasks", params(UserPath, TaskPath, Conditional, KeyHeader), request_body = Patch,
     responses(ChangedTask, TaskMissing, ConditionFailed, BodyRefused, Refused)
 )]
 pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
@@ -151,7 +155,7 @@ pub(crate) async fn update_task(caller: Caller, body: Body) -> HandlerResult {
 ///
 /// With an empty body the state is flipped. `completed_at` is set and cleared with it.
 #[utoipa::path(
-    patch, path = "", tag = "tasks", params(UserPath, TaskPath, IfMatch, KeyHeader), request_body = Completed,
+    patch, path = "", tag = "tasks", params(UserPath, TaskPath, Conditional, KeyHeader), request_body = Completed,
     responses(ChangedTask, TaskMissing, ConditionFailed, BodyRefused, Refused)
 )]
 pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
@@ -164,7 +168,7 @@ pub(crate) async fn complete_task(caller: Caller, body: Body) -> HandlerResult {
 
 /// Delete a task
 #[utoipa::path(
-    delete, path = "", tag = "tasks", params(UserPath, TaskPath, IfMatch, KeyHeader),
+    delete, path = "", tag = "tasks", params(UserPath, TaskPath, Conditional, KeyHeader),
     responses(
         (status = 204, description = "The task is deleted", headers(
             ("Idempotent-Replayed" = String, description = "`true`: a repeat under the same key; this is the first response again"))),

@@ -18,13 +18,20 @@ pub(crate) fn add_common_headers(headers: &mut HeaderMap, id: &HeaderValue, http
     }
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let tagged = headers.contains_key(ETAG);
     if !headers.contains_key(CACHE_CONTROL) {
         // With a tag a browser may keep a copy, which it must revalidate each time.
-        let keep = if headers.contains_key(ETAG) { "private, no-cache" } else { "no-store" };
+        let keep = if tagged { "private, no-cache" } else { "no-store" };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
     }
-    if !headers.contains_key(VARY) {
-        headers.insert(VARY, HeaderValue::from_static("Origin"));
+    // What may be kept is the token's user's.
+    if headers.contains_key(VARY) {
+        if tagged {
+            headers.append(VARY, HeaderValue::from_static("Authorization"));
+        }
+    } else {
+        let vary = if tagged { "Authorization, Origin" } else { "Origin" };
+        headers.insert(VARY, HeaderValue::from_static(vary));
     }
 }
 

@@ -26,7 +26,7 @@ const PREFLIGHT_LIFETIME: usize = 7200;
 const MAX_REQUESTED_HEADERS: usize = 8 << 10;
 
 /// The headers of a response that a page may read.
-const EXPOSED_HEADERS: &str = "etag, location, link, x-tasklane-seq, x-request-id, retry-after, \
+const EXPOSED_HEADERS: &str = "etag, location, link, x-tasklane-seq, x-tasklane-lineage, x-request-id, retry-after, \
     idempotent-replayed, content-disposition, server-timing";
 
 /// The middleware of one worker's app.

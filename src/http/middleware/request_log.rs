@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 use futures_util::future::LocalBoxFuture;
@@ -32,10 +32,11 @@ use crate::config::LogRequests;
 use crate::domain::Identity;
 use crate::http::api::Api;
 use crate::http::connection::stream::Activity;
-use crate::http::error::{ApiError, Code, error_type};
+use crate::http::error::{ApiError, Code, error_type, set_revision};
 use crate::http::header_names::{JSON, SEQ};
 use crate::http::log_share::LogSource;
 use crate::http::request::caller::Trespasser;
+use crate::http::request::conditional::{ReadCondition, read_condition};
 use crate::http::route::Route;
 use crate::lane::Timing;
 use crate::telemetry::{Request, Stripe};
@@ -237,6 +238,24 @@ impl RequestRecord {
         Some(error)
     }
 
+    /// Sees to the conditions of a read whose answer has no tag: 412, whose error is returned, or 304.
+    fn check_condition<B>(&self, response: &mut ServiceResponse<B>) -> Option<ApiError> {
+        let is_read = self.method == Method::GET || self.method == Method::HEAD;
+        if !is_read || response.headers().contains_key(ETAG) || !response.status().is_success() {
+            return None;
+        }
+        let (status, error) = match read_condition(response.request().headers(), None) {
+            ReadCondition::Holds => return None,
+            ReadCondition::Unmodified => (StatusCode::NOT_MODIFIED, None),
+            ReadCondition::Failed => {
+                let error = ApiError::condition_failed(None);
+                (error.status_code(), Some(error))
+            }
+        };
+        *response.response_mut().status_mut() = status;
+        error
+    }
+
     /// Whose request it is: a user's, or, if it failed without a valid token, an address's.
     fn source(&self, request: &HttpRequest, user: Option<&Identity>, status: StatusCode) -> LogSource {
         if let Some(user) = user {
@@ -263,14 +282,15 @@ impl RequestRecord {
         let refused = refused.map(|refusal| refusal.replace(&mut response));
         let user = response.request().extensions().get::<Arc<Identity>>().cloned();
         let source = self.source(response.request(), user.as_deref(), response.status());
-        let limited = self.limit_refusals(&mut response, source);
+        let refused = self.limit_refusals(&mut response, source).or(refused);
+        let refused = refused.or_else(|| self.check_condition(&mut response));
         let status = response.status();
         let (request, response) = response.into_parts();
         let route = Route::of(&request);
         let mut cause = None;
         let mut response = if status.is_client_error() || status.is_server_error() {
             let mut other = None;
-            let error = limited.as_ref().or(refused.as_ref());
+            let error = refused.as_ref();
             let error = error.unwrap_or_else(|| shown(response.error(), status, &mut other));
             let body = error.body(status, self.id.to_str().unwrap_or_default());
             cause.clone_from(&error.cause);
@@ -280,6 +300,8 @@ impl RequestRecord {
                 other.set_headers(response.headers_mut());
             }
             response
+        } else if status == StatusCode::NOT_MODIFIED {
+            response.map_body(|_, _| EitherBody::right(BoxBody::new(())))
         } else {
             response.map_into_left_body()
         };
@@ -289,7 +311,7 @@ impl RequestRecord {
             && !headers.contains_key(SEQ)
             && let Some(snapshot) = api.registry.cached(user)
         {
-            headers.insert(SEQ, snapshot.seq().get().into());
+            set_revision(headers, snapshot.revision());
         }
         add_common_headers(headers, &self.id, api.config.is_https());
         if self.method != Method::GET

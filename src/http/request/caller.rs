@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::body::ReadBody;
-use super::conditional::{if_match, min_seq};
+use super::conditional::{ReadCondition, conditions_on_list, conditions_on_task, min_seq, read_condition};
 use super::idempotency_key::key_of;
 use super::path::{decoded, names, task_of, user_segment};
 use super::query::Parameters;
@@ -107,23 +107,51 @@ impl Caller {
 
     /// The caller's tasks, at the seq of `X-Tasklane-Min-Seq` or later.
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, ApiError> {
-        let min_seq = min_seq(self.request.headers())?;
-        Ok(self.registry().snapshot_from(self.who(), min_seq).await?)
+        let least = min_seq(self.request.headers())?;
+        let snapshot = self.registry().snapshot_from(self.who(), least.seq).await?;
+        if least.is_of(snapshot.lineage()) {
+            Ok(snapshot)
+        } else {
+            Err(ApiError::other_lineage(snapshot.revision()))
+        }
     }
 
-    /// Carries out one operation, if the request's condition holds; `body` is the request's.
+    /// Carries out one operation, if the request's conditions hold; `body` is the request's.
     pub(crate) async fn change(&self, command: Command, body: ReadBody) -> Result<WriteReply, ApiError> {
-        let if_match = match command {
-            Command::CreateTask(_) | Command::ImportTask(_) => None,
-            _ => if_match(self.request.headers()),
+        let headers = self.request.headers();
+        let conditions = match command {
+            Command::CreateTask(_) | Command::ImportTask(_) => conditions_on_list(headers),
+            _ => conditions_on_task(headers),
         };
-        let work = Work::Operations(vec![Operation { command, if_match }]);
-        Ok(self.submit(work, body, ApiError::from).await?.0)
+        let work = Work::Operations(vec![Operation { command, conditions }]);
+        Ok(self.carry_out(work, body, ApiError::from).await?.0)
+    }
+
+    /// Checks the conditions of a write to what has no tag: it exists, and `*` is all that names it.
+    ///
+    /// # Errors
+    /// 412.
+    pub(crate) fn check_untagged(&self) -> Result<(), ApiError> {
+        match read_condition(self.request.headers(), None) {
+            ReadCondition::Holds => Ok(()),
+            ReadCondition::Failed | ReadCondition::Unmodified => Err(ApiError::condition_failed(None)),
+        }
+    }
+
+    /// Carries out a write to what has no tag; as [`Caller::carry_out`].
+    pub(crate) async fn submit(
+        &self,
+        work: Work,
+        body: ReadBody,
+        to_api: fn(Error) -> ApiError,
+    ) -> Result<(WriteReply, Option<Arc<WorkPermit>>), ApiError> {
+        self.check_untagged()?;
+        self.carry_out(work, body, to_api).await
     }
 
     /// Carries out a write, once for each idempotency key; `body` is the request's, and `to_api` makes the
     /// response of an error. What the write takes of the budget is also taken for its response.
-    pub(crate) async fn submit(
+    async fn carry_out(
         &self,
         work: Work,
         body: ReadBody,

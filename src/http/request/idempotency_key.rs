@@ -6,7 +6,7 @@
 //! same.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{HeaderMap, IF_MATCH};
+use actix_web::http::header::{HeaderMap, IF_MATCH, IF_NONE_MATCH};
 use aws_lc_rs::digest;
 use utoipa::IntoParams;
 
@@ -37,7 +37,7 @@ pub(crate) struct KeyHeader {
     idempotency_key: Option<String>,
 }
 
-/// The request's key, if it has one, with a fingerprint of its method, route, task, condition and body. It
+/// The request's key, if it has one, with a fingerprint of its method, route, task, body and conditions. It
 /// is the same for a path with the user's id and one with `me`.
 pub(crate) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(key) = key(request.headers())? else { return Ok(None) };
@@ -53,6 +53,11 @@ pub(crate) fn key_of(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempo
     add(task.as_ref().map_or(&[][..], |id| id.as_bytes()));
     add(body);
     request.headers().get_all(IF_MATCH).for_each(|line| add(line.as_bytes()));
+    for line in request.headers().get_all(IF_NONE_MATCH) {
+        // Its name tells it from a line of the other.
+        add(IF_NONE_MATCH.as_str().as_bytes());
+        add(line.as_bytes());
+    }
     let fingerprint = digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
     Ok(Some(IdempotencyKey { key: key.into(), fingerprint, sent: body.len() }))
 }

@@ -4,11 +4,12 @@ use std::sync::LazyLock;
 
 use utoipa::{IntoParams, ToSchema};
 
+use super::conditional::REVISION;
 use super::form::{documented, text};
 use super::json_fields::one_of;
 use super::query::{Parameters, number};
 use super::task_body::{PriorityName, Tag};
-use crate::domain::{Due, DueDate, Filter, Priority, Seq, Sort, SortField, Tags, fold};
+use crate::domain::{Due, DueDate, Filter, GivenRevision, Lineage, Priority, Sort, SortField, Tags, fold};
 use crate::http::error::ApiError;
 use crate::lane::{Query, parse_cursor};
 
@@ -44,9 +45,9 @@ pub(crate) struct TaskQuery {
     /// Only tasks due after this date or instant
     #[param(required = false, example = "2026-02-01T00:00:00Z")]
     due_after: Option<DueDate>,
-    /// Only tasks changed after this seq
-    #[param(required = false, minimum = 0)]
-    updated_since_seq: Option<i64>,
+    /// Only tasks changed after this seq, best with its lineage
+    #[param(required = false)]
+    updated_since_seq: Option<GivenRevision>,
     /// Only tasks with this text in title, description or a tag, in upper or lower case, however it is composed
     #[param(required = false, max_length = 200, example = "milk")]
     search: Option<String>,
@@ -65,12 +66,13 @@ pub(crate) struct TaskQuery {
     cursor: Option<String>,
 }
 
-/// Reads a list's parameters.
-pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
+/// Reads a list's parameters; also the lineages that they name.
+pub(crate) fn parse(query: &str) -> Result<(Query, Vec<Lineage>), ApiError> {
     if query.is_empty() {
-        return Ok(Query::default());
+        return Ok((Query::default(), Vec::new()));
     }
     let mut given = Parameters::new(query);
+    let mut lineages = Vec::new();
     let filter = Filter {
         completed: completed(&mut given),
         priority: given.read("priority", PRIORITY, |name| {
@@ -79,7 +81,10 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
         tags: tags(&mut given),
         due_before: given.read("due_before", DUE, due),
         due_after: given.read("due_after", DUE, due),
-        updated_since: given.read("updated_since_seq", "must be a seq", seq),
+        updated_since: given.read("updated_since_seq", REVISION, GivenRevision::parse).map(|since| {
+            lineages.extend(since.lineage);
+            since.seq
+        }),
         search: search(&mut given),
     };
     let sort = sort(&mut given);
@@ -87,7 +92,10 @@ pub(crate) fn parse(query: &str) -> Result<Query, ApiError> {
     let after =
         given.read("cursor", "must be a `next_cursor` of the same `sort`", |text| parse_cursor(sort, text));
     given.check()?;
-    Ok(Query { filter, sort, limit: limit.or(after.is_some().then_some(DEFAULT_PAGE)), after })
+    let (after, of_cursor) = after.unzip();
+    lineages.extend(of_cursor.flatten());
+    let limit = limit.or(after.is_some().then_some(DEFAULT_PAGE));
+    Ok((Query { filter, sort, limit, after }, lineages))
 }
 
 const PRIORITY: &str = "must be `low`, `medium`, `high`, `urgent` or `none`";
@@ -108,11 +116,6 @@ documented!(
         })
     ))
 );
-
-/// Reads a seq.
-pub(crate) fn seq(text: &str) -> Option<Seq> {
-    number(text, 0..=i64::MAX).map(Seq::new)
-}
 
 /// The states of tasks to list.
 #[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
@@ -190,7 +193,7 @@ fn search(given: &mut Parameters) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CursorPosition, TaskId};
+    use crate::domain::{CursorPosition, Seq, StoreIdentity, TaskId};
     use crate::http::error::Details;
     use crate::lane::cursor;
 
@@ -203,8 +206,9 @@ mod tests {
 
     #[test]
     fn no_parameter_means_the_whole_list_and_unknown_ones_are_ignored() {
-        assert_eq!(parse("").unwrap(), Query::default());
-        assert_eq!(parse("fields=title&_=1&limits=0&status=all&search=").unwrap(), Query::default());
+        for query in ["", "fields=title&_=1&limits=0&status=all&search="] {
+            assert_eq!(parse(query).unwrap(), (Query::default(), Vec::new()));
+        }
     }
 
     #[test]
@@ -213,7 +217,8 @@ mod tests {
             "completed=true&status=completed&priority=high&tag=a%20b&tag=c&due_before=2026-03-01&\
              due_after=2026-02-01T00:00:00+01:00&updated_since_seq=7&search=STRASSE&sort=-due_date&limit=500",
         );
-        let query = query.unwrap();
+        let (query, lineages) = query.unwrap();
+        assert_eq!(lineages, []);
         let due = |text| DueDate::parse(text).unwrap().due();
         let filter = Filter {
             completed: Some(true),
@@ -226,8 +231,8 @@ mod tests {
         };
         let sort = Sort { field: SortField::DueDate, descending: true };
         assert_eq!(query, Query { filter, sort, limit: Some(500), after: None });
-        assert_eq!(parse("status=pending").unwrap().filter.completed, Some(false));
-        assert_eq!(parse("completed=false&status=all").unwrap().filter.completed, Some(false));
+        assert_eq!(parse("status=pending").unwrap().0.filter.completed, Some(false));
+        assert_eq!(parse("completed=false&status=all").unwrap().0.filter.completed, Some(false));
     }
 
     #[test]
@@ -242,7 +247,7 @@ mod tests {
             ("sort=-title&order=asc", "-title"),
             ("sort=-title&order=desc", "-title"),
         ] {
-            assert_eq!(Some(parse(query).unwrap().sort), Sort::parse(sort), "{query}");
+            assert_eq!(Some(parse(query).unwrap().0.sort), Sort::parse(sort), "{query}");
         }
         for query in ["order=", "order=ASC", "order=-", "order=asc&order=desc"] {
             assert_eq!(wrong(query), ["order"], "{query}");
@@ -253,10 +258,16 @@ mod tests {
     fn a_cursor_without_a_limit_means_pages_of_100() {
         let sort = Sort { field: SortField::Position, descending: false };
         let position = CursorPosition { key: None, id: TaskId::generate() };
-        let query = format!("sort=position&cursor={}", cursor(sort, &position));
-        let read = parse(&query).unwrap();
-        assert_eq!((read.limit, read.after), (Some(100), Some(position)));
-        assert_eq!(parse(&format!("{query}&limit=7")).unwrap().limit, Some(7));
+        let lineage = StoreIdentity::default().lineage("ann");
+        for (given, named) in [(None, vec![]), (Some(lineage), vec![lineage])] {
+            let query = format!("sort=position&cursor={}", cursor(sort, &position, given));
+            let (read, lineages) = parse(&query).unwrap();
+            assert_eq!((read.limit, read.after.as_ref()), (Some(100), Some(&position)));
+            assert_eq!(lineages, named);
+            assert_eq!(parse(&format!("{query}&limit=7")).unwrap().0.limit, Some(7));
+        }
+        let since = format!("updated_since_seq=7-{lineage}");
+        assert_eq!(parse(&since).unwrap().1, [lineage]);
     }
 
     #[test]

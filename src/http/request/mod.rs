@@ -22,7 +22,7 @@ pub(crate) mod task_body;
 
 pub(crate) use body::{Allowance, Body};
 pub(crate) use caller::Caller;
-pub(crate) use conditional::{EntityTag, IfMatch, MinSeq};
+pub(crate) use conditional::{Conditional, EntityTag, MinSeq};
 pub(crate) use idempotency_key::KeyHeader;
 pub(crate) use path::{TaskPath, UserPath};
 pub(crate) use query::Parameters;

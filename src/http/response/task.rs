@@ -2,21 +2,44 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LINK, LOCATION};
-use actix_web::{HttpRequest, HttpResponse, body::BoxBody};
+use actix_web::{HttpResponse, body::BoxBody};
 
-use crate::domain::Seq;
+use crate::domain::Revision;
 use crate::http::api::Api;
-use crate::http::error::ApiError;
-use crate::http::header_names::{JSON, REPLAYED, SEQ};
+use crate::http::error::{ApiError, Details, TaskJson, set_revision};
+use crate::http::header_names::{JSON, REPLAYED};
+use crate::http::request::conditional::{ReadCondition, read_condition};
 use crate::http::request::{Caller, EntityTag};
 use crate::lane::{Effect, ShownTask, TaskEntry, WriteReply};
 
 impl Caller {
     /// The response that shows a task, or 304.
-    pub(crate) fn task(&self, entry: &TaskEntry, seq: Seq) -> HttpResponse {
-        let tag = EntityTag::strong(entry.task.version);
-        unmodified(self.request(), &tag, seq)
-            .unwrap_or_else(|| tagged(StatusCode::OK, seq, &tag, BoxBody::new(entry.json.clone())))
+    ///
+    /// # Errors
+    /// 412 if the request's condition does not hold.
+    pub(crate) fn task(&self, entry: &TaskEntry, at: Revision) -> Result<HttpResponse, ApiError> {
+        let tag = EntityTag::strong(Revision { seq: entry.task.version, ..at });
+        let condition = self.condition(&tag, at);
+        let unmodified =
+            condition.map_err(|error| error.with(Details::Task(TaskJson(entry.json.clone()))))?;
+        Ok(unmodified.unwrap_or_else(|| tagged(StatusCode::OK, at, &tag, BoxBody::new(entry.json.clone()))))
+    }
+
+    /// 304, if `If-None-Match` says that the client's copy of what has this tag is current. (The conditions of reads
+    /// without a tag are the middleware `request_log`'s.)
+    ///
+    /// # Errors
+    /// 412 if the condition of `If-Match` does not hold.
+    pub(crate) fn condition(&self, tag: &EntityTag, at: Revision) -> Result<Option<HttpResponse>, ApiError> {
+        match read_condition(self.request().headers(), Some(tag)) {
+            ReadCondition::Holds => Ok(None),
+            ReadCondition::Failed => Err(ApiError::condition_failed(Some(at))),
+            ReadCondition::Unmodified => {
+                let mut response = nothing(StatusCode::NOT_MODIFIED, at);
+                response.headers_mut().insert(ETAG, tag.value());
+                Ok(Some(response))
+            }
+        }
     }
 
     /// The response to a write of one operation.
@@ -26,13 +49,14 @@ impl Caller {
     pub(crate) fn written(&self, reply: &WriteReply) -> Result<HttpResponse, ApiError> {
         let effect = reply.effects.first();
         let mut response = match effect.and_then(Effect::task) {
-            Some(ShownTask { json: None, .. }) => return Err(ApiError::task_gone_since(reply.seq)),
+            Some(ShownTask { json: None, .. }) => return Err(ApiError::task_gone_since(reply.at())),
             Some(ShownTask { version, json: Some(json), .. }) => {
                 let created = matches!(effect, Some(Effect::Created(_)));
                 let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-                tagged(status, reply.seq, &EntityTag::strong(*version), BoxBody::new(json.clone()))
+                let tag = EntityTag::strong(Revision { seq: *version, ..reply.at() });
+                tagged(status, reply.at(), &tag, BoxBody::new(json.clone()))
             }
-            None => nothing(StatusCode::NO_CONTENT, reply.seq),
+            None => nothing(StatusCode::NO_CONTENT, reply.at()),
         };
         if let Some(Effect::Created(Some(shown))) = effect {
             // With the user as in the request's path: the id, or `me`.
@@ -48,7 +72,7 @@ impl Caller {
 
 /// The response to a write of several operations.
 pub(crate) fn written_all(reply: &WriteReply, body: BoxBody) -> HttpResponse {
-    let mut response = found(StatusCode::OK, reply.seq, body);
+    let mut response = found(StatusCode::OK, reply.at(), body);
     mark_replayed(&mut response, reply);
     response
 }
@@ -61,8 +85,8 @@ fn mark_replayed(response: &mut HttpResponse, reply: &WriteReply) {
 }
 
 /// The response that shows a list, with its weak tag; `next` is the path of the next page.
-pub(crate) fn listed(seq: Seq, body: BoxBody, next: Option<String>) -> HttpResponse {
-    let mut response = tagged(StatusCode::OK, seq, &EntityTag::weak(seq), body);
+pub(crate) fn listed(at: Revision, body: BoxBody, next: Option<String>) -> HttpResponse {
+    let mut response = tagged(StatusCode::OK, at, &EntityTag::weak(at), body);
     if let Some(next) = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok()) {
         response.headers_mut().insert(LINK, next);
     }
@@ -70,33 +94,24 @@ pub(crate) fn listed(seq: Seq, body: BoxBody, next: Option<String>) -> HttpRespo
 }
 
 /// A response with a JSON body and its tag.
-fn tagged(status: StatusCode, seq: Seq, tag: &EntityTag, body: BoxBody) -> HttpResponse {
-    let mut response = found(status, seq, body);
+fn tagged(status: StatusCode, at: Revision, tag: &EntityTag, body: BoxBody) -> HttpResponse {
+    let mut response = found(status, at, body);
     response.headers_mut().insert(ETAG, tag.value());
     response
 }
 
 /// A response with a JSON body.
-pub(crate) fn found(status: StatusCode, seq: Seq, body: BoxBody) -> HttpResponse {
+pub(crate) fn found(status: StatusCode, at: Revision, body: BoxBody) -> HttpResponse {
     let mut response = HttpResponse::with_body(status, body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(SEQ, HeaderValue::from(seq.get()));
+    set_revision(headers, at);
     response
 }
 
 /// A response without a body.
-fn nothing(status: StatusCode, seq: Seq) -> HttpResponse {
+fn nothing(status: StatusCode, at: Revision) -> HttpResponse {
     let mut response = HttpResponse::new(status);
-    response.headers_mut().insert(SEQ, HeaderValue::from(seq.get()));
+    set_revision(response.headers_mut(), at);
     response
-}
-
-/// 304, if `If-None-Match` says that the client's copy is current.
-pub(crate) fn unmodified(request: &HttpRequest, tag: &EntityTag, seq: Seq) -> Option<HttpResponse> {
-    tag.is_named_in(request.headers()).then(|| {
-        let mut response = nothing(StatusCode::NOT_MODIFIED, seq);
-        response.headers_mut().insert(ETAG, tag.value());
-        response
-    })
 }

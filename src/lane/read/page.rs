@@ -12,7 +12,9 @@ use super::chunks::{Chunks, TasksBody};
 use super::list_json::{ListJson, READY, START, end};
 use super::snapshot::Snapshot;
 use super::task_entry::{Age, TaskEntry};
-use crate::domain::{CursorPosition, Filter, Rank, Sort, SortField, SortKey, Task, TaskId, Timestamp};
+use crate::domain::{
+    CursorPosition, Filter, Lineage, Rank, Sort, SortField, SortKey, Task, TaskId, Timestamp,
+};
 use crate::lane::limits::MANY_TASKS;
 
 /// What one slice of a [`Selection`] looks at, some milliseconds at the most: tasks, or so many times [`TEXT`].
@@ -57,19 +59,20 @@ pub struct Page {
     /// Where the next page starts, if there is one.
     pub next: Option<CursorPosition>,
     sort: Sort,
+    lineage: Lineage,
 }
 
 /// A task that matches, and where it stands in the order.
 type Matching = (Rank, Arc<TaskEntry>);
 
 impl Page {
-    fn new(entries: Vec<Arc<TaskEntry>>, total: usize, sort: Sort, more: bool) -> Self {
+    fn new(entries: Vec<Arc<TaskEntry>>, total: usize, (sort, lineage): (Sort, Lineage), more: bool) -> Self {
         let next = entries.last().filter(|_| more).map(|last| sort.position_of(&last.task));
-        Self { entries, total, next, sort }
+        Self { entries, total, next, sort, lineage }
     }
 
     /// Sorts what matches and cuts the page out.
-    fn cut(query: &Query, mut matches: Vec<Matching>) -> Self {
+    fn cut(query: &Query, lineage: Lineage, mut matches: Vec<Matching>) -> Self {
         let (limit, total) = (query.limit.unwrap_or(usize::MAX), matches.len());
         if let Some(after) = query.after.clone().map(|after| query.sort.rank(after)) {
             matches.retain(|(at, _)| query.sort.compare(at, &after).is_gt());
@@ -81,13 +84,14 @@ impl Page {
             matches.truncate(limit);
         }
         matches.sort_unstable_by(|(one, _), (other, _)| query.sort.compare(one, other));
-        Self::new(matches.into_iter().map(|(_, entry)| entry).collect(), total, query.sort, more)
+        let entries = matches.into_iter().map(|(_, entry)| entry).collect();
+        Self::new(entries, total, (query.sort, lineage), more)
     }
 
     /// The cursor of the next page, if there is one.
     #[must_use]
     pub fn next_cursor(&self) -> Option<String> {
-        self.next.as_ref().map(|next| cursor(self.sort, next))
+        self.next.as_ref().map(|next| cursor(self.sort, next, Some(self.lineage)))
     }
 
     /// The page as a list's body: `{"tasks":[…],"count":n,"total":n,"next_cursor":…}`.
@@ -118,7 +122,7 @@ impl Snapshot {
         self.usual_page(query).unwrap_or_else(|| {
             let mut matches = Vec::new();
             self.matching(query, None, usize::MAX, &mut matches);
-            Page::cut(query, matches)
+            Page::cut(query, self.lineage(), matches)
         })
     }
 
@@ -138,7 +142,7 @@ impl Snapshot {
         let mut entries = self.newest_from(after);
         let page: Vec<_> = entries.by_ref().take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
         let more = entries.next().is_some();
-        Some(Page::new(page, self.len(), query.sort, more))
+        Some(Page::new(page, self.len(), (query.sort, self.lineage()), more))
     }
 
     /// Adds those of the next tasks that match, as many as may cost `most`. Returns the age of the last task looked at;
@@ -183,34 +187,47 @@ impl Selection {
     /// Looks at some more tasks; the page once all were looked at.
     pub fn step(&mut self) -> Option<Page> {
         self.seen = self.snapshot.matching(&self.query, self.seen, SLICE, &mut self.matches);
-        self.seen.is_none().then(|| Page::cut(&self.query, std::mem::take(&mut self.matches)))
+        let lineage = self.snapshot.lineage();
+        self.seen.is_none().then(|| Page::cut(&self.query, lineage, std::mem::take(&mut self.matches)))
     }
 }
 
 /// A cursor's content. It is opaque to clients: base64url of a JSON list.
 #[derive(Serialize, Deserialize)]
-struct Cursor<'a>(Cow<'a, str>, Option<i64>, Option<Cow<'a, str>>, Uuid);
+struct Cursor<'a>(
+    Cow<'a, str>,
+    Option<i64>,
+    Option<Cow<'a, str>>,
+    Uuid,
+    // Earlier versions gave out cursors without a lineage.
+    #[serde(default, skip_serializing_if = "Option::is_none")] Option<Cow<'a, str>>,
+);
 
-/// A cursor that a client gives back to get the next page.
+/// A cursor that a client gives back to get the next page of the tasks of this lineage.
 ///
 /// # Panics
 /// Never: a name, a key and an id are always valid JSON.
 #[must_use]
-pub fn cursor(sort: Sort, after: &CursorPosition) -> String {
+pub fn cursor(sort: Sort, after: &CursorPosition, lineage: Option<Lineage>) -> String {
     let (number, text) = match &after.key {
         None => (None, None),
         Some(SortKey::Number(number)) => (Some(*number), None),
         Some(SortKey::Text(text)) => (None, Some(Cow::from(text))),
     };
-    let cursor = Cursor(sort.to_string().into(), number, text, after.id.as_uuid());
+    let lineage = lineage.map(|lineage| lineage.to_string().into());
+    let cursor = Cursor(sort.to_string().into(), number, text, after.id.as_uuid(), lineage);
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).expect("a cursor is always valid JSON"))
 }
 
-/// Reads a cursor of this order; `None` if it is broken, or of another order.
+/// Reads a cursor of this order, and its lineage; `None` if it is broken, or of another order.
 #[must_use]
-pub fn parse_cursor(sort: Sort, encoded: &str) -> Option<CursorPosition> {
+pub fn parse_cursor(sort: Sort, encoded: &str) -> Option<(CursorPosition, Option<Lineage>)> {
     let json = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-    let Cursor(name, number, text, id) = serde_json::from_slice(&json).ok()?;
+    let Cursor(name, number, text, id, lineage) = serde_json::from_slice(&json).ok()?;
+    let lineage = match lineage {
+        Some(lineage) => Some(Lineage::parse(&lineage)?),
+        None => None,
+    };
     let key = match (number, text) {
         (Some(number), None) => Some(SortKey::Number(number)),
         (None, Some(text)) => Some(SortKey::Text(text.into_owned())),
@@ -220,13 +237,15 @@ pub fn parse_cursor(sort: Sort, encoded: &str) -> Option<CursorPosition> {
     let after = CursorPosition { key, id: TaskId::from_uuid(id) };
     let is_ours = Sort::parse(&name) == Some(sort) && sort.field.takes(after.key.as_ref());
     // In no other spelling than that of [`cursor`].
-    (is_ours && cursor(sort, &after) == encoded).then_some(after)
+    (is_ours && cursor(sort, &after, lineage) == encoded).then_some((after, lineage))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DueDate, Filter, NewTask, Priority, Seq, SortField, TaskContent, Title};
+    use crate::domain::{
+        DueDate, Filter, NewTask, Priority, Seq, SortField, StoreIdentity, TaskContent, Title,
+    };
     use proptest::prelude::*;
 
     fn snapshot(seeds: &[(u8, u8, i64)]) -> Snapshot {
@@ -273,7 +292,7 @@ mod tests {
                 prop_assert_eq!(page.total, expected);
                 paged.extend(page.entries.iter().map(|entry| entry.task.id));
                 match page.next {
-                    Some(next) => after = Some(parse_cursor(sort, &cursor(sort, &next)).unwrap()),
+                    Some(next) => after = Some(parse_cursor(sort, &cursor(sort, &next, None)).unwrap().0),
                     None => break,
                 }
             }
@@ -284,14 +303,15 @@ mod tests {
         fn a_cursor_has_one_spelling(at in 0_usize..200, byte in prop_oneof![Just(b' '), any::<u8>()], title in "[a\u{e9}\"]{1,9}") {
             let sort = Sort { field: SortField::Title, descending: false };
             let after = CursorPosition { key: Some(SortKey::Text(title)), id: TaskId::generate() };
-            let issued = cursor(sort, &after);
-            prop_assert_eq!(parse_cursor(sort, &issued), Some(after));
+            let lineage = Some(StoreIdentity::default().lineage("ann"));
+            let issued = cursor(sort, &after, lineage);
+            prop_assert_eq!(parse_cursor(sort, &issued), Some((after, lineage)));
             // The list in it, written otherwise.
             let mut json = URL_SAFE_NO_PAD.decode(&issued).unwrap();
             json.insert(at % json.len(), byte);
             let other = URL_SAFE_NO_PAD.encode(json);
-            if let Some(read) = parse_cursor(sort, &other) {
-                prop_assert_eq!(cursor(sort, &read), other);
+            if let Some((read, lineage)) = parse_cursor(sort, &other) {
+                prop_assert_eq!(cursor(sort, &read, lineage), other);
             }
         }
 
@@ -304,9 +324,13 @@ mod tests {
     #[test]
     fn a_cursor_of_another_order_is_refused() {
         let after = CursorPosition { key: Some(SortKey::Number(5)), id: TaskId::generate() };
-        let newest = cursor(Sort::default(), &after);
-        assert_eq!(parse_cursor(Sort::default(), &newest), Some(after));
+        let lineage = Some(StoreIdentity::default().lineage("ann"));
+        let newest = cursor(Sort::default(), &after, lineage);
+        assert_eq!(parse_cursor(Sort::default(), &newest), Some((after.clone(), lineage)));
         assert_eq!(parse_cursor(Sort { descending: false, ..Sort::default() }, &newest), None);
         assert_eq!(parse_cursor(Sort { field: SortField::Title, descending: true }, &newest), None);
+        // As earlier versions gave them out.
+        let bare = serde_json::to_vec(&("-created_at", 5, (), after.id.as_uuid())).unwrap();
+        assert_eq!(parse_cursor(Sort::default(), &URL_SAFE_NO_PAD.encode(bare)), Some((after, None)));
     }
 }

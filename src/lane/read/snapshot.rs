@@ -12,9 +12,9 @@ use imbl::{OrdMap, OrdSet};
 use super::key_bytes::KeyBytes;
 use super::list_json::{ListJson, READY, render_all};
 use super::task_entry::{Age, ByAge, ById, ByVersion, ENTRY, TaskEntry};
-use crate::domain::{STORED_ROW, Seq, TaskId, Timestamp};
+use crate::domain::{Lineage, Revision, STORED_ROW, Seq, TaskId, Timestamp};
 use crate::lane::limits::MUCH_TEXT;
-use crate::store::StoredUser;
+use crate::store::{StoreLife, StoredUser};
 
 /// Deletions of a user that are remembered, at most. When there are more, the older half is forgotten.
 const MOST_DELETED: usize = 10_000;
@@ -26,6 +26,8 @@ pub struct Snapshot {
     timeline: u32,
     /// The store's epoch when it was read.
     epoch: u64,
+    /// The user's lineage in that epoch.
+    lineage: Lineage,
     seq: Seq,
     pub(super) horizon: Seq,
     email: Option<Arc<str>>,
@@ -45,10 +47,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What the store holds of a user in this epoch; for `None`, the first state of a new user.
+    /// What the store holds of a user in this life of it; for `None`, the first state of a new user.
     #[must_use]
-    pub fn of_stored(stored: Option<StoredUser>, subject: &str, epoch: u64) -> Self {
-        let Some(stored) = stored else { return Self { epoch, ..Self::default() } };
+    pub fn of_stored(stored: Option<StoredUser>, subject: &str, life: StoreLife) -> Self {
+        let (epoch, lineage) = (life.epoch, life.identity.lineage(subject));
+        let Some(stored) = stored else { return Self { epoch, lineage, ..Self::default() } };
         let email = stored.email.map(Into::into);
         let (seq, horizon, deleted) = (stored.seq, stored.horizon, stored.tombstones.into_iter().collect());
         let mut tasks = stored.tasks;
@@ -56,6 +59,7 @@ impl Snapshot {
         let (entries, list) = render_all(tasks, subject);
         Self {
             epoch,
+            lineage,
             seq,
             horizon,
             email,
@@ -104,6 +108,18 @@ impl Snapshot {
     #[must_use]
     pub const fn seq(&self) -> Seq {
         self.seq
+    }
+
+    /// The lineage that its seqs count in.
+    #[must_use]
+    pub const fn lineage(&self) -> Lineage {
+        self.lineage
+    }
+
+    /// Its seq and lineage.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        Revision { seq: self.seq, lineage: self.lineage }
     }
 
     /// The lane's timeline. A new one begins when the store has gone back: what an earlier one showed may be lost.
@@ -274,6 +290,7 @@ impl Snapshot {
         *self = Self {
             timeline: self.timeline,
             epoch: self.epoch,
+            lineage: self.lineage,
             seq,
             horizon: seq,
             replaced,
@@ -319,7 +336,7 @@ mod tests {
                 tasks: (1..=count).map(task).collect(),
                 tombstones: Vec::new(),
             };
-            let snapshot = Snapshot::of_stored(Some(stored), "ann", 0);
+            let snapshot = Snapshot::of_stored(Some(stored), "ann", StoreLife::default());
             let list = snapshot.list().unwrap();
             let TasksBody::Ready(page) = snapshot.select(&Query::default()).body() else {
                 panic!("it is short")

@@ -18,7 +18,7 @@ use super::idempotency::{KeyState, RecentKeys, replay};
 use super::plan::Plan;
 use super::reply_dispatch::ReplyDispatch;
 use super::submit::{Submit, fail};
-use crate::domain::{Cost, Identity, Seq, Timestamp};
+use crate::domain::{Cost, Identity, Revision, Seq, Timestamp};
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::view::View;
@@ -177,7 +177,7 @@ impl UserActor {
                 break;
             }
             let Some(submit) = self.queue.pop_front_if(|submit| !submit.write.is_large()) else { break };
-            let Some(mut submit) = self.take_up(submit, plan.seq(), ctx) else { continue };
+            let Some(mut submit) = self.take_up(submit, plan.revision(), ctx) else { continue };
             let answer = plan.run(&mut submit.write, submit.who.email());
             if plan.changes_anything() {
                 answers.push((submit, answer));
@@ -189,13 +189,13 @@ impl UserActor {
     }
 
     /// Begins with a write, unless its caller has given up, or its key is known or has to be looked up.
-    fn take_up(&mut self, mut submit: Submit, seq: Seq, ctx: &mut Context<Self>) -> Option<Submit> {
+    fn take_up(&mut self, mut submit: Submit, at: Revision, ctx: &mut Context<Self>) -> Option<Submit> {
         if !submit.planned && !submit.cancellation.win() {
             return None;
         }
         submit.planned = true;
         let Some(key) = &submit.write.key else { return Some(submit) };
-        match self.keys.look_up(key, submit.looked_up, seq) {
+        match self.keys.look_up(key, submit.looked_up, at) {
             KeyState::New => return Some(submit),
             KeyState::Known(reply) => submit.answer(reply),
             KeyState::Unsure => self.recall(submit, ctx),
@@ -207,7 +207,7 @@ impl UserActor {
     fn plan_large(&mut self, commit_lock: OwnedMutexGuard<()>, ctx: &mut Context<Self>) {
         let mut plan = self.new_plan();
         let Some(submit) = self.queue.pop_front() else { return };
-        let Some(mut submit) = self.take_up(submit, plan.seq(), ctx) else { return };
+        let Some(mut submit) = self.take_up(submit, plan.revision(), ctx) else { return };
         self.state = State::Planning;
         // The rest of the submission stays here, so that its caller is answered whatever happens there.
         let mut write = std::mem::replace(&mut submit.write, Write::from(Vec::new()));
@@ -254,7 +254,8 @@ impl UserActor {
     fn recalled(&mut self, mut submit: Submit, recalled: Result<Recalled, Error>, ctx: &mut Context<Self>) {
         match (recalled, &submit.write.key) {
             (Ok(Recalled { seq, record: Some(record) }), Some(key)) => {
-                let answer = replay(&record, key, seq);
+                let at = Revision { seq, ..self.view.snapshot().revision() };
+                let answer = replay(&record, key, at);
                 submit.answer(answer);
             }
             (Ok(Recalled { seq, .. }), _) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{Command, Cost, Operation, Seq};
+use crate::domain::{Command, Cost, Lineage, Operation, Revision, Seq};
 use crate::lane::limits::MANY_TASKS;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::{ShownTask, TaskEntry};
@@ -45,6 +45,8 @@ pub struct IdempotencyKey {
 pub struct WriteReply {
     /// The seq of its last change; if it changed nothing, the seq at which the reply is true.
     pub seq: Seq,
+    /// What the seq counts in.
+    pub lineage: Lineage,
     /// What each operation did, in order.
     pub effects: Vec<Effect>,
     /// Whether the write was carried out earlier, and this is the reply from then.
@@ -66,6 +68,14 @@ pub enum Effect {
     Updated(Option<ShownTask>),
     /// The task was deleted.
     Deleted,
+}
+
+impl WriteReply {
+    /// Its seq, with what it counts in.
+    #[must_use]
+    pub const fn at(&self) -> Revision {
+        Revision { seq: self.seq, lineage: self.lineage }
+    }
 }
 
 impl Effect {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::command::{Effect, IdempotencyKey, WriteReply};
-use crate::domain::{Seq, TaskId, Timestamp};
+use crate::domain::{Lineage, Revision, Seq, TaskId, Timestamp};
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
 use crate::lane::read::task_entry::ShownTask;
@@ -50,10 +50,10 @@ impl RecentKeys {
         Self { known: HashMap::new(), since }
     }
 
-    /// What is known of a write's key, which was not in the store at `looked_up`; `seq` is that of the plan.
-    pub(crate) fn look_up(&self, key: &IdempotencyKey, looked_up: Option<Seq>, seq: Seq) -> KeyState {
+    /// What is known of a write's key, which was not in the store at `looked_up`; `at` is where the plan is.
+    pub(crate) fn look_up(&self, key: &IdempotencyKey, looked_up: Option<Seq>, at: Revision) -> KeyState {
         match self.get(&key.key) {
-            Some(record) => KeyState::Known(replay(record, key, seq)),
+            Some(record) => KeyState::Known(replay(record, key, at)),
             None if self.covers(looked_up) => KeyState::New,
             None => KeyState::Unsure,
         }
@@ -110,16 +110,16 @@ pub(crate) fn record(key: &IdempotencyKey, reply: &WriteReply, at: Timestamp) ->
     KeyRecord { key: Arc::clone(&key.key), fingerprint: key.fingerprint, answer, at }
 }
 
-/// The reply to a write that was carried out before under the same key.
+/// The reply to a write that was carried out before under the same key; `at` is where the user is now.
 ///
 /// # Errors
 /// [`Error::KeyReused`] if that was another request; [`Error::Internal`] if the record cannot be read.
-pub(crate) fn replay(record: &KeyRecord, key: &IdempotencyKey, seq: Seq) -> Result<WriteReply, Error> {
+pub(crate) fn replay(record: &KeyRecord, key: &IdempotencyKey, at: Revision) -> Result<WriteReply, Error> {
     if record.fingerprint != key.fingerprint {
-        return Err(Error::KeyReused { seq });
+        return Err(Error::KeyReused { at });
     }
     let unreadable = || Error::Internal("the reply kept under an idempotency key cannot be read".into());
-    WriteReply::from_record(&record.answer).ok_or_else(unreadable)
+    WriteReply::from_record(&record.answer, at.lineage).ok_or_else(unreadable)
 }
 
 /// A reply as the store keeps it under an idempotency key.
@@ -184,9 +184,9 @@ impl WriteReply {
         serde_json::to_vec(&record).expect("a record is always valid JSON").into()
     }
 
-    /// A reply that the store kept; `None` if it cannot be read.
+    /// A reply that the store kept, whose seqs are the user's in any case; `None` if it cannot be read.
     #[must_use]
-    fn from_record(record: &[u8]) -> Option<Self> {
+    fn from_record(record: &[u8], lineage: Lineage) -> Option<Self> {
         let Record { seq, effects } = serde_json::from_slice(record).ok()?;
         let effects = effects.into_iter().map(|effect| match effect {
             EffectRecord::Created(task) => Effect::Created(task.map(TaskRecord::shown)),
@@ -195,7 +195,7 @@ impl WriteReply {
             EffectRecord::Updated(task) => Effect::Updated(task.map(TaskRecord::shown)),
             EffectRecord::Deleted => Effect::Deleted,
         });
-        Some(Self { seq: Seq::new(seq), effects: effects.collect(), replayed: true })
+        Some(Self { seq: Seq::new(seq), lineage, effects: effects.collect(), replayed: true })
     }
 
     /// Whether its record left out a task's JSON, which has to be looked up.
@@ -293,7 +293,7 @@ mod tests {
         let answer = |json: Option<Bytes>| {
             let (first, last) = (Effect::Created(shown(json.clone())), Effect::Updated(shown(json)));
             let effects = vec![first, Effect::Imported, Effect::Deleted, Effect::Exists(None), last];
-            WriteReply { seq: Seq::new(9), effects, replayed: true }
+            WriteReply { seq: Seq::new(9), lineage: Lineage::default(), effects, replayed: true }
         };
         let kept = |task: &str| {
             let task = format!(r#"["{id}",7,{task}]"#);
@@ -301,14 +301,15 @@ mod tests {
                 r#"{{"seq":9,"effects":[{{"created":{task}}},"imported","deleted",{{"exists":null}},{{"updated":{task}}}]}}"#
             )
         };
+        let from_record = |record: &[u8]| WriteReply::from_record(record, Lineage::default());
         let whole = answer(Some(json.clone())).to_record(2 * length);
         assert_eq!(whole, kept(r#"{"title":"\u00e4 \"x\"","version":7}"#));
-        assert_eq!(WriteReply::from_record(&whole), Some(answer(Some(json.clone()))));
-        assert_eq!(WriteReply::from_record(b"{}"), None);
+        assert_eq!(from_record(&whole), Some(answer(Some(json.clone()))));
+        assert_eq!(from_record(b"{}"), None);
 
         let short = answer(Some(json.clone())).to_record(length - 1);
         assert_eq!(short, kept("null"), "there was no room for the tasks");
-        assert_eq!(WriteReply::from_record(&short), Some(answer(None)));
+        assert_eq!(from_record(&short), Some(answer(None)));
         assert!(answer(None).lacks_tasks() && !answer(Some(json.clone())).lacks_tasks());
     }
 }

@@ -9,8 +9,8 @@ use super::command::{Effect, Work, Write, WriteReply};
 use super::idempotency::{record, replay};
 use crate::config::LaneConfig;
 use crate::domain::{
-    Change, Command, Cost, Decision, DecisionContext, Identity, Operation, Refusal, Seq, Task, TaskId,
-    Timestamp,
+    Change, Command, Cost, Decision, DecisionContext, Identity, Operation, Refusal, Revision, Seq, Task,
+    TaskId, Timestamp,
 };
 use crate::error::Error;
 use crate::lane::read::snapshot::Snapshot;
@@ -73,9 +73,9 @@ impl Plan {
         self.next.seq() != self.base.seq() || !self.keys.is_empty()
     }
 
-    /// The seq of its newest change.
-    pub(crate) const fn seq(&self) -> Seq {
-        self.next.seq()
+    /// Where its newest change leads.
+    pub(crate) const fn revision(&self) -> Revision {
+        self.next.revision()
     }
 
     /// Runs one write, wholly or not at all. `email` is the address in the writer's token.
@@ -83,14 +83,14 @@ impl Plan {
         if let Some(key) = &write.key
             && let Some(record) = self.keys.get(&key.key)
         {
-            return replay(record, key, self.next.seq());
+            return replay(record, key, self.next.revision());
         }
-        let before = self.next.seq();
+        let before = self.next.revision();
         self.next.let_keys_age(self.now);
         let keys_left = self.max_bytes / KEYS_PART;
         if write.key.is_some() && self.next.key_bytes() > keys_left {
             let refusal = Refusal::BytesExceeded { limit: self.max_bytes };
-            return Err(Error::Refused { refusal, seq: before, current: None, operation: 0 });
+            return Err(Error::Refused { refusal, at: before, current: None, operation: 0 });
         }
         let effects = match &mut write.work {
             Work::Erase => {
@@ -99,7 +99,8 @@ impl Plan {
             }
             Work::Operations(operations) => self.operate(operations)?,
         };
-        let answer = WriteReply { seq: self.next.seq(), effects, replayed: false };
+        let Revision { seq, lineage } = self.next.revision();
+        let answer = WriteReply { seq, lineage, effects, replayed: false };
         // Also for a create that found its task: run again after the task was deleted, it would bring it back.
         if let Some(key) = &write.key {
             let record = record(key, &answer, self.now);
@@ -107,7 +108,7 @@ impl Plan {
             self.cost = self.cost + Cost::new(1, record.bytes());
             self.keys.insert(Arc::clone(&key.key), record);
         }
-        if answer.seq != before && !self.erase && email.is_some() && email != self.next.email() {
+        if seq != before.seq && !self.erase && email.is_some() && email != self.next.email() {
             self.email = email.cloned();
             self.next.set_email(email.cloned());
         }
@@ -124,13 +125,14 @@ impl Plan {
             let kind = self.operate_one(operation, &mut draft).map_err(|refusal| {
                 // The reply must not show what the operations before it would have done.
                 let current = self.next.get(operation.task()).map(|entry| entry.json.clone());
-                Error::Refused { refusal, seq: self.next.seq(), current, operation: index }
+                Error::Refused { refusal, at: self.next.revision(), current, operation: index }
             })?;
             kinds.push(kind);
         }
         if draft.growth > 0 && self.next.stored_bytes() + draft.growth.unsigned_abs() > self.max_bytes {
             let refusal = Refusal::BytesExceeded { limit: self.max_bytes };
-            return Err(Error::Refused { refusal, seq, current: None, operation: 0 });
+            let at = self.next.revision();
+            return Err(Error::Refused { refusal, at, current: None, operation: 0 });
         }
         // Each operation costs its time, even if another one undoes it.
         self.cost = self.cost + Cost::new(operations.len(), 0);
@@ -165,8 +167,8 @@ impl Plan {
         };
         let bytes = |task: &Arc<Task>| task.stored_bytes().cast_signed();
         let before = existing.map_or(0, bytes);
-        let next = draft.seq.next();
-        let at = DecisionContext { count: draft.count, limit: self.max_tasks, now: self.now, next };
+        let (seq, next, lineage) = (draft.seq, draft.seq.next(), self.next.revision().lineage);
+        let at = DecisionContext { count: draft.count, limit: self.max_tasks, now: self.now, seq, lineage };
         let (change, kind) = match operation.decide(existing.map(|task| &**task), at)? {
             Decision::Create(task) => {
                 draft.count += 1;

@@ -184,7 +184,7 @@ impl CommitConnection {
     /// [`Kind::NotYet`] if nothing was sent.
     async fn send(&self, kept: &mut Option<Link>, batches: &[Arc<Batch>]) -> Result<Applied, PostgresError> {
         let link = self.link(kept).await?;
-        let group = Group::of(batches, self.connector.failover.epoch());
+        let group = Group::of(batches, self.connector.failover.life().epoch);
         let statement = if batches[0].erase {
             self.prepare(&link.client, &ERASE).await.map_err(PostgresError::not_sent)?
         } else {
@@ -225,7 +225,7 @@ impl CommitConnection {
             let mut group = Group::default();
             let id = if index + 1 == slices.len() { batch.id } else { Uuid::now_v7() };
             if index == 0 {
-                group.push_batch(batch, id, self.connector.failover.epoch(), batch.storable_email());
+                group.push_batch(batch, id, self.connector.failover.life().epoch, batch.storable_email());
             } else {
                 group.push_slice(batch, id);
             }

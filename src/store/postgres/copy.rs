@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::cluster::peers;
 use super::connection::error::PostgresError;
+use super::connection::failover::RENEW;
 use super::connection::read_pool::on;
 use super::rows::{KeyColumns, TombstoneColumns, Unreadable, instant, key_record};
 use super::store::PostgresStore;
@@ -64,6 +65,10 @@ impl Transfer for PostgresStore {
     async fn whole(&self, user: UserId) -> Result<Option<WholeUser>, StoreError> {
         let rows = self.ask(&WHOLE, vec![Box::new(user.as_uuid())]).await?;
         Ok(whole_user(user, &rows)?)
+    }
+
+    async fn forget_identity(&self) -> Result<(), StoreError> {
+        self.ask(RENEW, Vec::new()).await.map(drop)
     }
 
     async fn restore(&self, users: Vec<WholeUser>) -> Result<(), StoreError> {

@@ -80,6 +80,7 @@ async fn migrate_once(connector: &Connector, allow_unsafe: bool) -> Result<(), P
         runner.run_async(&mut *client).await.map_err(|error| of_migration(&error))?;
     }
     client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    connector.failover.identify_tables(&client).await?;
     Ok(())
 }
 

@@ -20,13 +20,14 @@ use super::cluster::notify::{self, Hints};
 use super::cluster::{hosts, peers};
 use super::commit::{self, CommitConnection};
 use super::connection::connect::Connector;
+use super::connection::failover::{RENEW, TABLES};
 use super::connection::read_pool::{Params, ReadPool, by_reference, on};
 use super::connection::thread_connections::ThreadConnections;
 use super::options::PostgresOptions;
 use super::{migrate, read, retention};
 use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::group_commit::LARGE_AT_ONCE;
-use crate::store::{Batch, Hint, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
+use crate::store::{Batch, Hint, Outcome, PoolState, Recalled, Store, StoreError, StoreLife, StoredUser};
 
 /// A [`Store`] in a PostgreSQL database.
 pub struct PostgresStore {
@@ -204,6 +205,16 @@ impl Store for PostgresStore {
         }
     }
 
+    async fn went_back(&self, epoch: u64) -> Result<(), StoreError> {
+        let failover = &self.inner.connector.failover;
+        // Perhaps it shows by now; if it does not, this is another store from here on.
+        failover.observe_tables(&self.ask(TABLES, Vec::new()).await?);
+        if self.life().epoch == epoch {
+            failover.observe_tables(&self.ask(RENEW, Vec::new()).await?);
+        }
+        Ok(())
+    }
+
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {
         let params: Params = vec![Box::new(user.as_uuid()), Box::new(key.to_owned())];
         Ok(read::recalled(&self.ask_here(read::RECALL, params).await?, key)?)
@@ -227,8 +238,8 @@ impl Store for PostgresStore {
         self.inner.thread_connections.attach();
     }
 
-    fn epoch(&self) -> u64 {
-        self.inner.connector.failover.epoch()
+    fn life(&self) -> StoreLife {
+        self.inner.connector.failover.life()
     }
 
     fn pool(&self) -> PoolState {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::{BUSY_TIMEOUT, beside, folder_of};
+use super::open::{BUSY_TIMEOUT, beside, folder_of, forget_identity};
 use crate::private_file;
 use crate::store::StoreError;
 
@@ -14,7 +14,8 @@ use crate::store::StoreError;
 /// Blocks on the disk.
 ///
 /// The copy shows one instant, a service may keep writing to the file, and nothing of deleted rows goes with it.
-/// `to` appears only once it is complete.
+/// `to` appears only once it is complete. It is a store of its own: each time it is put in place, users' lineages are
+/// others.
 ///
 /// # Errors
 /// [`StoreError`] when `to` exists already, or either file cannot be used. Then no new `to` is left behind.
@@ -39,6 +40,10 @@ fn copy(from: &Path, to: &Path, partial: &Path) -> Result<u64, Box<dyn Error>> {
     private_file::create(partial)?;
     source.execute("VACUUM INTO ?1", [partial.to_str().ok_or("the target's name is not UTF-8")?])?;
     let target = Connection::open(partial)?;
+    // A file of an earlier version has no identity yet.
+    if target.table_exists(None, "store_identity")? {
+        forget_identity(&target)?;
+    }
     let verdict: String = target.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
         return Err(format!("the copy is damaged, and so is the original: {verdict}").into());

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, param
 use uuid::Uuid;
 
 use super::commit::group::{INSERT_USER, NEVER, put_key, put_tombstone};
+use super::open::forget_identity;
 use super::read::{key_record, wrote};
 use super::store::SqliteStore;
 use super::task_row::{put, task_id, tasks};
@@ -17,6 +18,10 @@ use crate::store::copy::{Transfer, WholeUser};
 impl Transfer for SqliteStore {
     async fn whole(&self, user: UserId) -> std::result::Result<Option<WholeUser>, StoreError> {
         self.reader.query(move |connection| whole(connection, user)).await
+    }
+
+    async fn forget_identity(&self) -> std::result::Result<(), StoreError> {
+        self.writer.query(|connection| forget_identity(connection)).await
     }
 
     async fn restore(&self, users: Vec<WholeUser>) -> std::result::Result<(), StoreError> {

@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::commit::sweep::sweep_leftovers;
+use crate::domain::StoreIdentity;
 use crate::private_file;
 use crate::store::StoreError;
 
@@ -37,6 +38,7 @@ const CHECKPOINT: i64 = 8 * 1024;
 pub(super) struct Opened {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
+    pub(super) identity: StoreIdentity,
     /// The system releases it when the process ends, even if it is killed.
     pub(super) lock: File,
 }
@@ -74,13 +76,26 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     if let Err(error) = sweep_leftovers(&mut writer) {
         tracing::warn!(%error, "SQLite: what an import or an erasure has left cannot be removed");
     }
-    let reader = connect(path)?;
     let usable = |error| trouble(path, &error);
+    let identity = identify(&writer).map_err(usable)?;
+    let reader = connect(path)?;
     reader.pragma_update(None, "query_only", true).map_err(usable)?;
     for connection in [&writer, &reader] {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(usable)?;
     }
-    Ok(Opened { writer, reader, lock })
+    Ok(Opened { writer, reader, identity, lock })
+}
+
+/// Makes another store of the one in this file: its identity is made at the next opening.
+pub(super) fn forget_identity(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE store_identity SET id = NULL", []).map(drop)
+}
+
+/// The store's identity, made now if there is none.
+fn identify(connection: &Connection) -> rusqlite::Result<StoreIdentity> {
+    connection.execute("UPDATE store_identity SET id = randomblob(16) WHERE id IS NULL", [])?;
+    let id = connection.query_row("SELECT id FROM store_identity", [], |row| row.get::<_, [u8; 16]>(0))?;
+    Ok(StoreIdentity::of(&[&id]))
 }
 
 fn failed(path: &Path, what: &str, why: impl Display) -> StoreError {

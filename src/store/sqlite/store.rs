@@ -14,9 +14,9 @@ use super::commit::{group, large};
 use super::open::{self, Opened};
 use super::worker::{Lost, Worker};
 use super::{read, retention};
-use crate::domain::{Seq, Timestamp, UserId};
+use crate::domain::{Seq, StoreIdentity, Timestamp, UserId};
 use crate::store::retention::repeat;
-use crate::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoredUser};
+use crate::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, StoreLife, StoredUser};
 
 /// A [`Store`] in a SQLite file.
 ///
@@ -24,6 +24,7 @@ use crate::store::{Batch, Outcome, PoolState, Recalled, Store, StoreError, Store
 pub struct SqliteStore {
     pub(super) writer: Arc<Worker>,
     pub(super) reader: Worker,
+    identity: StoreIdentity,
     /// Held while the store is open. The system releases it when the process ends, even if it is killed.
     lock: Mutex<Option<File>>,
 }
@@ -35,11 +36,12 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] when another process has the file open, or it cannot be created, read or migrated.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let Opened { writer, reader, lock } = open::open(path)?;
+        let Opened { writer, reader, identity, lock } = open::open(path)?;
         let threads = |error| StoreError(format!("SQLite: cannot start its thread: {error}"));
         Ok(Self {
             writer: Arc::new(Worker::start("sqlite-writer", writer).map_err(threads)?),
             reader: Worker::start("sqlite-reader", reader).map_err(threads)?,
+            identity,
             lock: Mutex::new(Some(lock)),
         })
     }
@@ -84,6 +86,10 @@ impl Store for SqliteStore {
             }
         }
         outcomes
+    }
+
+    fn life(&self) -> StoreLife {
+        StoreLife { epoch: 0, identity: self.identity }
     }
 
     async fn recall(&self, user: UserId, key: &str) -> Result<Recalled, StoreError> {

@@ -22,7 +22,7 @@ const HOLD: [(usize, &str); 10] = [
     (0, r#""priority":"high","tags":["home"],"due_date":"2026-12-01""#),
     (3, r#""completed":true"#),
     (6, r#""code":"PRECONDITION_FAILED""#),
-    (7, r#"etag: W/"5""#),
+    (7, r#"etag: W/"5-"#),
     (8, r#""count":1,"total":1,"next_cursor":null"#),
     (9, r#""open":1"#),
     (11, "idempotent-replayed: true"),

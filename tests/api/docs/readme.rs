@@ -22,6 +22,8 @@ fn steady(text: &str) -> Vec<String> {
     let times = |word: &str| word.starts_with("202") && word.ends_with('Z');
     text.lines()
         .filter(|line| !line.trim().is_empty())
+        // The lineage is another one in each store.
+        .map(|line| if line.starts_with("etag: ") { line.split('-').next().unwrap_or(line) } else { line })
         .map(|line| line.split('"').filter(|word| !times(word)).collect::<Vec<_>>().join("\""))
         .collect()
 }

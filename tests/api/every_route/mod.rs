@@ -1,6 +1,8 @@
 //! What holds for every route.
 //!
 //! - `error_form`: all errors have the same form
+//! - `conditions`: `If-Match` and `If-None-Match`, as RFC 9110 has them
+//! - `two_users`: no validator of one user is another's
 //! - `idempotency`: `Idempotency-Key`, a write sent again
 //! - `limits`: the operator's limits on requests, tasks, refused tokens, connections
 //! - `refusals`: what a client without a valid token may take
@@ -11,6 +13,7 @@
 //! - `hostile_load`: more requests and connections than anybody needs
 
 mod bad_input;
+mod conditions;
 mod connections;
 mod error_form;
 mod framing;
@@ -19,3 +22,4 @@ mod hostile_requests;
 mod idempotency;
 mod limits;
 mod refusals;
+mod two_users;

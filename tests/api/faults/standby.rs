@@ -156,6 +156,8 @@ async fn a_promoted_standby_without_the_last_writes_is_followed_and_clients_star
     one.create("lost").await;
     let newest = other.create("lost, too").await;
     assert_eq!(newest["version"], 3);
+    let before = list_in_the_end(&one).await;
+    assert_eq!(list_in_the_end(&other).await.lineage(), before.lineage());
     let mut streams = [Events::of(&one, Some(3)).await, Events::of(&other, Some(3)).await];
     for stream in &mut streams {
         assert_eq!(stream.take(1).await[0].name, "hello");
@@ -166,6 +168,7 @@ async fn a_promoted_standby_without_the_last_writes_is_followed_and_clients_star
     for user in [&one, &other] {
         let list = list_in_the_end(user).await;
         assert_eq!((list.seq(), titles(&list)), (1, vec!["kept".to_owned()]));
+        assert_ne!(list.lineage(), before.lineage(), "another life of the store");
         user.get("/changes?since=3").await.expect_error(410, "RESYNC_REQUIRED");
         let ahead = user.request(Method::GET, "/tasks").header("x-tasklane-min-seq", "3");
         send(ahead).await.expect_error(410, "RESYNC_REQUIRED");
@@ -178,6 +181,22 @@ async fn a_promoted_standby_without_the_last_writes_is_followed_and_clients_star
     // The seqs of the lost writes are used again, by other writes.
     let again = create_in_the_end(&other, "again").await;
     assert_eq!(again.seq(), 2);
+    // What was given out for the lost ones stands for nothing.
+    let (old, now) = (before.list_tag(2), again.list_tag(2));
+    for user in [&one, &other] {
+        let read =
+            |path: &str, name: &str, value: &str| send(user.request(Method::GET, path).header(name, value));
+        let seen = read("/tasks", "if-none-match", &old).await.expect(200);
+        assert_eq!((seen.header("etag"), seen.lineage()), (Some(&*now), again.lineage()));
+        read("/tasks", "if-none-match", &now).await.expect(304);
+        let old = format!("2-{}", before.lineage());
+        let gone = user.get(&format!("/changes?since={old}")).await;
+        assert_eq!(gone.expect_error(410, "RESYNC_REQUIRED").lineage(), again.lineage());
+        read("/tasks", "x-tasklane-min-seq", &old).await.expect_error(410, "RESYNC_REQUIRED");
+        let path = format!("/tasks/{}", id(&again.json()));
+        let stale = user.request(Method::PATCH, &path).header("if-match", before.tag(2));
+        send(stale.json(&json!({"title": "stale"}))).await.expect_error(412, "PRECONDITION_FAILED");
+    }
     assert_eq!(titles(&list_in_the_end(&one).await), ["again", "kept"]);
     assert_eq!(one.task(id(&kept)).await.expect(200).json(), kept);
 }

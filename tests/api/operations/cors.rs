@@ -62,7 +62,7 @@ async fn a_listed_origin_may_read_answers_with_credentials(store: Store) {
     let answer = send(ann.request(Method::GET, "/tasks").header(ORIGIN, LISTED)).await.expect(200);
     assert_readable(&answer, LISTED);
     let exposed = items(&answer, "access-control-expose-headers");
-    for header in ["etag", "x-tasklane-seq", "x-request-id"] {
+    for header in ["etag", "x-tasklane-seq", "x-tasklane-lineage", "x-request-id"] {
         assert!(exposed.iter().any(|name| name == header), "{header} is not in {exposed:?}");
     }
     let create =

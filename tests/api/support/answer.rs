@@ -74,6 +74,24 @@ impl Answer {
         seq.parse().unwrap()
     }
 
+    /// `X-Tasklane-Lineage`.
+    #[track_caller]
+    pub fn lineage(&self) -> &str {
+        self.header("x-tasklane-lineage").unwrap_or_else(|| panic!("no X-Tasklane-Lineage: {self:?}"))
+    }
+
+    /// The tag of a task in this version, if it is the answer's user's.
+    #[track_caller]
+    pub fn tag(&self, version: i64) -> String {
+        format!("\"{version}-{}\"", self.lineage())
+    }
+
+    /// The tag of everything else at this seq.
+    #[track_caller]
+    pub fn list_tag(&self, seq: i64) -> String {
+        format!("W/{}", self.tag(seq))
+    }
+
     /// The `code` of an error.
     #[track_caller]
     pub fn code(&self) -> String {

@@ -13,9 +13,9 @@ use super::command::PATIENCE;
 pub struct Event {
     /// `hello`, `change` or `resync`.
     pub name: String,
-    /// Its id, a seq.
+    /// The seq of its id.
     pub id: i64,
-    /// Its data.
+    /// Its data, without the lineage, which is its id's.
     pub data: Value,
 }
 
@@ -126,12 +126,14 @@ impl Events {
 
 /// Parses one block as an `EventSource` does; `None` for a comment.
 fn parse(block: &str) -> Option<Event> {
-    let (mut name, mut id, mut data) = (None, None, None);
+    let (mut name, mut id, mut data) = (None, None, None::<Value>);
     for line in block.lines().filter(|line| !line.is_empty()) {
         let (field, value) = line.split_once(": ").unwrap_or_else(|| panic!("no field: {line}"));
         let known = match field {
             "event" => name.replace(value.to_owned()).is_none(),
-            "id" => id.replace(value.parse().unwrap()).is_none(),
+            "id" => {
+                id.replace(value.split_once('-').unwrap_or_else(|| panic!("no lineage: {line}"))).is_none()
+            }
             "data" => data.replace(serde_json::from_str(value).unwrap()).is_none(),
             "retry" => value.parse::<u32>().is_ok(),
             "" => return None,
@@ -139,5 +141,8 @@ fn parse(block: &str) -> Option<Event> {
         };
         assert!(known, "{line}");
     }
-    Some(Event { name: name.unwrap(), id: id.unwrap(), data: data.unwrap() })
+    let ((seq, lineage), mut data) = (id.unwrap(), data.unwrap());
+    let told = data.as_object_mut().unwrap().remove("lineage");
+    assert!(told.is_none_or(|told| told == lineage), "{block}");
+    Some(Event { name: name.unwrap(), id: seq.parse().unwrap(), data })
 }

@@ -58,25 +58,31 @@ async fn an_unchanged_task_is_304_for_every_header_that_names_its_tag(store: Sto
     let task = ann.create("a").await;
     ann.create("b").await;
     let path = format!("/tasks/{}", id(&task));
+    let read = ann.get(&path).await.expect(200);
+    let (tag, lineage) = (&*read.tag(1), read.lineage());
     let good: [&[&str]; 9] = [
-        &["\"1\""],
-        &["W/\"1\""],
+        &[tag],
+        &[&format!("W/{tag}")],
         &["*"],
         &[" * "],
-        &["\"0\", \"1\""],
-        &["\"0\",W/\"1\",\"7\""],
-        &["\"a,b\" , \"1\""],
-        &[", \"1\" ,"],
-        &["\"0\"", "\"1\""],
+        &[&format!("\"0\", {tag}")],
+        &[&format!("\"0\",W/{tag},\"7\"")],
+        &[&format!("\"a,b\" , {tag}")],
+        &[&format!(", {tag} ,")],
+        &["\"0\"", tag],
     ];
     for tags in good {
         for method in [Method::GET, Method::HEAD] {
-            unmodified(&conditional(&ann, method, &path, tags).await, "\"1\"", 2);
+            unmodified(&conditional(&ann, method, &path, tags).await, tag, 2);
         }
     }
-    for tag in ["1", "\"01\"", "\"11\"", "\"1", "w/\"1\"", "\"2\"", "W/\"2\"", "'1'", "**", ""] {
-        let whole = conditional(&ann, Method::GET, &path, &[tag]).await.expect(200);
-        assert_eq!((whole.header("etag"), whole.json()), (Some("\"1\""), task.clone()), "{tag}");
+    let others =
+        ["1", "\"01", "\"11", "w/\"1", "\"2", "W/\"2", "'1"].map(|start| format!("{start}-{lineage}\""));
+    let longer = format!("\"1-{lineage}x\"");
+    let more = ["**", "", "\"1\"", "W/\"1\"", "\"1-\"", &tag[..tag.len() - 1], &longer];
+    for other in others.iter().map(String::as_str).chain(more) {
+        let whole = conditional(&ann, Method::GET, &path, &[other]).await.expect(200);
+        assert_eq!((whole.header("etag"), whole.json()), (Some(tag), task.clone()), "{other}");
     }
     // A missing task is never a 304.
     let missing = format!("/tasks/{}", Uuid::new_v4());
@@ -84,36 +90,38 @@ async fn an_unchanged_task_is_304_for_every_header_that_names_its_tag(store: Sto
     // The tag is the same after a restart: the client's copy stays valid.
     server.stop();
     let server = Server::start(&store);
-    unmodified(&conditional(&server.user("ann"), Method::GET, &path, &["\"1\""]).await, "\"1\"", 2);
+    unmodified(&conditional(&server.user("ann"), Method::GET, &path, &[tag]).await, tag, 2);
 }
 
 async fn an_unchanged_list_is_304_whatever_its_query(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
+    let empty = ann.get("/tasks").await;
     for path in LISTS.iter().filter(|path| !path.contains("since=1")) {
-        unmodified(&conditional(&ann, Method::GET, path, &["W/\"0\""]).await, "W/\"0\"", 0);
+        let tag = empty.list_tag(0);
+        unmodified(&conditional(&ann, Method::GET, path, &[&tag]).await, &tag, 0);
     }
+    let [one, two, three] = [1, 2, 3].map(|seq| empty.list_tag(seq));
+    let strong = empty.tag(2);
     ann.create("a").await;
     ann.create("b").await;
     for path in LISTS {
         let whole = ann.get(path).await.expect(200);
-        assert_eq!((whole.header("etag"), whole.seq()), (Some("W/\"2\""), 2), "{path}");
-        for tags in [&["W/\"2\""][..], &["\"2\""], &["*"], &["W/\"1\", W/\"2\""], &["\"1\"", "\"2\""]] {
-            unmodified(&conditional(&ann, Method::GET, path, tags).await, "W/\"2\"", 2);
+        assert_eq!((whole.header("etag"), whole.seq()), (Some(&*two), 2), "{path}");
+        for tags in [&[&*two][..], &[&strong], &["*"], &[&format!("{one}, {two}")], &["\"1\"", &strong]] {
+            unmodified(&conditional(&ann, Method::GET, path, tags).await, &two, 2);
         }
-        for tag in ["W/\"1\"", "W/\"3\"", "2", "W/\"02\""] {
+        for tag in [&*one, &three, "2", "W/\"2\"", "\"2\"", &two.replace("2-", "02-")] {
             let again = conditional(&ann, Method::GET, path, &[tag]).await.expect(200);
             assert_eq!(again.body, whole.body, "{path} {tag}");
         }
-        unmodified(&conditional(&ann, Method::HEAD, path, &["W/\"2\""]).await, "W/\"2\"", 2);
+        unmodified(&conditional(&ann, Method::HEAD, path, &[&two]).await, &two, 2);
     }
     // An error stays an error, whatever the tag.
     for path in ["/tasks?limit=0", "/tasks?cursor=x", "/changes"] {
         conditional(&ann, Method::GET, path, &["*"]).await.expect_error(422, "VALIDATION_ERROR");
     }
     conditional(&ann, Method::GET, "/changes?since=3", &["*"]).await.expect_error(410, "RESYNC_REQUIRED");
-    // An equal tag of another user does not match.
-    conditional(&server.user("bob"), Method::GET, "/tasks", &["W/\"2\""]).await.expect(200);
 }
 
 async fn every_change_makes_every_tag_stale_and_a_refusal_makes_none_stale(store: Store) {
@@ -142,8 +150,7 @@ async fn every_change_makes_every_tag_stale_and_a_refusal_makes_none_stale(store
     ];
     let mut seq = 1;
     for (method, path, body, raise) in steps {
-        ann.call(method.clone(), path, body.as_ref()).await;
-        let tag = format!("W/\"{seq}\"");
+        let tag = ann.call(method.clone(), path, body.as_ref()).await.list_tag(seq);
         for list in LISTS {
             let answer = conditional(&ann, Method::GET, list, &[&tag]).await;
             let status = if raise > 0 { 200 } else { 304 };
@@ -151,8 +158,7 @@ async fn every_change_makes_every_tag_stale_and_a_refusal_makes_none_stale(store
         }
         seq += raise;
     }
-    ann.erase().await.expect(204);
-    let tag = format!("W/\"{seq}\"");
+    let tag = ann.erase().await.expect(204).list_tag(seq);
     for list in LISTS.iter().filter(|list| list.starts_with("/tasks")) {
         let answer = conditional(&ann, Method::GET, list, &[&tag]).await.expect(200);
         assert_eq!(answer.seq(), seq + 1, "{list}");
@@ -163,6 +169,7 @@ async fn a_304_never_hides_a_change(store: Store) {
     const WRITES: i64 = 120;
     let server = Server::start(&store);
     let ann = server.user("ann");
+    let lineage = ann.get("/tasks").await.lineage().to_owned();
     let acknowledged = Arc::new(AtomicI64::new(0));
     let writer = {
         let (ann, acknowledged) = (ann.clone(), Arc::clone(&acknowledged));
@@ -176,16 +183,18 @@ async fn a_304_never_hides_a_change(store: Store) {
     };
     let reader = |path: &'static str| {
         let (ann, acknowledged) = (server.user("ann"), Arc::clone(&acknowledged));
+        let lineage = lineage.clone();
         tokio::spawn(async move {
             let (mut seen, mut unchanged, mut changed) = (-1, 0_u32, 0_u32);
             while seen < WRITES {
                 let before = acknowledged.load(Ordering::SeqCst);
-                let answer = conditional(&ann, Method::GET, path, &[&format!("W/\"{seen}\"")]).await;
+                let tag = format!("W/\"{seen}-{lineage}\"");
+                let answer = conditional(&ann, Method::GET, path, &[&tag]).await;
                 // The answer has everything that was acknowledged before the request.
                 assert!(answer.seq() >= before, "{path}: {answer:?} hides {before}");
                 assert!(answer.seq() >= seen, "{path}: an answer went back from {seen}");
                 if answer.status == 304 {
-                    unmodified(&answer, &format!("W/\"{seen}\""), seen);
+                    unmodified(&answer, &tag, seen);
                     unchanged += 1;
                     continue;
                 }
@@ -231,19 +240,22 @@ fn writes() -> [(Method, &'static str, Option<Value>); 5] {
 async fn a_write_that_names_the_current_version_succeeds(store: Store) {
     let server = Server::start(&store);
     let ann = server.user("ann");
-    let forms: [fn(i64) -> Vec<String>; 5] = [
-        |version| vec![format!("\"{version}\"")],
-        |_| vec!["*".to_owned()],
-        |version| vec![format!("\"0\", W/\"7\" ,\"{version}\"")],
-        |version| vec!["\"0\"".to_owned(), format!("\"{version}\"")],
-        |version| vec![format!("\"x,\\\",\"{version}\"")],
+    let lineage = ann.get("/tasks").await.lineage().to_owned();
+    let forms: [fn(i64, &str) -> Vec<String>; 7] = [
+        |version, lineage| vec![format!("\"{version}-{lineage}\"")],
+        |version, lineage| vec![format!("\"0\", W/\"7-{lineage}\" ,\"{version}-{lineage}\"")],
+        |version, _| vec![format!("\"{version}\"")],
+        |_, _| vec!["*".to_owned()],
+        |version, _| vec![format!("\"0\", W/\"7\" ,\"{version}\"")],
+        |version, _| vec!["\"0\"".to_owned(), format!("\"{version}\"")],
+        |version, _| vec![format!("\"x,\\\",\"{version}\"")],
     ];
     for form in forms {
         let task = ann.create("a").await;
         let mut version = task["version"].as_i64().unwrap();
         for (method, below, body) in writes() {
             let path = format!("/tasks/{}{below}", id(&task));
-            let tags = form(version);
+            let tags = form(version, &lineage);
             let tags: Vec<_> = tags.iter().map(String::as_str).collect();
             let answer = matching(&ann, method.clone(), &path, &tags, body.as_ref()).await;
             version += 1;
@@ -251,7 +263,7 @@ async fn a_write_that_names_the_current_version_succeeds(store: Store) {
             assert_eq!((answer.status, answer.seq()), (status, version), "{method} {path} {tags:?}");
             if status == 200 {
                 assert_eq!(answer.json()["version"], version);
-                assert_eq!(answer.header("etag"), Some(&*format!("\"{version}\"")));
+                assert_eq!(answer.header("etag"), Some(&*answer.tag(version)));
             }
         }
     }
@@ -263,8 +275,22 @@ async fn a_write_that_names_another_version_is_412_with_the_current_task_and_cha
     let task = ann.create("a").await;
     let task =
         ann.patch(id(&task), &json!({"tags": ["x"], "due_date": "2026-03-01"})).await.expect(200).json();
+    let ours = ann.get("/tasks").await.tag(2);
+    let theirs = server.user("bob").get("/tasks").await.tag(2);
     let refused_all = async |ann: &User| {
-        for tag in ["\"1\"", "W/\"2\"", "2", "", "\"02\"", "\"3\"", "\"1\", W/\"2\", \"x\""] {
+        let weak = format!("W/{ours}");
+        for tag in [
+            &*theirs,
+            &weak,
+            "\"1\"",
+            "W/\"2\"",
+            "2",
+            "",
+            "\"02\"",
+            "\"3\"",
+            "\"2-\"",
+            "\"1\", W/\"2\", \"x\"",
+        ] {
             for (method, below, body) in writes() {
                 let path = format!("/tasks/{}{below}", id(&task));
                 let refused = matching(ann, method.clone(), &path, &[tag], body.as_ref()).await;
