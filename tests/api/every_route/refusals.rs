@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Kind, Server, Store, User, send, tokens};
+use crate::support::{Answer, Kind, Server, Store, User, raw, send, tokens};
 
 const PRODUCTION: (&str, &str) = ("ENVIRONMENT", "production");
 
@@ -21,6 +21,8 @@ fn refused(server: &Server, kind: usize) -> Option<(u16, RequestBuilder)> {
         4 => (401, server.request(Method::POST, "/api/ann/tasks").body("{")),
         5 => (404, server.request(Method::GET, "/wp-login.php")),
         6 => (405, server.request(Method::POST, "/health")),
+        7 => (404, server.request(Method::GET, "/api/ann/nothing")),
+        8 => (405, server.request(Method::DELETE, "/api/tasks")),
         _ => return None,
     };
     Some(request)
@@ -59,6 +61,25 @@ async fn refusals_of_every_kind_count_against_the_address_and_valid_tokens_are_n
         }
         server.stop();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_that_are_no_request_count_against_the_address_and_are_logged() {
+    let store = Store::new(Kind::Sqlite).await;
+    let server = Server::with(&store, &[("AUTH_FAILURES_PER_ADDRESS", "1:20")]);
+    let mut limited = false;
+    for _ in 0..100 {
+        let answer = raw::exchange(server.address(), "GET /\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        limited = raw::status(&answer) == Some(429);
+        assert!(limited || raw::status(&answer) == Some(400), "{answer}");
+        if limited {
+            assert!(raw::body(&answer).contains("RATE_LIMITED"), "{answer}");
+            break;
+        }
+    }
+    assert!(limited, "they are never limited");
+    server.log_line(&["route=unknown", "status=400"]);
+    server.user("ann").get("/tasks").await.expect(200);
 }
 
 /// Sends many of a user's or stranger's requests, and checks that the log has few lines about them.
