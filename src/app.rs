@@ -10,14 +10,16 @@ use std::{fs, io, process, thread};
 
 use actix_rt::Arbiter;
 use actix_web::dev::ServerHandle;
+use async_trait::async_trait;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::auth::Verifier;
+use crate::auth::{KnownUsers, Verifier};
 use crate::config::{Config, ConfigError, Environment, Mode, StoreUrl};
+use crate::domain::{Seq, UserId};
 use crate::http::{self, Api};
 use crate::lane::{LaneLimits, Registry};
 use crate::store::group_commit::GroupCommitter;
@@ -91,6 +93,18 @@ async fn open_store(
     }
 }
 
+/// The users of a store.
+struct StoredUsers(Arc<dyn Store>);
+
+#[async_trait]
+impl KnownUsers for StoredUsers {
+    async fn subject_of(&self, user: UserId) -> Result<Option<String>, String> {
+        // Nothing has changed since the last seq, so this brings no task.
+        let stored = self.0.since(user, Seq::new(i64::MAX)).await;
+        stored.map(|stored| stored.map(|user| user.subject)).map_err(|error| error.to_string())
+    }
+}
+
 /// A service that is running.
 pub struct Service {
     /// Where it listens: `http://127.0.0.1:8000`, say.
@@ -135,7 +149,7 @@ pub async fn build(config: &Config, runtime: &Runtime) -> Result<Service, AppErr
 
     let verifier = Verifier::start(&config.auth, runtime.handle())
         .map_err(|error| AppError::System(format!("cannot prepare to fetch JWKS_URL: {error}")))?;
-    let verifier = verifier.with_users_of(Arc::clone(&store));
+    let verifier = verifier.with_users(Box::new(StoredUsers(Arc::clone(&store))));
     let api = Api::new(lanes.clone(), Arc::new(verifier), config);
     let maintenance = runtime.spawn(maintain(Arc::clone(&store)));
     spawn_upkeep(&api, runtime);

@@ -17,4 +17,4 @@ mod verify;
 pub use dev_token::{DEMO_USER, Signer, development_secret};
 pub use rules::{AuthError, is_subject};
 pub use session::Session;
-pub use verify::Verifier;
+pub use verify::{KnownUsers, Verifier};

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
@@ -16,8 +17,7 @@ use super::rules::{AuthError, ED25519, IAT_LEEWAY, is_subject, now, validation};
 use super::session::Session;
 use super::token_cache::TokenCache;
 use crate::config::AuthConfig;
-use crate::domain::{Identity, Seq, UserId};
-use crate::store::Store;
+use crate::domain::{Identity, UserId};
 
 /// Maximum size of a token in bytes.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -39,13 +39,23 @@ struct TokenClaims {
     email: Option<Value>,
 }
 
+/// Knows the users that there are.
+#[async_trait]
+pub trait KnownUsers: Send + Sync {
+    /// The subject of the user with this id, if there is one.
+    ///
+    /// # Errors
+    /// Why it cannot be told.
+    async fn subject_of(&self, user: UserId) -> Result<Option<String>, String>;
+}
+
 /// Verifies tokens and remembers those that passed.
 pub struct Verifier {
     hs256: Option<(DecodingKey, Validation)>,
     jwks: Option<Arc<Jwks>>,
     cache: TokenCache,
-    /// Knows which users there are; `None` where only tokens are checked.
-    store: Option<Arc<dyn Store>>,
+    /// `None` where only tokens are checked.
+    users: Option<Box<dyn KnownUsers>>,
 }
 
 impl Verifier {
@@ -61,13 +71,13 @@ impl Verifier {
             (key, validation(Algorithm::HS256, expected))
         });
         let jwks = jwks_url.clone().map(|url| Jwks::start(url, expected.clone(), runtime.clone()));
-        Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default(), store: None })
+        Ok(Self { hs256, jwks: jwks.transpose()?, cache: TokenCache::default(), users: None })
     }
 
-    /// The same, with the store that knows which subjects stand for themselves: see [`UserId::derived`].
+    /// The same, with what knows which subjects stand for themselves: see [`UserId::derived`].
     #[must_use]
-    pub fn with_users_of(self, store: Arc<dyn Store>) -> Self {
-        Self { store: Some(store), ..self }
+    pub fn with_users(self, users: Box<dyn KnownUsers>) -> Self {
+        Self { users: Some(users), ..self }
     }
 
     /// The session of a token that was verified before and has not expired. Does not wait.
@@ -112,21 +122,15 @@ impl Verifier {
 impl Verifier {
     /// The identity of a subject that may be another user's id: itself if it has stood for itself before.
     async fn settle(&self, identity: Identity, derived: UserId) -> Result<Identity, AuthError> {
-        let Some(store) = &self.store else { return Ok(identity) };
-        // Nothing has changed since the last seq, so this brings no task.
-        let known = |user| store.since(user, Seq::new(i64::MAX));
+        let Some(users) = &self.users else { return Ok(identity) };
         let failed = |error| {
-            tracing::warn!(%error, "a token's user cannot be looked up");
+            tracing::warn!(error, "a token's user cannot be looked up");
             AuthError::KeysUnavailable
         };
-        if known(derived).await.map_err(failed)?.is_some() {
-            return Ok(identity.with_user(derived));
-        }
-        let before = known(identity.user()).await.map_err(failed)?;
-        if before.is_some_and(|user| *user.subject == **identity.subject()) {
-            return Ok(identity);
-        }
-        Ok(identity.with_user(derived))
+        let stands_for_itself = users.subject_of(derived).await.map_err(failed)?.is_none()
+            && users.subject_of(identity.user()).await.map_err(failed)?.as_deref()
+                == Some(identity.subject());
+        Ok(if stands_for_itself { identity } else { identity.with_user(derived) })
     }
 }
 

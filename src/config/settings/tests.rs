@@ -1,3 +1,5 @@
+//! Tests of all settings: defaults, documents, wrong and hostile values.
+
 use std::fs;
 
 use super::*;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
-use super::open::BUSY_TIMEOUT;
 use crate::domain::{Seq, Timestamp, UserId};
 use crate::store::batch::KEY_ROW;
 
@@ -20,9 +19,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// # Errors
 /// SQLite's.
 pub(super) fn empty_log(connection: &mut Connection) -> Result<()> {
+    let usual: u32 = connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0))?;
     connection.busy_timeout(PATIENCE)?;
     let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_timeout(Duration::from_millis(usual.into()))?;
     emptied
 }
 
