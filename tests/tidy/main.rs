@@ -20,7 +20,7 @@ const LONGEST_FILES: [(&str, usize); 2] = [("src", 400), ("tests", 500)];
 const MOST_FILES: usize = 12;
 
 /// A module, and the modules it may use. `app`, `main` and `lib` may use every one.
-const IMPORTS: [(&str, &[&str]); 12] = [
+const IMPORTS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("error", &["domain"]),
     ("config", &[]),
@@ -28,11 +28,12 @@ const IMPORTS: [(&str, &[&str]); 12] = [
     ("cli", &["config"]),
     // The settings of the logs.
     ("telemetry", &["config"]),
-    ("store", &["domain", "error", "config", "telemetry"]),
+    ("private_file", &[]),
+    ("store", &["private_file", "domain", "error", "config", "telemetry"]),
     ("work", &["domain", "error", "telemetry"]),
     ("lane", &["work", "store", "domain", "error", "config", "telemetry"]),
     // The secret is a type of the settings.
-    ("auth", &["domain", "error", "config"]),
+    ("auth", &["private_file", "domain", "error", "config"]),
     ("http", &["work", "lane", "auth", "domain", "error", "config", "telemetry"]),
     ("app", &["http", "lane", "store", "auth", "domain", "error", "config", "telemetry"]),
     ("commands", &["app", "http", "store", "auth", "config", "telemetry"]),
