@@ -1,7 +1,7 @@
 //! What runs before and after every handler.
 //!
 //! - [`request_log`]: the outermost; ids, bodies of errors, metrics and log;
-//!   [`request_id`], [`common_headers`] and [`log_line`] are its parts
+//!   [`request_id`], [`common_headers`], [`log_line`] and [`untagged`] are its parts
 //! - [`cors`]: requests from other origins
 //! - [`implied_user`]: completes paths without a user
 //! - [`fast_path`]: answers the most frequent reads before routing
@@ -17,3 +17,4 @@ pub(crate) mod log_line;
 pub(crate) mod request_id;
 pub(crate) mod request_log;
 pub(crate) mod trace_context;
+mod untagged;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 use futures_util::future::LocalBoxFuture;
@@ -28,6 +28,7 @@ use super::fast_path::FastPath;
 use super::log_line::{AnsweredRequest, RequestOutcome};
 use super::request_id::RequestIds;
 use super::trace_context::TraceParent;
+use super::untagged::check_condition;
 use crate::config::LogRequests;
 use crate::domain::Identity;
 use crate::http::api::Api;
@@ -36,7 +37,6 @@ use crate::http::error::{ApiError, Code, error_type, set_revision};
 use crate::http::header_names::{JSON, SEQ};
 use crate::http::log_share::LogSource;
 use crate::http::request::caller::Trespasser;
-use crate::http::request::conditional::{ReadCondition, read_condition};
 use crate::http::route::Route;
 use crate::lane::Timing;
 use crate::telemetry::{Request, Stripe};
@@ -238,24 +238,6 @@ impl RequestRecord {
         Some(error)
     }
 
-    /// Sees to the conditions of a read whose answer has no tag: 412, whose error is returned, or 304.
-    fn check_condition<B>(&self, response: &mut ServiceResponse<B>) -> Option<ApiError> {
-        let is_read = self.method == Method::GET || self.method == Method::HEAD;
-        if !is_read || response.headers().contains_key(ETAG) || !response.status().is_success() {
-            return None;
-        }
-        let (status, error) = match read_condition(response.request().headers(), None) {
-            ReadCondition::Holds => return None,
-            ReadCondition::Unmodified => (StatusCode::NOT_MODIFIED, None),
-            ReadCondition::Failed => {
-                let error = ApiError::condition_failed(None);
-                (error.status_code(), Some(error))
-            }
-        };
-        *response.response_mut().status_mut() = status;
-        error
-    }
-
     /// Whose request it is: a user's, or, if it failed without a valid token, an address's.
     fn source(&self, request: &HttpRequest, user: Option<&Identity>, status: StatusCode) -> LogSource {
         if let Some(user) = user {
@@ -283,7 +265,7 @@ impl RequestRecord {
         let user = response.request().extensions().get::<Arc<Identity>>().cloned();
         let source = self.source(response.request(), user.as_deref(), response.status());
         let refused = self.limit_refusals(&mut response, source).or(refused);
-        let refused = refused.or_else(|| self.check_condition(&mut response));
+        let refused = refused.or_else(|| check_condition(&self.method, &mut response));
         let status = response.status();
         let (request, response) = response.into_parts();
         let route = Route::of(&request);
