@@ -93,7 +93,10 @@ impl View {
         let next = Arc::new(next);
         let mut shown = self.snapshot.load_full();
         loop {
-            if next.moment() <= shown.moment() {
+            // A batch of keys alone leaves the seq as it is.
+            let is_later = next.moment() > shown.moment()
+                || next.moment() == shown.moment() && next.key_bytes() != shown.key_bytes();
+            if !is_later {
                 return;
             }
             next.follow(&shown);
