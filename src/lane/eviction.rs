@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::interval;
 
 use super::lane_map::LaneMap;
+use crate::domain::UserId;
 
 /// How often, in seconds, all lanes are looked through for idle ones.
 const IDLE_SCAN: u32 = 30;
@@ -27,7 +28,11 @@ pub(super) async fn evict(map: Weak<LaneMap>, pressure: Arc<Notify>, report: imp
         }
         let excess = match map.excess() {
             0 => 0,
-            excess => excess.saturating_sub(sweep_big(&map)),
+            excess => {
+                let (freed, others) = sweep_big(&map);
+                // Whatever big lanes take that cannot leave now, the others keep their part.
+                excess.saturating_sub(freed).min(others.saturating_sub(part_of_others(&map)))
+            }
         };
         sweep(&map, excess);
     }
@@ -41,25 +46,33 @@ const EIGHTHS_OF_BIG: usize = 5;
 
 /// Takes big lanes out of memory, the least recently used first, until they leave the other users their part. A big
 /// user's event streams keep a lane in use for as long as they like; they end, and read their user again when they
-/// come back. Returns the bytes that become free.
-fn sweep_big(map: &Arc<LaneMap>) -> usize {
+/// come back. Returns the bytes that become free, and those that the other lanes take.
+fn sweep_big(map: &Arc<LaneMap>) -> (usize, usize) {
     let budget = map.byte_budget();
-    let mut big: Vec<_> = map.last_used_by(u32::MAX);
-    big.retain(|(_, weight, _)| *weight > (budget / BIG).max(1 << 20));
+    let all = map.last_used_by(u32::MAX).into_iter();
+    let is_big = |(_, weight, _): &(u32, usize, UserId)| *weight > (budget / BIG).max(1 << 20);
+    let (mut big, others): (Vec<_>, Vec<_>) = all.partition(is_big);
+    let others = others.iter().map(|(_, weight, _)| weight).sum();
     big.sort_unstable();
     let mut taken: usize = big.iter().map(|(_, weight, _)| weight).sum();
     // Big lanes make room for large writes, too.
     taken += map.rooms.load(Ordering::Relaxed);
     let before = taken;
     for (_, weight, user) in big {
-        if taken <= budget / 8 * EIGHTHS_OF_BIG {
+        if taken <= budget - part_of_others(map) {
             break;
         }
         if map.passivate(user) || map.push_out(user) {
             taken -= weight;
         }
     }
-    before - taken
+    (before - taken, others)
+}
+
+/// What big lanes leave to the others.
+fn part_of_others(map: &LaneMap) -> usize {
+    let budget = map.byte_budget();
+    budget - budget / 8 * EIGHTHS_OF_BIG
 }
 
 /// Passivates lanes: those idle for long, and beyond the byte budget those least recently used until a tenth of
