@@ -136,11 +136,13 @@ impl Plan {
         }
         // Each operation costs its time, even if another one undoes it.
         self.cost = self.cost + Cost::new(operations.len(), 0);
+        let mut last = None;
         for (id, change) in &draft.changes {
             match change {
                 Change::Put(task) => {
-                    let weight = self.next.put(Arc::new(TaskEntry::of(task, self.who.subject())));
-                    self.cost = self.cost + Cost::new(0, weight);
+                    let entry = Arc::new(TaskEntry::of(task, self.who.subject()));
+                    self.cost = self.cost + Cost::new(0, self.next.put(Arc::clone(&entry)));
+                    last = Some(entry);
                 }
                 Change::Delete { seq, .. } => self.next.delete(*id, *seq),
             }
@@ -153,7 +155,7 @@ impl Plan {
         } else {
             self.changes.extend(draft.changes);
         }
-        Ok(self.effects(operations, &kinds))
+        Ok(self.effects(operations, &kinds, last.as_ref()))
     }
 
     /// Decides one operation on what the ones before it have made.
@@ -189,13 +191,21 @@ impl Plan {
         Ok(kind)
     }
 
-    /// What the operations did, now that it is done: each task is shown by the last one that concerns it.
-    fn effects(&self, operations: &[Operation], kinds: &[EffectKind]) -> Vec<Effect> {
+    /// What the operations did, now that it is done: each task is shown by the last one that concerns it. `made` is one of
+    /// the entries, the only one of a usual write.
+    fn effects(
+        &self,
+        operations: &[Operation],
+        kinds: &[EffectKind],
+        made: Option<&Arc<TaskEntry>>,
+    ) -> Vec<Effect> {
         let mut shown = HashSet::new();
         let several = operations.len() > 1;
         let effect = |(operation, kind): (&Operation, &EffectKind)| {
-            let last = !several || shown.insert(operation.task());
-            let task = || self.next.get(operation.task()).filter(|_| last).map(|entry| entry.shown());
+            let id = operation.task();
+            let last = !several || shown.insert(id);
+            let entry = || made.filter(|entry| entry.task.id == id).or_else(|| self.next.get(id));
+            let task = || entry().filter(|_| last).map(|entry| entry.shown());
             match kind {
                 EffectKind::Created => Effect::Created(task()),
                 EffectKind::Imported => Effect::Imported,
