@@ -40,11 +40,20 @@ pub async fn slow_heads(site: Arc<Site>) {
     drip(&site, 2_000, &get("/tasks", &token), 10).await;
 }
 
-/// Requests that take much more memory than bytes, sent without end by clients that read no answer.
+/// Requests that take much more memory than bytes, from clients that read no answer.
 pub async fn unread(site: Arc<Site>) {
     let request = format!("GET /health HTTP/1.1\r\nHost: x\r\n{}\r\n", "a:\r\n".repeat(90));
+    let many = request.repeat((64 << 10) / request.len());
     site.begin().await;
-    site.pipeline(96, &request.into(), false).await;
+    let mut open = Vec::new();
+    for _ in 0..96 {
+        if let Some(mut stream) = site.slow().await {
+            let sending = timeout(Duration::from_millis(100), site.send(&mut stream, many.as_bytes()));
+            let _ = sending.await;
+            open.push(stream);
+        }
+    }
+    site.hold().await;
 }
 
 /// Connections that are opened and reset.

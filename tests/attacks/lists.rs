@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::material::{batch, described, flip, flip_in_batch, large};
+use crate::material::{described, flip, large};
 use crate::site::Site;
-use crate::wire::{connect, get, post};
+use crate::wire::{connect, get};
 
 /// The largest tasks, of which a list has 18 MB.
 const LARGE: usize = 1_400;
@@ -51,28 +51,6 @@ pub async fn changes_slowly(site: Arc<Site>) {
     let token = give_large_tasks(&site).await;
     site.begin().await;
     slow_readers(&site, &token, &get("/changes?since=0&limit=500", &token)).await;
-}
-
-/// Between two connections every task changes: the versions that they read share none.
-pub async fn replace_and_read_slowly(site: Arc<Site>) {
-    let token = give_large_tasks(&site).await;
-    site.begin().await;
-    let mut readers = JoinSet::new();
-    let mut wire = None;
-    for _ in 0..24 {
-        for start in (0..LARGE).step_by(500) {
-            let flips: Vec<_> = (start..LARGE.min(start + 500)).map(flip_in_batch).collect();
-            site.ask(&mut wire, &post("/batch", &token, &batch(&flips))).await;
-        }
-        if site.is_over() {
-            break;
-        }
-        let Some(mut stream) = site.slow().await else { continue };
-        site.send(&mut stream, &get("/tasks", &token)).await;
-        let _ = timeout(Duration::from_secs(1), stream.read(&mut [0])).await;
-        readers.spawn(trickle(Arc::clone(&site), stream));
-    }
-    site.hold().await;
 }
 
 async fn slow_readers(site: &Arc<Site>, token: &str, request: &Bytes) {

@@ -41,14 +41,9 @@ pub fn batch(operations: &[String]) -> String {
     format!(r#"{{"operations":[{}]}}"#, operations.join(","))
 }
 
-/// A flip, as an operation of a batch.
-pub fn flip_in_batch(task: usize) -> String {
-    format!(r#"{{"op":"complete","id":"{}"}}"#, id(task))
-}
-
 /// A batch that flips one task so many times.
 pub fn flips(task: usize, times: usize) -> String {
-    batch(&vec![flip_in_batch(task); times])
+    batch(&vec![format!(r#"{{"op":"complete","id":"{}"}}"#, id(task)); times])
 }
 
 /// A create with an id, as an operation of a batch.
