@@ -57,12 +57,6 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
         return Err(failed(path, "it is a folder", "name a file in it"));
     }
     let lock = take_lock(path)?;
-    for name in ["", "-wal", "-shm", ".lock"].map(|ending| beside(path, ending)) {
-        if let Err(error) = private_file::tighten(&name) {
-            let file = name.display();
-            tracing::warn!(%error, %file, "others may read this file, and its permissions cannot be changed");
-        }
-    }
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => {
             return Err(failed(path, "the file is empty; a Tasklane database never is", RESTORE));
@@ -73,6 +67,13 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     }
     let mut writer = connect(path)?;
     migrate(path, &mut writer)?;
+    // Only now is it known to be ours.
+    for name in ["", "-wal", "-shm", ".lock"].map(|ending| beside(path, ending)) {
+        if let Err(error) = private_file::tighten(&name) {
+            let file = name.display();
+            tracing::warn!(%error, %file, "others may read this file, and its permissions cannot be changed");
+        }
+    }
     if let Err(error) = sweep_leftovers(&mut writer) {
         tracing::warn!(%error, "SQLite: what an import or an erasure has left cannot be removed");
     }
