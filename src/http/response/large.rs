@@ -16,6 +16,9 @@ use crate::work::{WorkBudget, WorkPermit};
 /// Up to so many bytes a body is sent as one block that nobody counts.
 const SMALL: usize = 64 << 10;
 
+/// Bytes that are handed to the connection at once, which copies them: a list of a thousand tasks.
+const SLICE: usize = 256 << 10;
+
 /// How long a body may take in any case …
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -67,7 +70,7 @@ impl MessageBody for SlicedBytes {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let length = self.bytes.len().min(SMALL);
+        let length = self.bytes.len().min(SLICE);
         if length == 0 {
             return Poll::Ready(None);
         }
