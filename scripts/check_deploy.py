@@ -102,10 +102,13 @@ must(patroni["watchdog"]["mode"] == "required", "Patroni: a primary that was lef
 compose = yaml.safe_load(text("docker-compose-cluster.yml"))["services"]
 replicas = [compose["one"], compose["two"]]
 for replica in replicas:
-    unknown = set(replica["environment"]) - settings
+    unknown = set(replica["environment"]) - settings - {"RUST_LOG"}
     must(not unknown, f"docker-compose-cluster.yml: the service has no setting {unknown}")
     must(replica["environment"]["MODE"] == "cluster", "docker-compose-cluster.yml: the replicas do not expect each other")
-    grace, drain = int(replica["stop_grace_period"].rstrip("s")), int(replica["environment"]["DRAIN_TIME"])
+    # `${NAME:-default}`
+    default = re.fullmatch(r"\$\{DRAIN_TIME:-(\d+)\}", replica["environment"]["DRAIN_TIME"])
+    must(default, "docker-compose-cluster.yml: DRAIN_TIME has no default")
+    grace, drain = int(replica["stop_grace_period"].rstrip("s")), int(default[1] if default else 0)
     must(grace > drain + 30, "docker-compose-cluster.yml: killed before DRAIN_TIME and SHUTDOWN_TIMEOUT have passed")
 with tempfile.TemporaryDirectory() as folder:
     # HAProxy itself checks the file that its container makes from deploy/haproxy.cfg.

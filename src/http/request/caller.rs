@@ -145,7 +145,11 @@ impl Caller {
         body: ReadBody,
         to_api: fn(Error) -> ApiError,
     ) -> Result<(WriteReply, Option<Arc<WorkPermit>>), ApiError> {
-        self.check_untagged()?;
+        if let Err(failed) = self.check_untagged() {
+            // A wrong key is wrong whatever the conditions (RFC 9110, section 13.2.1).
+            key_of(&self.request, &body.bytes)?;
+            return Err(failed);
+        }
         self.carry_out(work, body, to_api).await
     }
 

@@ -15,8 +15,8 @@ use crate::http::header_names::MIN_SEQ;
 pub(crate) const REVISION: &str = "must be a seq, or `<seq>-<lineage>`";
 
 documented!(GivenRevision as "Revision", {
-    let seq = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-    let whole = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]+-[A-Za-z0-9_-]{6,16}$"));
+    let seq = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(i64::MAX));
+    let whole = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,18}-[A-Za-z0-9_-]{6,16}$"));
     let description = "A seq, best with its lineage: `<seq>-<lineage>`.";
     OneOfBuilder::new().item(seq).item(whole).description(Some(description)).build()
 });

@@ -339,10 +339,16 @@ impl FieldValue for Tags {
     }
 }
 
-/// A pattern for strings of 1 to `max` characters after trimming, none of them U+0000.
+/// A pattern for strings of 1 to `max` characters after trimming, none of them U+0000. The first and the last one are
+/// visible, which is narrower than what is taken: one visible character anywhere will do.
 fn trimmed(max: usize) -> String {
     let white = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
-    let (outer, inner) = (format!(r"[^\u0000{white}]"), max - 2);
+    // Category Cf, up to U+FFFF.
+    let invisible = concat!(
+        r"\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e",
+        r"\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb",
+    );
+    let (outer, inner) = (format!(r"[^\u0000{white}{invisible}]"), max - 2);
     format!(r"^[{white}]*{outer}([^\u0000]{{0,{inner}}}{outer})?[{white}]*$")
 }
 
