@@ -28,7 +28,7 @@ documented!(GivenRevision as "Revision", {
 pub(crate) struct MinSeq {
     /// A seq that the client knows, such as `X-Tasklane-Seq` of the response to a write, best with its lineage, as
     /// `<seq>-<lineage>`: the response is at that seq or a later one, even if another process of the service answers
-    #[param(rename = "X-Tasklane-Min-Seq", required = false, example = "7-mZq3nT0pXw4e")]
+    #[param(rename = "X-Tasklane-Min-Seq", required = false)]
     min_seq: GivenRevision,
 }
 
@@ -159,17 +159,17 @@ impl<'a> Iterator for EntityTags<'a> {
     }
 }
 
-/// The conditions of a request.
+/// The conditions of a request. They have no examples: Swagger UI would send them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct Conditional {
     /// A tag, a list of tags, or `*`: only if what the path names has one of these tags; weak ones match nothing. Of a
     /// task, `"<version>"` will do
-    #[param(rename = "If-Match", required = false, example = "\"7-mZq3nT0pXw4e\"")]
+    #[param(rename = "If-Match", required = false)]
     if_match: Option<String>,
     /// A tag, a list of tags, or `*`: only if what the path names has none of these tags
-    #[param(rename = "If-None-Match", required = false, example = "\"6-mZq3nT0pXw4e\"")]
+    #[param(rename = "If-None-Match", required = false)]
     if_none_match: Option<String>,
 }
 
