@@ -28,8 +28,8 @@ pub enum Command {
         /// Which task.
         id: TaskId,
     },
-    /// Import an exported task, as it was but for its version. It becomes the task itself: an import is large, and is in
-    /// memory once.
+    /// Import an exported task, as it was but for its version. It becomes the task itself: an import is
+    /// large, and is in memory once.
     ImportTask(Arc<Task>),
 }
 

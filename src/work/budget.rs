@@ -68,8 +68,8 @@ impl WorkBudget {
 }
 
 impl WorkPermit {
-    /// Waits for its turn among requests that need several times the size of their body, and keeps it for as long as its
-    /// bytes, even if the caller goes away.
+    /// Waits for its turn among requests that need several times the size of their body, and keeps it for as
+    /// long as its bytes, even if the caller goes away.
     ///
     /// # Errors
     /// [`Error::Overloaded`] after `most`.

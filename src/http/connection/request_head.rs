@@ -118,7 +118,8 @@ fn read(bytes: &[u8]) -> Result<Option<(Head, bool)>, RefusedBytes> {
     Ok(Some((Head { length: at, body, is_last }, fields.upgrades)))
 }
 
-/// The length of the line at the begin, without its end; `None` if its end has not come. All of it must pass `is_right`.
+/// The length of the line at the begin, without its end; `None` if its end has not come. All of it must pass
+/// `is_right`.
 fn line_end(bytes: &[u8], is_right: fn(u8) -> bool) -> Result<Option<usize>, RefusedBytes> {
     let end = memchr(b'\n', bytes);
     let line = &bytes[..end.unwrap_or(bytes.len())];

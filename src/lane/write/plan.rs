@@ -191,8 +191,8 @@ impl Plan {
         Ok(kind)
     }
 
-    /// What the operations did, now that it is done: each task is shown by the last one that concerns it. `made` is one of
-    /// the entries, the only one of a usual write.
+    /// What the operations did, now that it is done: each task is shown by the last one that concerns it.
+    /// `made` is one of the entries, the only one of a usual write.
     fn effects(
         &self,
         operations: &[Operation],

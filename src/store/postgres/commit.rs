@@ -207,8 +207,8 @@ impl CommitConnection {
     /// Sends a large batch in one transaction of several statements: one alone would be in memory as a whole, twice as
     /// parameters and twice as a message.
     ///
-    /// The first statement passes the fence and moves the user to the seq reached. Each other one passes the fence there
-    /// and stays, under an id of its own until the last one: the fence lets no batch pass twice.
+    /// The first statement passes the fence and moves the user to the seq reached. Each other one passes the
+    /// fence there and stays, under an id of its own until the last one: the fence lets no batch pass twice.
     async fn send_slices(
         &self,
         kept: &mut Option<Link>,

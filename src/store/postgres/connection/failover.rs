@@ -150,7 +150,8 @@ impl FailoverDetector {
         if (current.server, current.tables) == (before.server, before.tables) {
             return;
         }
-        // What was told for the first time may be what it was all the time; but once lineages are made of it, it counts.
+        // What was told for the first time may be what it was all the time; but once lineages are made of it,
+        // it counts.
         let told = before.server.is_some() && current.server != before.server;
         let other = told || before.tables.is_some();
         if other {
