@@ -4,7 +4,7 @@ import random
 from contextlib import contextmanager
 from statistics import median
 
-from .load import Users, lists, posts, raw_answer
+from .load import Users, four_reads_a_write, lists, posts, unmodified
 from .processes import Failed, Tasklane
 
 # Beyond the users that are measured warm, those whose first read is measured.
@@ -71,22 +71,12 @@ def pair(bench, binaries, kind, *seeds, **settings):
             store.drop()
 
 
-def tags(server, requests):
-    """The entity tags of these requests' answers."""
-    head = lambda one: raw_answer(server.address, one).split(b"\r\n\r\n", 1)[0].decode()
-    return [next(line[6:] for line in head(one).split("\r\n") if line.lower().startswith("etag: ")) for one in requests]
-
-
 def reads(bench, binaries):
     """Warm reads: a list, the same with its tag, one task, a list of a thousand tasks, a page of 20,000."""
     users, some, large = Users(bench, 200), Users(bench, 1, 1000), Users(bench, 1, 1001)
     with pair(bench, binaries, "sqlite", (200, 20), (1, 1000, 1000), (1, 20_000, 1001)) as both:
-        unchanged = lambda server: [
-            users_list.replace(b"\r\n\r\n", b"\r\nIf-None-Match: " + tag.encode() + b"\r\n\r\n", 1)
-            for users_list, tag in zip(lists(users), tags(server, lists(users)))
-        ]
         both.requests("list of 20", lists(users))
-        both.requests("the same, 304", unchanged, 304)
+        both.requests("the same, 304", lambda server: unmodified(users, server.address), 304)
         both.requests("one task", users.each("GET", "/api/{user}/tasks/{task 7}"))
         both.requests("list of 1,000", lists(some), connections=8)
         both.requests("page of 20,000", large.each("GET", "/api/{user}/tasks?limit=50"), connections=8)
@@ -124,12 +114,7 @@ def mixed(bench, binaries):
     """512 connections, four reads for each write."""
     users = Users(bench, 1000)
     load = bench.load
-    kinds = {
-        "list": (30, 200, load.file(users.each("GET", "/api/{user}/tasks?limit=20"))),
-        "get": (50, 200, load.file(users.each("GET", "/api/{user}/tasks/{task 7}"))),
-        "post": (10, 201, load.file(posts(users))),
-        "toggle": (10, 200, load.file(users.each("PATCH", "/api/{user}/tasks/{task 7}/complete"))),
-    }
+    kinds = four_reads_a_write(load, users)
     with pair(bench, binaries, "postgres", (1000, 20)) as both:
         def measure(server, _):
             told = load.run(server, kinds, connections=512)

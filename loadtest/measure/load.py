@@ -69,6 +69,16 @@ def posts(users):
     return users.each("POST", "/api/{user}/tasks", body)
 
 
+def four_reads_a_write(load, users):
+    """The kinds of a mixed load: four reads for each write."""
+    return {
+        "list": (30, 200, load.file(users.each("GET", "/api/{user}/tasks?limit=20"))),
+        "get": (50, 200, load.file(users.each("GET", "/api/{user}/tasks/{task 7}"))),
+        "post": (10, 201, load.file(posts(users))),
+        "toggle": (10, 200, load.file(users.each("PATCH", "/api/{user}/tasks/{task 7}/complete"))),
+    }
+
+
 def raw_answer(address, data):
     """The bytes of one answer, head and body."""
     host, port = address.split(":")

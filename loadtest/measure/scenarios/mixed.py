@@ -1,6 +1,6 @@
 """1,000 connections, four reads for each write, for a minute."""
 
-from ..load import Users, lists, posts
+from ..load import Users, four_reads_a_write, lists
 from ..processes import Tasklane
 
 
@@ -9,12 +9,7 @@ def run(bench):
     store = bench.store("postgres")
     store.seed(1000, 20)
     load = bench.load
-    kinds = {
-        "list": (30, 200, load.file(users.each("GET", "/api/{user}/tasks?limit=20"))),
-        "get": (50, 200, load.file(users.each("GET", "/api/{user}/tasks/{task 7}"))),
-        "post": (10, 201, load.file(posts(users))),
-        "toggle": (10, 200, load.file(users.each("PATCH", "/api/{user}/tasks/{task 7}/complete"))),
-    }
+    kinds = four_reads_a_write(load, users)
     with Tasklane(bench, store) as server:
         load.one(server, lists(users), once=True, connections=16)
         told = load.run(server, kinds, connections=1000, seconds=5 if bench.quick else 60)
